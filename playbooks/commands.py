@@ -1,0 +1,103 @@
+"""What the shell has to do, in the imperative. The machine decides, the shell obeys, neither knows the other's part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from playbooks.values import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareStep:
+    """Evaluate condition and input in the lane; answered by `StepPrepared`."""
+
+    step: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """Do one attempt: in the lane for a pure handler, as a regular activity otherwise; answered by `StepReported`."""
+
+    step: str
+    visit: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTask:
+    """Announce a person's task with a regular activity; nothing waits for its answer."""
+
+    step: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelStep:
+    """Cancel whatever is in flight for this visit."""
+
+    step: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTimer:
+    timer: str
+    due: datetime
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTimer:
+    timer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckMessage:
+    """Verify a message in the lane, before other lane work; answered by `MessageChecked`."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeOutput:
+    """Evaluate the run's output in the lane; answered by `OutputMade`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Record a notification with a regular activity of its own."""
+
+    kind: Literal["task_reminder", "run_finished"]
+    key: str
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Give an update its verdict."""
+
+    request: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishRun:
+    """Nothing is left to do: flush, then end the workflow."""
+
+
+Command: TypeAlias = (
+    PrepareStep
+    | RunStep
+    | OpenTask
+    | CancelStep
+    | StartTimer
+    | StopTimer
+    | CheckMessage
+    | MakeOutput
+    | Notify
+    | Answer
+    | FinishRun
+)

@@ -1,0 +1,109 @@
+"""What happened to a run, in the past tense. Each event is legal in every state; late or repeated ones change nothing.
+
+Every event carries `at`, the workflow's time, because the machine has no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from playbooks.envelopes import Envelope
+from playbooks.messages import OutcomeOfCheck, StepOutcome
+from playbooks.values import Json, PayloadRef, StepError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPrepared:
+    """The lane evaluated the condition and resolved the input of a step that is carried elsewhere."""
+
+    at: datetime
+    step: str
+    visit: int
+    outcome: StepOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReported:
+    """An attempt's activity answered: succeeded, skipped (condition false) or failed."""
+
+    at: datetime
+    step: str
+    visit: int
+    attempt: int
+    outcome: StepOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptLost:
+    """The worker of a running attempt vanished (heartbeat timeout): same attempt, same key, once more."""
+
+    at: datetime
+    step: str
+    visit: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerFired:
+    at: datetime
+    timer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    """A readable control message. `wants_answer` is true for updates: a verdict must be given."""
+
+    at: datetime
+    envelope: Envelope
+    request: str
+    wants_answer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRefused:
+    """A signal that could not be read, or a verb that is not supported."""
+
+    at: datetime
+    verb: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageChecked:
+    """The lane verified a message's identity and, for a decision, its form."""
+
+    at: datetime
+    request: str
+    outcome: OutcomeOfCheck
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested:
+    """Temporal's own cancel, or a row that was cancelled before the workflow spoke."""
+
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputMade:
+    """The lane evaluated the playbook's `output` and checked it against the contract."""
+
+    at: datetime
+    output: Json | PayloadRef = None
+    error: StepError | None = None
+
+
+Message: TypeAlias = MessageReceived | MessageRefused | MessageChecked
+Happening: TypeAlias = (
+    RunStarted | StepPrepared | StepReported | AttemptLost | TimerFired | CancelRequested | OutputMade
+)
+Event: TypeAlias = Message | Happening

@@ -1,0 +1,153 @@
+"""Every rule about runs in one pure, total function: `advance(plan, state, event) -> (state, commands)`.
+
+Owns nothing but the order in which the rules are asked; must not know Temporal, clocks, randomness or I/O. Equal
+arguments give equal results, every event is legal in every state, a late or repeated one changes nothing. Because
+state is data and this is a function, replay, continue-as-new, tests and explanations all reuse it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from playbooks.commands import Command
+from playbooks.events import (
+    AttemptLost,
+    CancelRequested,
+    Event,
+    Happening,
+    MessageChecked,
+    MessageReceived,
+    MessageRefused,
+    OutputMade,
+    RunStarted,
+    StepPrepared,
+    StepReported,
+    TimerFired,
+)
+from playbooks.messages import RunInput
+from playbooks.plan import Plan
+from playbooks.rules import control, endings, stepping, tasks
+from playbooks.rules.draft import Draft, timer_target
+from playbooks.state import Request, RunState, StepState
+from playbooks.values import Json, PayloadRef, StepError
+
+
+def new_run(start: RunInput) -> RunState:
+    """The state of a run before anything happened: queued, every step pending."""
+    return RunState(
+        organization_id=start.organization_id,
+        execution_id=start.execution_id,
+        initiator=start.initiator,
+        priority=start.priority,
+        max_retries=start.max_retries,
+        debug=start.debug,
+        notifies_on_completion=bool(start.notification and start.notification.get("on_completion")),
+        input=start.input,
+        variables=start.variables,
+        timeout_minutes=start.timeout_minutes if start.timeout_minutes is not None else start.plan.timeout_minutes,
+        steps={step.key: StepState(key=step.key) for step in start.plan.steps},
+    )
+
+
+def advance(plan: Plan, state: RunState, event: Event) -> tuple[RunState, tuple[Command, ...]]:
+    """The next state and what has to be done, given what happened."""
+    draft = Draft(plan, state, event.at)
+    if isinstance(event, MessageReceived | MessageChecked | MessageRefused):
+        _hear(draft, event)
+    elif not draft.is_finished:
+        _live(draft, event)
+    if not draft.is_finished and draft.state.status != "queued":
+        _open_kept(draft)
+        stepping.settle(draft)
+    return draft.finish()
+
+
+def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused) -> None:
+    """Messages get their verdict in every state, also when the run is finished."""
+    match event:
+        case MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
+            control.on_received(draft, Request(id=request, envelope=envelope, wants_answer=wants_answer))
+        case MessageChecked(request=request, outcome=outcome):
+            control.on_checked(draft, request, outcome)
+        case MessageRefused(verb=verb, code=code, reason=reason):
+            control.on_unreadable(draft, verb, code, reason)
+        case _:
+            assert_never(event)
+
+
+def _live(draft: Draft, event: Happening) -> None:
+    match event:
+        case RunStarted():
+            _start(draft)
+        case StepPrepared(step=step, visit=visit, outcome=outcome):
+            stepping.on_prepared(draft, step, visit, outcome)
+        case StepReported(step=step, visit=visit, attempt=attempt, outcome=outcome):
+            stepping.on_reported(draft, step, visit, attempt, outcome)
+        case AttemptLost(step=step, visit=visit, attempt=attempt):
+            stepping.on_lost(draft, step, visit, attempt)
+        case TimerFired(timer=timer):
+            _on_timer(draft, timer)
+        case CancelRequested(reason=reason):
+            endings.cancel_run(draft, None, reason)
+        case OutputMade(output=output, error=error):
+            _on_output(draft, output, error)
+        case _:
+            assert_never(event)
+
+
+def _start(draft: Draft) -> None:
+    if draft.state.status != "queued":
+        return
+    draft.change(status="in_progress", started_at=draft.at)
+    draft.record("run_started")
+    minutes = draft.state.timeout_minutes
+    if minutes is not None:
+        draft.start_timer("deadline", draft.at + timedelta(minutes=minutes), "the run's deadline")
+
+
+def _open_kept(draft: Draft) -> None:
+    """Decisions that came before their step waited take effect as soon as it does."""
+    if draft.state.kept and not draft.is_paused:
+        control.apply_kept(draft)
+
+
+def _on_output(draft: Draft, output: Json | PayloadRef, error: StepError | None) -> None:
+    if not draft.state.is_making_output:
+        return
+    if draft.is_paused:
+        draft.note(is_making_output=False)
+    elif error is not None:
+        endings.fail_run(draft, error)
+    else:
+        draft.change(output=output)
+        endings.complete_run(draft)
+
+
+def _on_timer(draft: Draft, timer: str) -> None:
+    if not draft.drop_timer(timer):
+        return
+    target = timer_target(timer)
+    if target is None:
+        _on_run_timer(draft, timer)
+        return
+    kind, key, visit = target
+    match kind:
+        case "retry":
+            stepping.on_retry_due(draft, key, visit)
+        case "timer":
+            stepping.on_timer_elapsed(draft, key, visit)
+        case "window":
+            control.apply_kept(draft, key)
+            if not draft.is_finished:
+                tasks.on_window_over(draft, draft.plan.step(key), draft.step(key))
+        case _:
+            tasks.on_reminder(draft, draft.plan.step(key), draft.step(key), timer)
+
+
+def _on_run_timer(draft: Draft, timer: str) -> None:
+    if timer == "deadline":
+        message = "the run did not finish before its deadline"
+        endings.fail_run(draft, StepError(kind="timeout", code="RUN_TIMEOUT", message=message))
+    else:
+        control.resume_run(draft, None, "the pause is over")

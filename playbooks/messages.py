@@ -1,0 +1,213 @@
+"""What crosses Temporal: one input and one output type per workflow and activity; new fields have defaults.
+
+Values over 64 KB are stored by the activity that made them and travel as a `PayloadRef`; a call's `stored` names
+those that its activity has to load (keys: `input`, or a step's key).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from playbooks.envelopes import Envelope
+from playbooks.plan import Plan
+from playbooks.state import AuditEvent, PauseState, RunState, StepState
+from playbooks.values import Actor, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
+
+ENGINE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInput:
+    """Input of `PlaybookRun`. `state` is set where a run goes on after continue-as-new.
+
+    `has_search_attributes` says whether the namespace knows ours; `notification` is the body's
+    `notification_settings`, kept as it came.
+    """
+
+    organization_id: UUID
+    execution_id: UUID
+    plan: Plan
+    initiator: Actor
+    input: JsonObject
+    priority: Priority = "normal"
+    tags: tuple[str, ...] = ()
+    variables: JsonObject = field(default_factory=dict[str, Json])
+    max_retries: int | None = None
+    timeout_minutes: float | None = None
+    debug: bool = False
+    notification: JsonObject | None = None
+    has_search_attributes: bool = False
+    engine_version: int = ENGINE_VERSION
+    state: RunState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """Result of `PlaybookRun`, and the details of the failure that ends a failed run."""
+
+    status: RunStatus
+    seq: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall:
+    """One attempt at a step, or the preparation of one.
+
+    `context` holds only the paths that the plan says the step refers to: `{input, steps: {key: {status, output}},
+    run, vars}`. `is_prepared`: `prepared_input` is the step's input already and its condition holds.
+    """
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    step: str
+    visit: int
+    attempt: int
+    effect_key: str
+    context: JsonObject
+    stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
+    is_prepared: bool = False
+    prepared_input: Json | PayloadRef = None
+    is_debug: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutcome:
+    """What an attempt, or a preparation (`status` `ready`), came to.
+
+    `values` are what the condition read; `needs_review` asks for a person because the confidence is too low;
+    `elapsed_ms` lets the shell bound a workflow task without a clock.
+    """
+
+    status: Literal["ready", "succeeded", "skipped", "failed"]
+    input: Json | PayloadRef = None
+    output: Json | PayloadRef = None
+    error: StepError | None = None
+    reason: str | None = None
+    values: JsonObject = field(default_factory=dict[str, Json])
+    cost: Decimal | None = None
+    confidence: float | None = None
+    confidence_source: str | None = None
+    needs_review: bool = False
+    wait_until: datetime | None = None
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckCall:
+    """A control message whose identity, and whose form where `step` is set, have to be checked."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    envelope: Envelope
+    step: str | None = None
+    task_id: UUID | None = None
+    checks_form: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeOfCheck:
+    """Who sent the message; `code` is set where it has to be refused, with `errors` pointing into it."""
+
+    actor: Actor | None = None
+    code: str | None = None
+    detail: str | None = None
+    errors: tuple[JsonObject, ...] = ()
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputCall:
+    """The run's output has to be made. `context` as in `StepCall`; `final` are the outputs used without a mapping."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    context: JsonObject
+    stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputResult:
+    output: Json | PayloadRef = None
+    error: StepError | None = None
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCall:
+    """A task has to be announced: its row made (once), so that people see it."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    seq: int
+    step: StepState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotificationCall:
+    """A notification has to be recorded, once under `key`. `kind` is a machine name, `data` its body."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    kind: str
+    key: str
+    data: JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelCall:
+    """Temporal has to be asked to cancel this run's workflow."""
+
+    organization_id: UUID
+    execution_id: UUID
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunProjection:
+    """The run's own columns as they have to stand after a flush."""
+
+    status: RunStatus
+    priority: Priority
+    cost: Decimal
+    total_steps: int
+    started_at: datetime | None
+    completed_at: datetime | None
+    current_step: str | None
+    output: Json | PayloadRef = None
+    error: StepError | None = None
+    pause: PauseState | None = None
+    variables: JsonObject = field(default_factory=dict[str, Json])
+    cancel_reason: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushCall:
+    """Committed state on its way to the tables: the run, each step that changed, and the new events."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    temporal_run_id: str
+    seq: int
+    run: RunProjection
+    steps: tuple[StepState, ...]
+    events: tuple[AuditEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushResult:
+    """`applied` is false where the row already knew more. `row_status` is the row's status before this flush."""
+
+    applied: bool
+    row_status: RunStatus

@@ -1,0 +1,133 @@
+"""The compiled playbook version: all that the machine needs, and nothing else.
+
+Order is resolved, references are checked, defaults are filled in. Contracts, prompts, configs and expression
+texts are not here: activities read those from the immutable version. A plan travels in the workflow's input, so
+a run is pinned to its version and a replay reads no database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from playbooks.values import StepType
+
+Path: TypeAlias = tuple[str, ...]
+"""A reference into the run's context, e.g. `("steps", "score", "output", "total")`; a prefix stands for all below."""
+
+Carrier: TypeAlias = Literal["pure", "effect", "task", "timer"]
+"""How a step's work is carried: a pure handler in the lane, an effect in a regular activity, a person's task, a
+durable timer."""
+
+DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
+TimeoutAction: TypeAlias = Literal["timed_out", "escalate", "approve", "reject", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """`max_retries: 3` means four attempts. Delays are milliseconds; the n-th is initial * factor^(n-1), capped."""
+
+    max_retries: int = 3
+    initial_delay_ms: int = 1_000
+    backoff_factor: float = 2.0
+    max_delay_ms: int = 30_000
+    retry_on_errors: tuple[str, ...] = ("timeout", "network", "temporary_failure", "rate_limited")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """`step` must be finished before; `data` needs it completed, else the dependent is skipped."""
+
+    step: str
+    kind: DependencyKind = "sequential"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalPlan:
+    """The rules by which people decide a step. Minutes are minutes; `consensus` is a share from 0 to 1."""
+
+    threshold: int = 1
+    max_voters: int = 1
+    consensus: float = 0.0
+    self_approval: bool = True
+    different_from: tuple[str, ...] = ()
+    window_minutes: float | None = None
+    reminder_minutes: tuple[float, ...] = ()
+    on_timeout: TimeoutAction = "timed_out"
+    escalate_to_roles: tuple[str, ...] = ()
+    on_reject: Literal["continue", "fail"] = "continue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """One step as the machine sees it.
+
+    `has_condition` is true where the step or one of its `conditional` dependencies carries an expression.
+    `references` are the paths that its condition, input mapping and (for pure handlers) default input read.
+    `sensitive_input` and `sensitive_output` are JSON Pointers (with `*` for any item) into its input and output.
+    """
+
+    key: str
+    name: str
+    number: int
+    step_type: StepType
+    worker_type: str
+    carrier: Carrier
+    step_id: UUID
+    smart_code: str
+    dependencies: tuple[Dependency, ...] = ()
+    has_condition: bool = False
+    references: tuple[Path, ...] = ()
+    required_roles: tuple[str, ...] = ()
+    approval: ApprovalPlan | None = None
+    review_on_low_confidence: bool = False
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    own_retry: bool = False
+    timeout_seconds: float = 300.0
+    critical: bool = True
+    cost: Decimal = Decimal(0)
+    estimated_minutes: float | None = None
+    sensitive_input: tuple[str, ...] = ()
+    sensitive_output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPlan:
+    """Checked before a step starts: spent plus in flight plus this step may not exceed `max_cost`."""
+
+    max_cost: Decimal
+    currency: str
+    on_exceed: Literal["pause", "fail", "warn"] = "pause"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A playbook version, compiled. `steps` are in step_number order; every dependency names an earlier step's key.
+
+    `sensitive_input` and `sensitive_output` are JSON Pointers into the run's input and output; `final_steps` are
+    the keys whose outputs make the run's output where no `output` mapping is given.
+    """
+
+    playbook_id: UUID
+    code: str
+    name: str
+    industry: str
+    version: int
+    currency: str
+    run_smart_code: str
+    steps: tuple[PlanStep, ...]
+    output_references: tuple[Path, ...] = ()
+    final_steps: tuple[str, ...] = ()
+    timeout_minutes: float | None = None
+    budget: BudgetPlan | None = None
+    sensitive_input: tuple[str, ...] = ()
+    sensitive_output: tuple[str, ...] = ()
+
+    def step(self, key: str) -> PlanStep:
+        """The step with this key; KeyError where there is none (a bug: references were checked)."""
+        for step in self.steps:
+            if step.key == key:
+                return step
+        raise KeyError(key)

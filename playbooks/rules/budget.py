@@ -1,0 +1,22 @@
+"""What a run may cost: checked before a step starts, counted when one completes."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from playbooks.plan import BudgetPlan, Plan, PlanStep
+from playbooks.state import RunState
+
+_IN_FLIGHT = frozenset({"in_progress", "waiting"})
+
+
+def exceeded_budget(plan: Plan, state: RunState, step: PlanStep) -> BudgetPlan | None:
+    """The budget that starting `step` would exceed, or None. In-flight steps count with their price."""
+    budget = plan.budget
+    if budget is None or step.key in state.waived_steps or step.cost == 0:
+        return None
+    in_flight = sum(
+        (other.cost for other in plan.steps if other.key != step.key and state.steps[other.key].status in _IN_FLIGHT),
+        Decimal(0),
+    )
+    return budget if state.cost + in_flight + step.cost > budget.max_cost else None

@@ -1,0 +1,286 @@
+"""How a step begins, is tried, tried again, and ends; tasks of people have their own module.
+
+Protects: no step begins twice in one visit, an outcome of an attempt that is not the running one changes nothing,
+a paused or finished run begins nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from playbooks.commands import PrepareStep, RunStep
+from playbooks.messages import StepOutcome
+from playbooks.plan import PlanStep
+from playbooks.rules import endings, tasks
+from playbooks.rules.budget import exceeded_budget
+from playbooks.rules.draft import Draft, timer_name
+from playbooks.rules.ordering import Unreachable, readiness
+from playbooks.rules.outcomes import complete, error_data, fail, skip
+from playbooks.rules.redaction import safe_evaluation
+from playbooks.rules.retries import MAX_LOST, NOT_STARTED, delay_after_loss, delay_before_next, policy_of
+from playbooks.state import Attempt, PauseState, StepState
+from playbooks.values import StepError
+
+
+def settle(draft: Draft) -> None:
+    """Begin everything that may begin now; end the run when nothing is left."""
+    progressed = True
+    while progressed and not draft.is_finished and not draft.is_paused:
+        progressed = False
+        for step in draft.plan.steps:
+            if draft.is_finished or draft.is_paused:
+                return
+            if draft.step(step.key).status == "pending":
+                progressed = _settle_step(draft, step) or progressed
+    if not draft.is_finished and not draft.is_paused:
+        endings.complete_run_if_done(draft)
+
+
+def _settle_step(draft: Draft, step: PlanStep) -> bool:
+    match readiness(step, draft.state):
+        case "blocked":
+            return False
+        case "ready":
+            _begin(draft, step)
+            return False
+        case Unreachable(reason=reason):
+            skip(draft, draft.step(step.key), reason)
+            return True
+
+
+def _begin(draft: Draft, step: PlanStep) -> None:
+    """Start a pending step. One with a condition is prepared first where its price must be known to be due."""
+    current = draft.step(step.key)
+    needs_preparing = step.carrier in ("task", "timer") or (step.carrier == "effect" and step.has_condition)
+    if not step.has_condition and not _may_spend(draft, step):
+        return
+    if step.has_condition and step.carrier == "pure" and exceeded_budget(draft.plan, draft.state, step) is not None:
+        needs_preparing = True
+    started = draft.put(current, status="in_progress", started_at=draft.at)
+    if needs_preparing:
+        draft.command(PrepareStep(step=step.key, visit=current.visit))
+    else:
+        _attempt(draft, step, started)
+
+
+def _may_spend(draft: Draft, step: PlanStep) -> bool:
+    """Whether the budget lets this step start; otherwise the policy's consequence is drawn."""
+    budget = exceeded_budget(draft.plan, draft.state, step)
+    if budget is None:
+        return True
+    draft.record(
+        "budget_exceeded",
+        step=step.key,
+        data={"max_cost": str(budget.max_cost), "spent": str(draft.state.cost), "needed": str(step.cost)},
+    )
+    match budget.on_exceed:
+        case "warn":
+            draft.note(waived_steps=(*draft.state.waived_steps, step.key))
+            return True
+        case "pause":
+            reason = f"step '{step.name}' would exceed the budget"
+            pause = PauseState(since=draft.at, cause="budget", reason=reason, held_steps=(step.key,))
+            draft.change(status="paused", pause=pause)
+            draft.record("run_paused", step=step.key, data={"reason": reason})
+            return False
+        case "fail":
+            message = f"step '{step.name}' would exceed the budget of {budget.max_cost} {budget.currency}"
+            error = StepError(kind="business_rule", code="RESOURCE_LIMIT_EXCEEDED", message=message)
+            endings.fail_run(draft, error, step.key)
+            return False
+
+
+def _attempt(draft: Draft, step: PlanStep, current: StepState) -> None:
+    number = len(current.attempts) + 1
+    attempt = Attempt(number=number, started_at=draft.at)
+    changed = draft.put(current, status="in_progress", attempts=(*current.attempts, attempt))
+    draft.record("step_started", step=step.key, data={"attempt": number})
+    draft.command(RunStep(step=step.key, visit=changed.visit, attempt=number))
+
+
+def attempt_or_hold(draft: Draft, step: PlanStep) -> None:
+    """Make the next attempt of a step that has begun, or leave it for resume."""
+    if draft.is_paused or draft.is_finished:
+        return
+    current = draft.step(step.key)
+    if not current.attempts and step.has_condition and not _may_spend(draft, step):
+        return
+    if current.attempts and _was_lost(current):
+        draft.command(RunStep(step=step.key, visit=current.visit, attempt=current.attempts[-1].number))
+        return
+    _attempt(draft, step, current)
+
+
+def _was_lost(step: StepState) -> bool:
+    return step.attempts[-1].ended_at is None
+
+
+def resume_held(draft: Draft) -> None:
+    """After a resume: make the attempts that waited, and open the tasks that were held."""
+    for step in draft.plan.steps:
+        if draft.is_finished or draft.is_paused:
+            return
+        current = draft.step(step.key)
+        if current.status != "in_progress" or timer_name("retry", current, current.visit) in draft.state.timers:
+            continue
+        ended = bool(current.attempts) and current.attempts[-1].ended_at is not None
+        held = current.ready and not current.attempts
+        if held and step.carrier in ("task", "timer"):
+            _wait(draft, step, current)
+        elif ended or held or current.is_parked:
+            draft.put(current, is_parked=False)
+            attempt_or_hold(draft, step)
+
+
+def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> None:
+    """The condition and the input of a step were evaluated."""
+    step, current = draft.plan.step(key), draft.step(key)
+    if current.visit != visit or current.status != "in_progress" or current.ready or current.attempts:
+        return
+    _record_evaluation(draft, step, outcome)
+    match outcome.status:
+        case "skipped":
+            _skip_by_condition(draft, step, current, outcome)
+        case "failed":
+            fail(draft, step, current, _error_of(outcome))
+        case "ready" | "succeeded":
+            ready = draft.put(current, ready=True, input=outcome.input, wait_until=outcome.wait_until)
+            if step.carrier in ("task", "timer"):
+                if not step.has_condition or _may_spend(draft, step):
+                    _wait(draft, step, ready)
+            else:
+                attempt_or_hold(draft, step)
+
+
+def _wait(draft: Draft, step: PlanStep, current: StepState) -> None:
+    if step.carrier == "task":
+        tasks.open_task(draft, step, current)
+        return
+    due = current.wait_until or draft.at
+    waiting = draft.put(current, status="waiting")
+    draft.record("step_waiting", step=step.key, data={"until": due.isoformat()})
+    draft.start_timer(timer_name("timer", waiting, waiting.visit), due, f"{step.name}: until {due.isoformat()}")
+
+
+def on_timer_elapsed(draft: Draft, key: str, visit: int) -> None:
+    """A `timer` step's time has come."""
+    step, current = draft.plan.step(key), draft.step(key)
+    if current.visit == visit and current.status == "waiting":
+        complete(draft, step, draft.put(current, output={"fired_at": draft.at.isoformat()}))
+
+
+def on_retry_due(draft: Draft, key: str, visit: int) -> None:
+    """A retry's delay is over."""
+    step, current = draft.plan.step(key), draft.step(key)
+    if current.visit != visit or current.status != "in_progress":
+        return
+    if draft.is_paused:
+        draft.put(current, is_parked=True)
+    else:
+        attempt_or_hold(draft, step)
+
+
+def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepOutcome) -> None:
+    """An attempt's activity answered. What is not the running attempt's changes nothing."""
+    step, current = draft.plan.step(key), draft.step(key)
+    if not _is_running(current, visit, attempt):
+        return
+    _record_evaluation(draft, step, outcome)
+    match outcome.status:
+        case "skipped":
+            _skip_by_condition(draft, step, current, outcome)
+        case "succeeded" | "ready":
+            done = _end_attempt(draft, current, None)
+            done = draft.put(
+                done,
+                input=outcome.input,
+                output=outcome.output,
+                confidence=outcome.confidence,
+                confidence_source=outcome.confidence_source,
+            )
+            if outcome.needs_review:
+                tasks.open_task(draft, step, done, is_review=True)
+            else:
+                complete(draft, step, done, outcome.cost)
+        case "failed":
+            error = _error_of(outcome)
+            if error.code == NOT_STARTED:
+                _redispatch_later(draft, current)
+            else:
+                if outcome.input is not None:
+                    current = draft.put(current, input=outcome.input)
+                _fail_attempt(draft, step, current, error)
+
+
+def on_lost(draft: Draft, key: str, visit: int, attempt: int) -> None:
+    """The worker of a running attempt vanished: the same attempt goes out again, a bounded number of times."""
+    step, current = draft.plan.step(key), draft.step(key)
+    if not _is_running(current, visit, attempt):
+        return
+    if current.attempts[-1].lost >= MAX_LOST:
+        message = f"its worker vanished {MAX_LOST} times"
+        _fail_attempt(draft, step, current, StepError(kind="system", code="WORKER_LOST", message=message))
+        return
+    _count_loss(draft, current)
+    draft.record("attempt_lost", step=key, data={"attempt": attempt})
+    draft.command(RunStep(step=key, visit=visit, attempt=attempt))
+
+
+def _redispatch_later(draft: Draft, current: StepState) -> None:
+    lost = current.attempts[-1].lost
+    _count_loss(draft, current)
+    due = draft.at + delay_after_loss(lost)
+    draft.start_timer(timer_name("retry", current, current.visit), due, "the effect could not begin; again soon")
+
+
+def _count_loss(draft: Draft, current: StepState) -> None:
+    last = current.attempts[-1]
+    draft.put(current, attempts=(*current.attempts[:-1], replace(last, lost=last.lost + 1)))
+
+
+def _is_running(current: StepState, visit: int, attempt: int) -> bool:
+    return (
+        current.visit == visit
+        and current.status == "in_progress"
+        and bool(current.attempts)
+        and current.attempts[-1].number == attempt
+        and current.attempts[-1].ended_at is None
+    )
+
+
+def _end_attempt(draft: Draft, current: StepState, error: StepError | None) -> StepState:
+    last = replace(current.attempts[-1], ended_at=draft.at, error=error)
+    return draft.put(current, attempts=(*current.attempts[:-1], last))
+
+
+def _fail_attempt(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> None:
+    failed = _end_attempt(draft, current, error)
+    delay = delay_before_next(policy_of(step, draft.state), failed, error)
+    if delay is None:
+        fail(draft, step, failed, error)
+        return
+    number = len(failed.attempts)
+    draft.record("attempt_failed", step=step.key, data={"attempt": number, **error_data(error), **_delay(delay)})
+    draft.put(failed, error=error)
+    summary = f"{step.name}: before attempt {number + 1}"
+    draft.start_timer(timer_name("retry", failed, failed.visit), draft.at + delay, summary)
+
+
+def _delay(delay: timedelta) -> dict[str, int]:
+    return {"retry_in_ms": round(delay.total_seconds() * 1000)}
+
+
+def _error_of(outcome: StepOutcome) -> StepError:
+    return outcome.error or StepError(kind="system", code="INTERNAL_ERROR", message="the step gave no reason")
+
+
+def _skip_by_condition(draft: Draft, step: PlanStep, current: StepState, outcome: StepOutcome) -> None:
+    values = safe_evaluation(draft.plan, step, outcome).get("values")
+    skip(draft, current, outcome.reason or "its condition is false", values if isinstance(values, dict) else {})
+
+
+def _record_evaluation(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
+    """In debug mode each step's input and the values its condition read are part of the timeline."""
+    if draft.state.debug:
+        draft.record("step_evaluated", step=step.key, data=safe_evaluation(draft.plan, step, outcome))

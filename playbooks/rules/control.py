@@ -16,10 +16,10 @@ from playbooks.actors import asserted_actor
 from playbooks.commands import CheckMessage
 from playbooks.envelopes import PERSON_VERBS, Envelope
 from playbooks.messages import OutcomeOfCheck
-from playbooks.plan import PlanStep
+from playbooks.plan import Plan, PlanStep
 from playbooks.rules import endings, stepping, tasks
 from playbooks.rules.draft import Draft
-from playbooks.state import Choice, PauseState, Request, Vote
+from playbooks.state import Choice, PauseState, Request, RunState, Vote
 from playbooks.values import FINISHED_STEP, Actor, JsonObject, Verdict
 
 _TEXT: dict[str, str] = {
@@ -88,11 +88,16 @@ def apply_kept(draft: Draft, step_key: str | None = None) -> None:
 
 def target_step(draft: Draft, envelope: Envelope) -> PlanStep | None:
     """The step that a person's message names by task id or by key."""
+    return find_target(draft.plan, draft.state, envelope)
+
+
+def find_target(plan: Plan, state: RunState, envelope: Envelope) -> PlanStep | None:
+    """As `target_step`, for the shell: it tells the check which form and which task a message is about."""
     task_id, key = envelope.body.get("task_id"), envelope.body.get("step")
-    for step in draft.plan.steps:
-        visit = draft.step(step.key).visit
+    for step in plan.steps:
+        visit = state.steps[step.key].visit
         if isinstance(task_id, str):
-            if ids.task_id(draft.state.execution_id, step.key, visit) == UUID(task_id):
+            if ids.task_id(state.execution_id, step.key, visit) == UUID(task_id):
                 return step
         elif step.key == key:
             return step

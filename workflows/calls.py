@@ -1,0 +1,153 @@
+"""The one place that says how each kind of work is carried, and every timeout and retry policy with what it bounds.
+
+The choice between local and regular activities is made here alone: local ones are pure and go through the lane,
+one outstanding at a time; everything else is regular and visible in the history.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributeUpdate
+
+from playbooks.messages import (
+    CancelCall,
+    CheckCall,
+    FlushCall,
+    FlushResult,
+    NotificationCall,
+    OutcomeOfCheck,
+    OutputCall,
+    OutputResult,
+    RunProjection,
+    StepCall,
+    StepOutcome,
+    TaskCall,
+)
+from playbooks.plan import PlanStep
+
+FLUSH_INTERVAL = timedelta(milliseconds=200)
+"""A burst of fast steps is projected at most this often."""
+
+LANE_BUDGET_MS = 500
+"""Lane work within one workflow task; signals wait no longer than this behind a busy lane."""
+
+_YIELD = timedelta(milliseconds=1)
+_LANE_TIMEOUT = timedelta(seconds=60)
+_HEARTBEAT_TIMEOUT = timedelta(seconds=5)
+_FLUSH_TIMEOUT = timedelta(seconds=30)
+_ONCE = RetryPolicy(maximum_attempts=1)
+_UNTIL_DONE = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2.0, maximum_interval=timedelta(seconds=5)
+)
+
+_RUN_STATUS = SearchAttributeKey.for_keyword("RunStatus")
+_RUN_PRIORITY = SearchAttributeKey.for_keyword("RunPriority")
+_CURRENT_STEP = SearchAttributeKey.for_keyword("CurrentStep")
+
+
+def pure_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
+    """One attempt of a pure handler. Not retried by Temporal: the machine owns the retry policy."""
+    return workflow.start_local_activity(
+        "run_pure_step",
+        call,
+        result_type=StepOutcome,
+        start_to_close_timeout=timedelta(seconds=step.timeout_seconds),
+        retry_policy=_ONCE,
+        summary=step.name,
+    )
+
+
+def effect_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
+    """One attempt of an effect, named by its handler. A vanished worker shows within the heartbeat timeout."""
+    return workflow.start_activity(
+        "ai" if step.step_type == "ai" else step.worker_type,
+        call,
+        result_type=StepOutcome,
+        start_to_close_timeout=timedelta(seconds=step.timeout_seconds),
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_ONCE,
+        summary=step.name,
+    )
+
+
+def prepare_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
+    """Condition and input of a step that is carried elsewhere."""
+    return _lane("prepare_step", call, StepOutcome, f"{step.name}: condition and input")
+
+
+def check_message(verb: str, call: CheckCall) -> workflow.ActivityHandle[OutcomeOfCheck]:
+    """Identity and form of a control message."""
+    return _lane("check_message", call, OutcomeOfCheck, f"check: {verb}")
+
+
+def make_output(call: OutputCall) -> workflow.ActivityHandle[OutputResult]:
+    """The run's output."""
+    return _lane("make_output", call, OutputResult, "output")
+
+
+def _lane(name: str, call: object, result_type: type, summary: str) -> workflow.ActivityHandle[Any]:
+    return workflow.start_local_activity(
+        name,
+        call,
+        result_type=result_type,
+        start_to_close_timeout=_LANE_TIMEOUT,
+        retry_policy=_UNTIL_DONE,
+        summary=summary,
+    )
+
+
+def announce_task(step: PlanStep, call: TaskCall) -> workflow.ActivityHandle[None]:
+    """Make a task visible to people; repeated until it is."""
+    return _until_done("announce_task", call, step.name)
+
+
+def record_notification(call: NotificationCall) -> workflow.ActivityHandle[None]:
+    """Record a notification once."""
+    return _until_done("record_notification", call, call.kind.replace("_", " "))
+
+
+def request_cancel(call: CancelCall) -> workflow.ActivityHandle[None]:
+    """Ask Temporal to cancel this workflow, so that it closes as Canceled."""
+    return _until_done("request_cancel", call, "close as cancelled")
+
+
+def _until_done(name: str, call: object, summary: str) -> workflow.ActivityHandle[None]:
+    return workflow.start_activity(
+        name,
+        call,
+        start_to_close_timeout=_FLUSH_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNTIL_DONE,
+        summary=summary,
+    )
+
+
+def flush(call: FlushCall) -> workflow.ActivityHandle[FlushResult]:
+    """Carry committed state to the tables; unlimited retries, because nothing else may write them."""
+    return workflow.start_activity(
+        "flush",
+        call,
+        result_type=FlushResult,
+        start_to_close_timeout=_FLUSH_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNTIL_DONE,
+        summary=f"rows up to {call.seq}",
+    )
+
+
+async def end_workflow_task() -> None:
+    """A timer that is due at once: the workflow task ends, and waiting signals are delivered."""
+    await workflow.sleep(_YIELD, summary="let signals in")
+
+
+def upsert_search_attributes(run: RunProjection) -> None:
+    """What lists of workflows filter by; upserted with a flush, not per step."""
+    updates: list[SearchAttributeUpdate[Any]] = [
+        _RUN_STATUS.value_set(run.status),
+        _RUN_PRIORITY.value_set(run.priority),
+        _CURRENT_STEP.value_set(run.current_step or "-"),
+    ]
+    workflow.upsert_search_attributes(updates)  # pyright: ignore[reportUnknownMemberType]

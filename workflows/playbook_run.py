@@ -1,0 +1,140 @@
+"""The workflow `PlaybookRun`: what the outside may say to a run, and when a run is over.
+
+Signals and updates are dynamic and raw, because a handler with typed arguments turns a malformed signal into a
+workflow task that fails for ever. It protects: a run ends only when everything that was decided is in the tables
+and every update has its verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from playbooks.digest import digest_of_lines
+from playbooks.envelopes import Envelope, Malformed, read_envelope
+from playbooks.events import CancelRequested, MessageReceived, MessageRefused, RunStarted
+from playbooks.messages import RunInput, RunResult
+from playbooks.state import RunState
+from playbooks.values import Json, Verdict
+from workflows.shell import Shell
+
+
+@workflow.defn(name="PlaybookRun")
+class PlaybookRunWorkflow:
+    """One run of one playbook version."""
+
+    @workflow.init
+    def __init__(self, start: RunInput) -> None:
+        self._start = start
+        self._shell = Shell(start)
+        self._is_cancel_asked = False
+        self._was_cancel_requested = False
+        self._is_ending = False
+        if start.state is None:
+            self._shell.post(RunStarted(at=workflow.now()))
+
+    @workflow.run
+    async def run(self, start: RunInput) -> RunResult:
+        """Runs to the end. A failed run raises `ApplicationError` with a `RunResult` as details."""
+        shell = self._shell
+        shell.restore_timers()
+        while True:
+            try:
+                await workflow.wait_condition(self._has_work)
+            except asyncio.CancelledError:
+                self._was_cancel_requested = True
+                shell.post(CancelRequested(at=workflow.now(), reason="cancelled through Temporal"))
+            shell.work()
+            self._is_ending = shell.is_quiet and (shell.is_finished or self._should_continue_as_new())
+            if self._is_ending and workflow.all_handlers_finished():
+                if not shell.is_finished:
+                    workflow.continue_as_new(replace(start, state=shell.state))
+                if shell.state.status != "cancelled" or self._was_cancel_requested:
+                    break
+                self._ask_cancel_once()
+        shell.stop_timers()
+        return self._end()
+
+    @workflow.query(name="state")
+    def state(self) -> RunState:
+        """Everything about the run, also after it ended."""
+        return self._shell.state
+
+    @workflow.signal(dynamic=True)
+    def on_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
+        """Any signal: recorded as refused where it cannot be read, never raised."""
+        message = _read(name, arguments)
+        if isinstance(message, Malformed):
+            refused = MessageRefused(at=workflow.now(), verb=message.verb, code=message.code, reason=message.reason)
+            self._shell.post(refused)
+        else:
+            self._post(message, request=f"signal-{workflow.uuid4()}", wants_answer=False)
+
+    @workflow.update(dynamic=True)
+    async def on_update(self, name: str, arguments: Sequence[RawValue]) -> Verdict:
+        """Any verb; answers with its verdict."""
+        message = _read(name, arguments)
+        if isinstance(message, Malformed):
+            return Verdict(outcome="refused", code=message.code, detail=message.reason, at=workflow.now())
+        request = f"update-{workflow.uuid4()}"
+        self._post(message, request=request, wants_answer=True)
+        await workflow.wait_condition(lambda: request in self._shell.verdicts)
+        self._shell.wake()
+        return self._shell.verdicts.pop(request)
+
+    @on_update.validator
+    def refuse_malformed(self, name: str, arguments: Sequence[RawValue]) -> None:
+        """A malformed update is rejected and leaves no trace."""
+        message = _read(name, arguments)
+        if isinstance(message, Malformed):
+            raise ApplicationError(message.reason, type=message.code, non_retryable=True)
+
+    def _post(self, envelope: Envelope, *, request: str, wants_answer: bool) -> None:
+        self._shell.post(
+            MessageReceived(at=workflow.now(), envelope=envelope, request=request, wants_answer=wants_answer)
+        )
+
+    def _has_work(self) -> bool:
+        return self._shell.is_awake or (self._is_ending and self._can_end())
+
+    def _can_end(self) -> bool:
+        """Handlers are waited for only here; a cancelled run also waits for Temporal's own cancel."""
+        if not workflow.all_handlers_finished():
+            return False
+        return self._shell.state.status != "cancelled" or self._was_cancel_requested or not self._is_cancel_asked
+
+    def _should_continue_as_new(self) -> bool:
+        return workflow.info().is_continue_as_new_suggested()
+
+    def _ask_cancel_once(self) -> None:
+        if not self._is_cancel_asked:
+            self._is_cancel_asked = True
+            self._shell.ask_cancel()
+
+    def _end(self) -> RunResult:
+        state = self._shell.state
+        result = RunResult(status=state.status, seq=state.seq, digest=digest_of_lines(state))
+        if state.status == "cancelled":
+            raise asyncio.CancelledError
+        if state.status == "failed":
+            error = state.error
+            message, code = (error.message, error.code) if error else ("the run failed", "INTERNAL_ERROR")
+            raise ApplicationError(message, result, type=code, non_retryable=True)
+        return result
+
+
+def _read(name: str, arguments: Sequence[RawValue]) -> Envelope | Malformed:
+    """Decode and read a message; a payload that no converter knows is as malformed as any other."""
+    converter = workflow.payload_converter()
+    values: list[Json] = []
+    for argument in arguments:
+        try:
+            values.append(converter.from_payload(argument.payload))
+        except Exception:
+            return Malformed(verb=name[:64], code="VALIDATION_ERROR", reason="the payload cannot be decoded")
+    return read_envelope(name, values)

@@ -1,0 +1,361 @@
+"""The shell around the machine: commands become activities and timers, outcomes become events.
+
+Owns what is in flight. Knows no rule about runs. It protects: one event at a time, one lane, one flush in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from playbooks import ids
+from playbooks.commands import (
+    Answer,
+    CancelStep,
+    CheckMessage,
+    Command,
+    FinishRun,
+    MakeOutput,
+    Notify,
+    OpenTask,
+    PrepareStep,
+    RunStep,
+    StartTimer,
+    StopTimer,
+)
+from playbooks.context import build_context
+from playbooks.events import CancelRequested, Event, MessageChecked, OutputMade, StepPrepared, StepReported, TimerFired
+from playbooks.machine import advance, new_run
+from playbooks.messages import (
+    CancelCall,
+    CheckCall,
+    NotificationCall,
+    OutputCall,
+    RunInput,
+    RunProjection,
+    StepCall,
+    StepOutcome,
+    TaskCall,
+)
+from playbooks.plan import PlanStep
+from playbooks.progress import progress_of
+from playbooks.projecting import flush_of
+from playbooks.rules.control import find_target
+from playbooks.state import RunState
+from playbooks.values import FINISHED_RUN, JsonObject, Verdict
+from workflows import calls
+from workflows.failures import read_failure
+from workflows.lane import Lane, LaneJob
+
+
+class Shell:
+    """One run's state and everything that is in flight for it."""
+
+    def __init__(self, start: RunInput) -> None:
+        self.plan = start.plan
+        self.state: RunState = start.state or new_run(start)
+        self.verdicts: dict[str, Verdict] = {}
+        self.is_awake = False
+        self._start = start
+        self._inbox: deque[Event] = deque()
+        self._lane = Lane(self._watched)
+        self._effects: dict[str, workflow.ActivityHandle[object]] = {}
+        self._timers: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flush: asyncio.Task[None] | None = None
+        self._flush_timer: asyncio.Task[None] | None = None
+        self._flushed_seq = self.state.seq
+        self._flushed_at = workflow.now()
+        self._listed_as: tuple[str, str | None] | None = None
+        self._crash: BaseException | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state.status in FINISHED_RUN
+
+    @property
+    def is_dirty(self) -> bool:
+        """Whether the tables lack something that the history has."""
+        return self.state.seq > self._flushed_seq
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is in flight and nothing waits to be projected; only timers and people may act."""
+        busy = self._inbox or self._effects or self._tasks or self._flush is not None
+        return not busy and self._lane.is_idle and not self.is_dirty
+
+    def wake(self) -> None:
+        self.is_awake = True
+
+    def post(self, event: Event) -> None:
+        """Hand in what happened; it is looked at in order, one event at a time."""
+        self._inbox.append(event)
+        self.wake()
+
+    def restore_timers(self) -> None:
+        """After continue-as-new: timers and waits go on from their absolute deadlines."""
+        for timer, due in sorted(self.state.timers.items()):
+            self._start_timer(timer, due, timer)
+
+    def work(self) -> None:
+        """Let the machine see every event, obey its commands, and project where it is time.
+
+        Raises what a task of the shell died of: only a bug does that, and it blocks this workflow task, visibly,
+        until a fixed deploy heals the run.
+        """
+        self.is_awake = False
+        if self._crash is not None:
+            raise RuntimeError("the shell broke") from self._crash
+        while self._inbox:
+            self.state, commands = advance(self.plan, self.state, self._inbox.popleft())
+            for command in commands:
+                self._obey(command)
+        self._flush_if_due()
+
+    def ask_cancel(self) -> None:
+        """Let an activity ask Temporal for the cancel that this workflow has to end with."""
+        call = CancelCall(
+            organization_id=self.state.organization_id,
+            execution_id=self.state.execution_id,
+            reason=self.state.cancel_reason,
+        )
+        self._spawn(self._await(calls.request_cancel(call)))
+
+    def stop_timers(self) -> None:
+        for timer in sorted(self._timers):
+            self._stop_timer(timer)
+        self._stop_flush_timer()
+
+    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+        match command:
+            case PrepareStep(step=key):
+                self._lane.put(LaneJob(run=lambda: self._prepare(key)))
+            case RunStep(step=key, attempt=attempt):
+                self._run_step(self.plan.step(key), attempt)
+            case OpenTask(step=key):
+                self._spawn(self._await(calls.announce_task(self.plan.step(key), self._task_call(key))))
+            case CancelStep(step=key):
+                self._cancel_effect(key)
+            case StartTimer(timer=timer, due=due, summary=summary):
+                self._start_timer(timer, due, summary)
+            case StopTimer(timer=timer):
+                self._stop_timer(timer)
+            case CheckMessage(request=request):
+                self._lane.put(LaneJob(run=lambda: self._check(request), is_control=True))
+            case MakeOutput():
+                self._lane.put(LaneJob(run=self._make_output))
+            case Notify():
+                self._spawn(self._await(calls.record_notification(self._notification_call(command))))
+            case Answer(request=request, verdict=verdict):
+                self.verdicts[request] = verdict
+            case FinishRun():
+                self._lane.drop_steps()
+            case _:
+                assert_never(command)
+
+    # --- steps
+
+    def _run_step(self, step: PlanStep, attempt: int) -> None:
+        if step.carrier == "pure":
+            self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
+        else:
+            self._spawn(self._run_effect(step, attempt))
+
+    async def _run_effect(self, step: PlanStep, attempt: int) -> None:
+        call = self._step_call(step, attempt)
+        handle = calls.effect_step(step, call)
+        self._effects[step.key] = handle
+        try:
+            event: Event | None = self._reported(call, await handle)
+        except ActivityError as error:
+            event = read_failure(call, error, workflow.now())
+        finally:
+            if self._effects.get(step.key) is handle:
+                del self._effects[step.key]
+        if event is not None:
+            self.post(event)
+
+    async def _run_pure(self, step: PlanStep, attempt: int) -> int:
+        call = self._step_call(step, attempt)
+        try:
+            outcome = await calls.pure_step(step, call)
+        except ActivityError as error:
+            event = read_failure(call, error, workflow.now())
+            if event is not None:
+                self.post(event)
+            return calls.LANE_BUDGET_MS
+        self.post(self._reported(call, outcome))
+        return outcome.elapsed_ms
+
+    async def _prepare(self, key: str) -> int:
+        step = self.plan.step(key)
+        call = self._step_call(step, 0)
+        outcome = await calls.prepare_step(step, call)
+        self.post(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
+        return outcome.elapsed_ms
+
+    def _reported(self, call: StepCall, outcome: StepOutcome) -> StepReported:
+        return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
+
+    def _cancel_effect(self, key: str) -> None:
+        handle = self._effects.get(key)
+        if handle is not None:
+            handle.cancel()
+
+    def _step_call(self, step: PlanStep, attempt: int) -> StepCall:
+        current = self.state.steps[step.key]
+        context, stored = build_context(self.state, step.references)
+        return StepCall(
+            organization_id=self.state.organization_id,
+            execution_id=self.state.execution_id,
+            playbook_id=self.plan.playbook_id,
+            step=step.key,
+            visit=current.visit,
+            attempt=attempt,
+            effect_key=ids.effect_key(self.state.execution_id, step.key, current.visit),
+            context=context,
+            stored=stored,
+            is_prepared=current.ready,
+            prepared_input=current.input if current.ready else None,
+            is_debug=self.state.debug,
+        )
+
+    # --- people and messages
+
+    async def _check(self, request_id: str) -> int:
+        request = self.state.requests[request_id]
+        envelope = request.envelope
+        step = find_target(self.plan, self.state, envelope)
+        approves = envelope.verb == "decide" and envelope.body.get("decision") == "approve"
+        call = CheckCall(
+            organization_id=self.state.organization_id,
+            execution_id=self.state.execution_id,
+            playbook_id=self.plan.playbook_id,
+            envelope=envelope,
+            step=step.key if step else None,
+            task_id=ids.task_id(self.state.execution_id, step.key, self.state.steps[step.key].visit) if step else None,
+            checks_form=step is not None and approves,
+        )
+        outcome = await calls.check_message(envelope.verb, call)
+        self.post(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
+        return outcome.elapsed_ms
+
+    def _task_call(self, key: str) -> TaskCall:
+        return TaskCall(
+            organization_id=self.state.organization_id,
+            execution_id=self.state.execution_id,
+            playbook_id=self.plan.playbook_id,
+            seq=self.state.seq,
+            step=self.state.steps[key],
+        )
+
+    def _notification_call(self, command: Notify) -> NotificationCall:
+        data: JsonObject = {"status": self.state.status, "step": command.step, "settings": self._start.notification}
+        return NotificationCall(
+            organization_id=self.state.organization_id,
+            execution_id=self.state.execution_id,
+            playbook_id=self.plan.playbook_id,
+            kind=command.kind,
+            key=command.key,
+            data=data,
+        )
+
+    async def _make_output(self) -> int:
+        references = self.plan.output_references or tuple(("steps", key) for key in self.plan.final_steps)
+        context, stored = build_context(self.state, references)
+        call = OutputCall(
+            organization_id=self.state.organization_id,
+            execution_id=self.state.execution_id,
+            playbook_id=self.plan.playbook_id,
+            context=context,
+            stored=stored,
+        )
+        result = await calls.make_output(call)
+        self.post(OutputMade(at=workflow.now(), output=result.output, error=result.error))
+        return result.elapsed_ms
+
+    # --- timers
+
+    def _start_timer(self, timer: str, due: datetime, summary: str) -> None:
+        self._timers[timer] = asyncio.create_task(self._sleep_until(timer, due, summary))
+
+    async def _sleep_until(self, timer: str, due: datetime, summary: str) -> None:
+        delay = due - workflow.now()
+        if delay.total_seconds() > 0:
+            await workflow.sleep(delay, summary=summary)
+        self._timers.pop(timer, None)
+        self.post(TimerFired(at=workflow.now(), timer=timer))
+
+    def _stop_timer(self, timer: str) -> None:
+        task = self._timers.pop(timer, None)
+        if task is not None:
+            task.cancel()
+
+    # --- projection
+
+    def _flush_if_due(self) -> None:
+        if not self.is_dirty or self._flush is not None:
+            return
+        is_idle = self._lane.is_idle and not self._effects
+        wait = self._flushed_at + calls.FLUSH_INTERVAL - workflow.now()
+        if is_idle or self.is_finished or wait.total_seconds() <= 0:
+            self._stop_flush_timer()
+            self._flush = self._watched(self._flush_now())
+        elif self._effects and self._flush_timer is None:
+            self._flush_timer = asyncio.create_task(self._flush_later(wait.total_seconds()))
+
+    async def _flush_later(self, seconds: float) -> None:
+        await workflow.sleep(seconds, summary="project to the rows")
+        self._flush_timer = None
+        self.wake()
+
+    def _stop_flush_timer(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+
+    async def _flush_now(self) -> None:
+        call = flush_of(self.plan, self.state, flushed_seq=self._flushed_seq, temporal_run_id=workflow.info().run_id)
+        self.state = replace(self.state, outbox=())
+        self._flushed_at = workflow.now()
+        self._show(call.run)
+        result = await calls.flush(call)
+        self._flushed_seq = call.seq
+        self._flush = None
+        if result.row_status == "cancelled" and not result.applied:
+            self.post(CancelRequested(at=workflow.now(), reason="cancelled before it started"))
+        self.wake()
+
+    def _show(self, run: RunProjection) -> None:
+        """The Web UI's view: current details, and search attributes where the namespace knows them."""
+        workflow.set_current_details(progress_of(self.plan, self.state))
+        shown = (run.status, run.current_step)
+        if self._start.has_search_attributes and shown != self._listed_as:
+            self._listed_as = shown
+            calls.upsert_search_attributes(run)
+
+    # --- in flight
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._tasks.add(self._watched(work))
+
+    def _watched(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._on_done)
+        return task
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._crash = task.exception()
+        self.wake()
+
+    async def _await(self, handle: workflow.ActivityHandle[None]) -> None:
+        await handle

@@ -1,0 +1,1 @@
+"""PostgreSQL and Temporal from installed wheels, for one machine: development, demo and tests."""

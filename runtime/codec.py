@@ -1,0 +1,31 @@
+"""The remote codec protocol of Temporal's Web UI and CLI: payloads in clear text for whoever may see them.
+
+Owns the JSON in and out. Must not know HTTP: the API checks the token and the origin before it calls this.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.json_format import MessageToDict, Parse, ParseError
+from temporalio.api.common.v1 import Payloads
+
+from playbooks.errors import MalformedRequestError
+from playbooks.values import JsonObject
+from runtime.converter import EncryptionCodec
+from runtime.keys import KeyRing
+
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
+
+async def decode_payloads(key_ring: KeyRing, body: bytes) -> JsonObject:
+    """Answer to `POST /codec/decode`: `{"payloads": [...]}` in and out, in protobuf's JSON form.
+
+    A payload that cannot be opened comes back as it was. Raises MalformedRequestError for another body.
+    """
+    if len(body) > MAX_REQUEST_BYTES:
+        raise MalformedRequestError("the request is larger than any history page")
+    try:
+        request = Parse(body, Payloads(), ignore_unknown_fields=True)
+    except (ParseError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise MalformedRequestError("the body is not a list of payloads") from error
+    decoded = await EncryptionCodec(key_ring).decode(request.payloads)
+    return MessageToDict(Payloads(payloads=decoded))

@@ -1,0 +1,106 @@
+"""Fixtures of all tests. Servers are real, start when first asked for, once per test process, and always stop.
+
+postgres               PostgresServer, running (session)
+admin_database_url     superuser's URL of one migrated database (session)
+database_url           service role's URL of the same database (session)
+empty_database_url     superuser's URL of a new database without tables (each test)
+temporal               TemporalServer, running, without Web UI (session)
+settings               Settings over these servers (session)
+database               storage.database.Database as the service role (session)
+organization_id        id of a fresh organization (each test)
+new_organization       async function that makes further ones: `await new_organization("name") -> UUID`
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+
+from runtime.settings import Settings
+from tests.support import servers
+
+if TYPE_CHECKING:
+    from cli.servers.postgres import PostgresServer
+    from cli.servers.temporal import TemporalServer
+    from storage.database import Database
+
+MakeOrganization = Callable[[str], Awaitable[UUID]]
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Generator[Path]:
+    with servers.scratch_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Generator[PostgresServer]:
+    with servers.running_postgres(server_folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def admin_database_url(postgres: PostgresServer) -> str:
+    from storage.migrate import upgrade
+
+    upgrade(postgres.admin_url, servers.SERVICE_PASSWORD)
+    return postgres.admin_url
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: PostgresServer, admin_database_url: str) -> str:
+    return servers.service_url(postgres, admin_database_url)
+
+
+@pytest.fixture
+def empty_database_url(postgres: PostgresServer) -> str:
+    return servers.fresh_database(postgres)
+
+
+@pytest.fixture(scope="session")
+def temporal(server_folder: Path) -> Generator[TemporalServer]:
+    with servers.running_temporal(server_folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str, admin_database_url: str, temporal: TemporalServer) -> Settings:
+    return Settings.model_validate(
+        {
+            "database_url": database_url,
+            "admin_database_url": admin_database_url,
+            "temporal_address": temporal.address,
+            "jwt_secret": servers.JWT_SECRET,
+            "encryption_keys": servers.ENCRYPTION_KEYS,
+            "egress_allow": "127.0.0.0/8",
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    from storage.database import Database
+
+    connected = Database.connect(database_url)
+    yield connected
+    await connected.close()
+
+
+@pytest.fixture
+def new_organization(admin_database_url: str) -> MakeOrganization:
+    from storage.organizations import create_organization
+
+    async def make(name: str) -> UUID:
+        row = await create_organization(admin_database_url, code=f"{name}-{uuid4().hex[:12]}", name=name)
+        return row.id
+
+    return make
+
+
+@pytest.fixture
+async def organization_id(new_organization: MakeOrganization) -> UUID:
+    return await new_organization("organization")

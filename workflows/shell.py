@@ -233,6 +233,8 @@ class Shell:
         request = self.state.requests[request_id]
         envelope = request.envelope
         step = find_target(self.plan, self.state, envelope)
+        task = self.state.steps[step.key].task if step else None
+        is_review = task is not None and task.is_review
         approves = envelope.verb == "decide" and envelope.body.get("decision") == "approve"
         call = CheckCall(
             organization_id=self.state.organization_id,
@@ -241,7 +243,8 @@ class Shell:
             envelope=envelope,
             step=step.key if step else None,
             task_id=ids.task_id(self.state.execution_id, step.key, self.state.steps[step.key].visit) if step else None,
-            checks_form=step is not None and approves,
+            # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
+            checks_form=approves and (not is_review or "data" in envelope.body),
         )
         outcome = await calls.check_message(envelope.verb, call)
         self.post(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from playbooks.envelopes import Envelope
 from playbooks.messages import OutcomeOfCheck, StepOutcome
-from playbooks.values import Json, PayloadRef, StepError
+from playbooks.values import Held, StepError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class OutputMade:
     """The lane evaluated the playbook's `output` and checked it against the contract."""
 
     at: datetime
-    output: Json | PayloadRef = None
+    output: Held = None
     error: StepError | None = None
 
 

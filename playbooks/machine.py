@@ -77,6 +77,8 @@ def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused
 
 
 def _live(draft: Draft, event: Happening) -> None:
+    if isinstance(event, StepPrepared | StepReported | AttemptLost) and event.step not in draft.state.steps:
+        return
     match event:
         case RunStarted():
             _start(draft)

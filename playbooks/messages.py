@@ -15,7 +15,7 @@ from uuid import UUID
 from playbooks.envelopes import Envelope
 from playbooks.plan import Plan
 from playbooks.state import AuditEvent, PauseState, RunState, StepState
-from playbooks.values import Actor, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
+from playbooks.values import Actor, Held, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
 
 ENGINE_VERSION = 1
 
@@ -72,7 +72,7 @@ class StepCall:
     context: JsonObject
     stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
     is_prepared: bool = False
-    prepared_input: Json | PayloadRef = None
+    prepared_input: Held = None
     is_debug: bool = False
 
 
@@ -85,8 +85,8 @@ class StepOutcome:
     """
 
     status: Literal["ready", "succeeded", "skipped", "failed"]
-    input: Json | PayloadRef = None
-    output: Json | PayloadRef = None
+    input: Held = None
+    output: Held = None
     error: StepError | None = None
     reason: str | None = None
     values: JsonObject = field(default_factory=dict[str, Json])
@@ -135,7 +135,7 @@ class OutputCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputResult:
-    output: Json | PayloadRef = None
+    output: Held = None
     error: StepError | None = None
     elapsed_ms: int = 0
 
@@ -183,7 +183,7 @@ class RunProjection:
     started_at: datetime | None
     completed_at: datetime | None
     current_step: str | None
-    output: Json | PayloadRef = None
+    output: Held = None
     error: StepError | None = None
     pause: PauseState | None = None
     variables: JsonObject = field(default_factory=dict[str, Json])

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from playbooks.envelopes import Envelope
-from playbooks.values import Actor, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError, StepStatus
+from playbooks.values import Actor, Held, Json, JsonObject, Priority, RunStatus, StepError, StepStatus
 
 Choice: TypeAlias = Literal["approve", "reject", "abstain", "request_changes"]
 TaskDecision: TypeAlias = Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]
@@ -71,8 +71,8 @@ class StepState:
     attempts: tuple[Attempt, ...] = ()
     ready: bool = False
     is_parked: bool = False
-    input: Json | PayloadRef = None
-    output: Json | PayloadRef = None
+    input: Held = None
+    output: Held = None
     values: JsonObject = field(default_factory=dict[str, Json])
     error: StepError | None = None
     reason: str | None = None
@@ -148,6 +148,6 @@ class RunState:
     waived_steps: tuple[str, ...] = ()
     is_making_output: bool = False
     cancel_reason: str | None = None
-    output: Json | PayloadRef = None
+    output: Held = None
     error: StepError | None = None
     outbox: tuple[AuditEvent, ...] = ()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, cast
 from uuid import UUID
 
-from pydantic import JsonValue
+from pydantic import Discriminator, JsonValue, Tag
 
 Json: TypeAlias = JsonValue
 JsonObject: TypeAlias = dict[str, JsonValue]
@@ -70,6 +70,23 @@ class PayloadRef:
     line_number: int
     size_bytes: int
     sha256: str
+
+
+_REF_FIELDS = frozenset({"line_number", "size_bytes", "sha256"})
+
+
+def _kind_of_held(value: object) -> str:
+    if isinstance(value, PayloadRef):
+        return "reference"
+    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    return "reference" if fields.keys() == _REF_FIELDS else "value"
+
+
+Held: TypeAlias = Annotated[
+    Annotated[Json, Tag("value")] | Annotated[PayloadRef, Tag("reference")], Discriminator(_kind_of_held)
+]
+"""A value, or where it is stored. Told apart by their fields, so that both survive a round trip through JSON; whoever
+loads a reference compares its hash, so a value that only looks like one is an error of its own step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ Approved as soon as threshold and consensus both hold; rejected once that cannot
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
@@ -73,7 +74,17 @@ def _means(forms: list[JsonObject]) -> JsonObject:
         for name, value in form.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 numbers.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in sorted(numbers.items())}
+    means = {name: _mean(values) for name, values in sorted(numbers.items())}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _mean(values: list[int | float]) -> float | None:
+    """None where it is no number that JSON can carry: people may type any digits."""
+    try:
+        mean = sum(values) / len(values)
+    except OverflowError:
+        return None
+    return mean if math.isfinite(mean) else None
 
 
 def is_separated(person: UUID, initiator: UUID, rules: ApprovalPlan, earlier_voters: Iterable[UUID]) -> bool:

@@ -184,7 +184,7 @@ def _decide_now(draft: Draft, request: Request, step: PlanStep) -> None:
 
 
 def _pause(draft: Draft, request: Request) -> None:
-    if draft.is_paused:
+    if draft.is_paused or draft.state.status == "queued":
         _refuse(draft, request, "INVALID_STATUS")
         return
     reason, until = _text(request, "reason"), _text(request, "until")

@@ -12,6 +12,9 @@ from playbooks.values import StepError
 NOT_STARTED = "NOT_STARTED"
 """Code of an attempt that ended before its effect could begin (our own database was away): it does not count."""
 
+_MAX_RETRY_AFTER_MS = 86_400_000
+"""What the other side may ask us to wait: a day."""
+
 MAX_LOST = 20
 """How often one attempt is dispatched again after its worker vanished."""
 
@@ -28,7 +31,8 @@ def delay_before_next(policy: RetryPolicy, step: StepState, error: StepError) ->
     made = len(step.attempts)
     if error.kind not in policy.retry_on_errors or made > policy.max_retries:
         return None
-    return timedelta(milliseconds=max(_backoff_ms(policy, made), error.retry_after_ms or 0))
+    wished = min(error.retry_after_ms or 0, _MAX_RETRY_AFTER_MS)
+    return timedelta(milliseconds=max(_backoff_ms(policy, made), wished))
 
 
 def _backoff_ms(policy: RetryPolicy, made: int) -> float:

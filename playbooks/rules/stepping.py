@@ -127,7 +127,7 @@ def resume_held(draft: Draft) -> None:
         ended = bool(current.attempts) and current.attempts[-1].ended_at is not None
         held = current.ready and not current.attempts
         if held and step.carrier in ("task", "timer"):
-            _wait(draft, step, current)
+            wait_or_hold(draft, step, current)
         elif ended or held or current.is_parked:
             draft.put(current, is_parked=False)
             attempt_or_hold(draft, step)
@@ -147,10 +147,15 @@ def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> Non
         case "ready" | "succeeded":
             ready = draft.put(current, ready=True, input=outcome.input, wait_until=outcome.wait_until)
             if step.carrier in ("task", "timer"):
-                if not step.has_condition or _may_spend(draft, step):
-                    _wait(draft, step, ready)
+                wait_or_hold(draft, step, ready)
             else:
                 attempt_or_hold(draft, step)
+
+
+def wait_or_hold(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """Let a prepared step wait for people or for its time, or leave it for resume."""
+    if not draft.is_paused and (not step.has_condition or _may_spend(draft, step)):
+        _wait(draft, step, current)
 
 
 def _wait(draft: Draft, step: PlanStep, current: StepState) -> None:
@@ -184,7 +189,7 @@ def on_retry_due(draft: Draft, key: str, visit: int) -> None:
 def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepOutcome) -> None:
     """An attempt's activity answered. What is not the running attempt's changes nothing."""
     step, current = draft.plan.step(key), draft.step(key)
-    if not _is_running(current, visit, attempt):
+    if not _is_running(draft, current, visit, attempt):
         return
     _record_evaluation(draft, step, outcome)
     match outcome.status:
@@ -216,7 +221,7 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
 def on_lost(draft: Draft, key: str, visit: int, attempt: int) -> None:
     """The worker of a running attempt vanished: the same attempt goes out again, a bounded number of times."""
     step, current = draft.plan.step(key), draft.step(key)
-    if not _is_running(current, visit, attempt):
+    if not _is_running(draft, current, visit, attempt):
         return
     if current.attempts[-1].lost >= MAX_LOST:
         message = f"its worker vanished {MAX_LOST} times"
@@ -239,13 +244,16 @@ def _count_loss(draft: Draft, current: StepState) -> None:
     draft.put(current, attempts=(*current.attempts[:-1], replace(last, lost=last.lost + 1)))
 
 
-def _is_running(current: StepState, visit: int, attempt: int) -> bool:
+def _is_running(draft: Draft, current: StepState, visit: int, attempt: int) -> bool:
+    """Whether this attempt is out; one that could not begin is not, until it goes out again."""
     return (
         current.visit == visit
         and current.status == "in_progress"
+        and not current.is_parked
         and bool(current.attempts)
         and current.attempts[-1].number == attempt
         and current.attempts[-1].ended_at is None
+        and timer_name("retry", current, visit) not in draft.state.timers
     )
 
 

@@ -58,17 +58,19 @@ def refusal_of(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
     """
     rules, task = rules_of(step), draft.step(step.key).task
     roles = task.roles if task else step.required_roles
-    votes = task.votes if task else ()
-    if any(vote.actor.id == actor.id for vote in votes):
+    voters = {vote.actor.id for vote in task.votes} if task else set[UUID]()
+    earlier = _earlier_voters(draft, rules)
+    if actor.id in voters:
         return "ALREADY_DECIDED"
-    if not is_separated(actor.id, draft.state.initiator.id, rules, _earlier_voters(draft, rules)):
+    if not is_separated(actor.id, draft.state.initiator.id, rules, earlier):
         return "SELF_APPROVAL"
     if not set(actor.roles) & set(roles):
         return "NOT_ELIGIBLE"
     claimant = task.claimant if task else None
-    if rules.threshold == 1 and claimant is not None and claimant.id != actor.id:
-        return "NOT_ELIGIBLE"
-    return None
+    if rules.threshold > 1 or claimant is None or claimant.id in (actor.id, *voters):
+        return None
+    # A claim binds only while its holder may decide: else it kept the task from everybody.
+    return "NOT_ELIGIBLE" if is_separated(claimant.id, draft.state.initiator.id, rules, earlier) else None
 
 
 def _earlier_voters(draft: Draft, rules: ApprovalPlan) -> list[UUID]:
@@ -118,7 +120,7 @@ def _close_review(draft: Draft, step: PlanStep, current: StepState, task: TaskSt
         message = f"a person did not accept the answer of step '{step.name}'"
         fail(draft, step, current, StepError(kind="business_rule", code="REVIEW_REJECTED", message=message))
         return
-    corrected: Json = task.votes[-1].data
+    corrected: Json = task.votes[-1].data if task.votes else None
     output: Json | PayloadRef = current.output if corrected is None else corrected
     complete(draft, step, draft.put(current, output=output))
 

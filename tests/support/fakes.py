@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from temporalio import activity
 
@@ -23,45 +24,85 @@ from playbooks.messages import (
     StepOutcome,
     TaskCall,
 )
+from playbooks.values import RunStatus
+
+Answer: TypeAlias = StepOutcome | Exception | Callable[[StepCall], Awaitable[StepOutcome]]
+
+_BEAT_SECONDS = 0.2
 
 
 @dataclass
 class FakeWorld:
-    """Records every call; `scripts` holds a list of outcomes for a step's attempts, the last one repeated."""
+    """Records every call; `scripts` holds a list of answers for a step's attempts, the last one repeated.
 
-    scripts: dict[str, list[StepOutcome | Exception]] = field(default_factory=dict)
-    prepared: dict[str, StepOutcome] = field(default_factory=dict)
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    flushes: list[FlushCall] = field(default_factory=list)
-    tasks: list[TaskCall] = field(default_factory=list)
-    notifications: list[NotificationCall] = field(default_factory=list)
+    `answer` is asked for steps without a script. `gates` holds events by activity name or step key: a call waits,
+    beating, until its gate is set. `row_status` is what a flush finds in the row, `refuses_flushes` makes it stale.
+    """
+
+    scripts: dict[str, list[Answer]] = field(default_factory=dict[str, list[Answer]])
+    answer: Callable[[StepCall], StepOutcome] = lambda call: StepOutcome(status="succeeded", output={"step": call.step})
+    prepared: dict[str, StepOutcome] = field(default_factory=dict[str, StepOutcome])
+    prepare: Callable[[StepCall], StepOutcome] = lambda _: StepOutcome(status="ready", input={})
+    calls: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    step_calls: list[StepCall] = field(default_factory=list[StepCall])
+    flushes: list[FlushCall] = field(default_factory=list[FlushCall])
+    tasks: list[TaskCall] = field(default_factory=list[TaskCall])
+    notifications: list[NotificationCall] = field(default_factory=list[NotificationCall])
+    cancels: list[CancelCall] = field(default_factory=list[CancelCall])
     cancel: Callable[[CancelCall], Any] | None = None
-    _made: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
+    row_status: RunStatus = "in_progress"
+    refuses_flushes: bool = False
+    _made: dict[str, int] = field(default_factory=lambda: defaultdict[str, int](int))
 
-    def _next(self, name: str, call: StepCall) -> StepOutcome:
+    def gate(self, name: str) -> asyncio.Event:
+        """A closed gate for this activity or step; set it to let calls through."""
+        return self.gates.setdefault(name, asyncio.Event())
+
+    @property
+    def event_kinds(self) -> list[str]:
+        """Kinds of all events that were flushed, in order."""
+        return [event.kind for call in self.flushes for event in call.events]
+
+    async def _pass(self, *names: str) -> None:
+        for name in names:
+            gate = self.gates.get(name)
+            while gate is not None and not gate.is_set():
+                activity.heartbeat()
+                await asyncio.sleep(_BEAT_SECONDS if activity.info().is_local else 0.02)
+
+    async def _step(self, name: str, call: StepCall) -> StepOutcome:
         self.calls.append((name, call.step))
-        script = self.scripts.get(call.step) or [StepOutcome(status="succeeded", output={"step": call.step})]
-        outcome = script[min(self._made[call.step], len(script) - 1)]
+        self.step_calls.append(call)
+        await self._pass(name, call.step)
+        script = self.scripts.get(call.step)
+        if script is None:
+            return self.answer(call)
+        answer = script[min(self._made[call.step], len(script) - 1)]
         self._made[call.step] += 1
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, StepOutcome) else await answer(call)
 
     def activities(self) -> list[Callable[..., Any]]:
         """The activities of the contract, as the worker registers them."""
 
         @activity.defn(name="run_pure_step")
         async def run_pure_step(call: StepCall) -> StepOutcome:
-            return self._next("run_pure_step", call)
+            return await self._step("run_pure_step", call)
 
         @activity.defn(name="http_request")
         async def http_request(call: StepCall) -> StepOutcome:
-            return self._next("http_request", call)
+            return await self._step("http_request", call)
+
+        @activity.defn(name="ai")
+        async def ai(call: StepCall) -> StepOutcome:
+            return await self._step("ai", call)
 
         @activity.defn(name="prepare_step")
         async def prepare_step(call: StepCall) -> StepOutcome:
             self.calls.append(("prepare_step", call.step))
-            return self.prepared.get(call.step, StepOutcome(status="ready", input={}))
+            return self.prepared.get(call.step) or self.prepare(call)
 
         @activity.defn(name="check_message")
         async def check_message(call: CheckCall) -> OutcomeOfCheck:
@@ -84,16 +125,19 @@ class FakeWorld:
         @activity.defn(name="flush")
         async def flush(call: FlushCall) -> FlushResult:
             self.flushes.append(call)
-            return FlushResult(applied=True, row_status="in_progress")
+            await self._pass("flush", f"flush:{call.run.status}")
+            return FlushResult(applied=not self.refuses_flushes, row_status=self.row_status)
 
         @activity.defn(name="request_cancel")
         async def request_cancel(call: CancelCall) -> None:
+            self.cancels.append(call)
             if self.cancel is not None:
                 await self.cancel(call)
 
         return [
             run_pure_step,
             http_request,
+            ai,
             prepare_step,
             check_message,
             make_output,

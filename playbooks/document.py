@@ -1,0 +1,228 @@
+"""The playbook document: what its author writes, field by field.
+
+Owns the shape. What the fields mean together (order, references, handlers, business rules) is the compiler's.
+Invariants: an unknown field is refused with its JSON Pointer, one that is not built with NOT_SUPPORTED; a document
+read here gives back exactly what came in; keys and numbers of its steps are unique.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Annotated, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ValidationError as ModelError
+
+from playbooks import document_problems
+from playbooks.errors import NotSupportedError, Problem, ValidationError
+from playbooks.json_limits import canonical, check_value
+from playbooks.problems import error as problem
+from playbooks.smart_codes import INDUSTRY_PATTERN
+from playbooks.values import ErrorKind, Json, JsonObject, StepType
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
+MAX_STEPS = 500
+MAX_STEP_NUMBER = 99_999
+MAX_MINUTES = 60 * 24 * 366 * 10
+
+RESERVED_KEYS: frozenset[str] = frozenset({"in", "true", "false", "null"})
+"""Words of the expression language that cannot follow `steps.`."""
+
+Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(max_length=10_000)]
+Role = Annotated[str, Field(min_length=1, max_length=100)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Amount = Annotated[int | float, Field(ge=0, le=1_000_000_000)]
+Minutes = Annotated[int | float, Field(gt=0, le=MAX_MINUTES)]
+NotBuilt = Json
+
+
+class Part(BaseModel):
+    """Any part of a document: strict, closed, and dumped as it was given."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class CostDocument(Part):
+    unit_amount: Amount
+    currency: Currency | None = None
+
+
+class RetryDocument(Part):
+    max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    initial_delay_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    backoff_factor: Annotated[int | float, Field(ge=1, le=100)] | None = None
+    max_delay_ms: Annotated[int, Field(ge=0, le=86_400_000)] | None = None
+    retry_on_errors: list[ErrorKind] | None = None
+
+
+class BudgetDocument(Part):
+    max_cost: Amount
+    currency: Currency = "USD"
+    on_exceed: Literal["pause", "fail", "warn"] = "pause"
+
+
+class PoliciesDocument(Part):
+    timeout_minutes: Minutes | None = None
+    retry: RetryDocument | None = None
+    budget: BudgetDocument | None = None
+    sla: NotBuilt = None
+    concurrency: NotBuilt = None
+    retention_days: NotBuilt = None
+
+
+class DependencyDocument(Part):
+    """`depends_on` is a step's key; exactly one of the two names is given (the compiler says so)."""
+
+    depends_on_step_number: int | None = None
+    depends_on: str | None = None
+    dependency_type: Literal["sequential", "conditional", "data"] = "sequential"
+    condition: str | JsonObject | None = None
+    mapping: JsonObject | None = None
+
+
+class OnTimeoutDocument(Part):
+    action: Literal["escalate", "approve", "reject", "fail", "timed_out"]
+    escalate_to_roles: list[Role] | None = None
+
+
+class ApprovalDocument(Part):
+    """The rules by which people decide; the threshold is the step's `approval_threshold`."""
+
+    max_voters: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    consensus: Annotated[int | float, Field(ge=0, le=1)] | None = None
+    self_approval: bool | None = None
+    different_from: list[str] | None = None
+    window_minutes: Minutes | None = None
+    reminder_minutes: list[Minutes] | None = None
+    on_timeout: OnTimeoutDocument | None = None
+    on_reject: Literal["continue", "fail"] | None = None
+    return_to_step: NotBuilt = None
+
+
+class OnErrorDocument(Part):
+    action: Literal["fail", "continue", "goto", "compensate", "incident"]
+    step: str | int | None = None
+
+
+class StepDocument(Part):
+    """One step. `key` may be absent: `step_key` says what it then is."""
+
+    name: Name
+    key: Key | None = None
+    step_number: Annotated[int, Field(ge=1, le=MAX_STEP_NUMBER)]
+    step_type: StepType
+    worker_type: Annotated[str, Field(min_length=1, max_length=100)]
+    description: Text | None = None
+    estimated_duration_minutes: Annotated[int | float, Field(ge=0, le=MAX_MINUTES)] | None = None
+    required_roles: list[Role] | None = None
+    config: JsonObject | None = None
+    input: JsonObject | str | None = None
+    input_contract: JsonObject | None = None
+    output_contract: JsonObject | None = None
+    dependencies: list[DependencyDocument] | None = None
+    condition: str | JsonObject | None = None
+    parallel_group: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    retry: RetryDocument | None = None
+    timeout_seconds: Annotated[int | float, Field(gt=0, le=7 * 86_400)] | None = None
+    critical: bool | None = None
+    on_error: OnErrorDocument | None = None
+    approval_threshold: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    approval: ApprovalDocument | None = None
+    side_effects: Literal["none", "idempotent", "compensatable", "irreversible"] | None = None
+    cost: CostDocument | None = None
+    metadata: JsonObject | None = None
+    join: NotBuilt = None
+    for_each: NotBuilt = None
+    repeat: NotBuilt = None
+    compensation: NotBuilt = None
+
+    @property
+    def step_key(self) -> str:
+        """The step's key: its own, or the snake case of its name."""
+        return self.key or snake_case(self.name) or f"step_{self.step_number}"
+
+
+class PlaybookDocument(Part):
+    """A playbook version as its author wrote it. `steps` are in the order written; `ordered_steps` by number."""
+
+    name: Name
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
+    industry: Annotated[str, Field(pattern=INDUSTRY_PATTERN)]
+    module: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    description: Text | None = None
+    input_contract: JsonObject | None = None
+    output_contract: JsonObject | None = None
+    output: JsonObject | str | None = None
+    policies: PoliciesDocument | None = None
+    steps: Annotated[list[StepDocument], Field(max_length=MAX_STEPS)] = []
+
+    @property
+    def ordered_steps(self) -> tuple[StepDocument, ...]:
+        """The steps by number."""
+        return tuple(sorted(self.steps, key=lambda step: step.step_number))
+
+    def to_json(self) -> JsonObject:
+        """The document as it came: nothing is filled in."""
+        return cast("JsonObject", self.model_dump(mode="json", exclude_unset=True))
+
+
+def read_document(value: Json) -> PlaybookDocument:
+    """The document that a JSON value holds.
+
+    Raises ValidationError with a problem for each thing that is wrong (UNKNOWN_FIELD with a suggestion, REQUIRED,
+    WRONG_TYPE, ...), NotSupportedError where nothing else is wrong than what is not built.
+    """
+    poison = check_value(value)
+    if poison:
+        raise ValidationError("the playbook holds something that cannot be stored", poison)
+    if len(canonical(value)) > MAX_DOCUMENT_BYTES:
+        large = problem("", "TOO_LARGE", f"a playbook has at most {MAX_DOCUMENT_BYTES} bytes")
+        raise ValidationError("the playbook is too large", (large,))
+    unbuilt = tuple(document_problems.not_supported(value))
+    try:
+        document = PlaybookDocument.model_validate(value)
+    except ModelError as error:
+        problems = (*document_problems.from_model(error, PlaybookDocument, value), *unbuilt)
+        _refuse(problems)
+        raise
+    _refuse((*unbuilt, *_ambiguous_steps(document)))
+    return document
+
+
+def snake_case(name: str) -> str:
+    """A step's key from its name: ASCII, words joined by `_`, a letter first; empty where nothing is left."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    key = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:56].rstrip("_")
+    return f"step_{key}" if key and (key[0].isdigit() or key in RESERVED_KEYS) else key
+
+
+def _refuse(problems: tuple[Problem, ...]) -> None:
+    if not problems:
+        return
+    first = f"{problems[0].message} ({problems[0].pointer or '/'})"
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    if all(item.code == "NOT_SUPPORTED" for item in problems):
+        raise NotSupportedError(f"{first}{more}", problems)
+    raise ValidationError(f"{first}{more}", problems)
+
+
+def _ambiguous_steps(document: PlaybookDocument) -> Iterator[Problem]:
+    """Two steps under one number or key could not be told apart by anything that follows."""
+    numbers: set[int] = set()
+    keys: set[str] = set()
+    for index, step in enumerate(document.steps):
+        place = f"/steps/{index}"
+        if step.step_number in numbers:
+            yield problem(f"{place}/step_number", "DUPLICATE", f"step number {step.step_number} is used twice")
+        if step.step_key in keys:
+            field = "key" if step.key else "name"
+            hint = "give one of the steps another key"
+            yield problem(f"{place}/{field}", "DUPLICATE", f"the key '{step.step_key}' is used twice", hint)
+        if step.key in RESERVED_KEYS:
+            yield problem(f"{place}/key", "RESERVED_NAME", f"'{step.key}' is a word of the expression language")
+        numbers.add(step.step_number)
+        keys.add(step.step_key)

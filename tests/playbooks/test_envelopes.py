@@ -1,0 +1,172 @@
+"""Whatever a message looks like, reading it answers an envelope or what is wrong, and never raises."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playbooks import ids
+from playbooks.actors import actor_from_json, actor_to_json, asserted_actor
+from playbooks.envelopes import (
+    BUILT_VERBS,
+    LATER_VERBS,
+    MAX_ENVELOPE_DEPTH,
+    Envelope,
+    Malformed,
+    read_envelope,
+    signed_part,
+    to_argument,
+)
+from playbooks.values import Actor
+from tests.support.plans import ORGANIZATION, person
+
+TASK = str(uuid4())
+DEEP: Any = {}
+for _ in range(MAX_ENVELOPE_DEPTH + 5_000):
+    DEEP = {"x": DEEP}
+NOT_TEXT = "field 'attachments' holds something that is not text"
+DECIDE = {"step": "h", "decision": "approve"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "code", "reason"),
+    [
+        ("shout", [], "INVALID_ACTION", "there is no such verb"),
+        ("", [], "INVALID_ACTION", "there is no such verb"),
+        ("PAUSE", [{}], "INVALID_ACTION", "there is no such verb"),
+        ("pause", ["lunch"], "VALIDATION_ERROR", "one JSON object is expected, not text"),
+        ("pause", [["lunch"]], "VALIDATION_ERROR", "one JSON object is expected, not a list"),
+        ("pause", [3], "VALIDATION_ERROR", "one JSON object is expected, not a number"),
+        ("pause", [True], "VALIDATION_ERROR", "one JSON object is expected, not a boolean"),
+        ("pause", [{}, {}], "VALIDATION_ERROR", "one JSON object is expected, not 2 arguments"),
+        ("pause", [{"why": "x"}], "VALIDATION_ERROR", "unknown field 'why'"),
+        ("pause", [{"reason": 3}], "VALIDATION_ERROR", "field 'reason' has the wrong type"),
+        ("pause", [{"actor": "anna"}], "VALIDATION_ERROR", "field 'actor' has the wrong type"),
+        ("pause", [{"signature": {}}], "VALIDATION_ERROR", "field 'signature' has the wrong type"),
+        ("resume", [{"until": "x"}], "VALIDATION_ERROR", "unknown field 'until'"),
+        ("decide", [], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
+        ("decide", [None], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
+        ("decide", [{"decision": "approve"}], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
+        ("decide", [{"task_id": "h"}], "VALIDATION_ERROR", "field 'task_id' is not a UUID"),
+        (
+            "decide",
+            [{"step": "h"}],
+            "VALIDATION_ERROR",
+            "field 'decision' is none of approve, reject, abstain, request_changes",
+        ),
+        (
+            "decide",
+            [{"step": "h", "decision": "yes"}],
+            "VALIDATION_ERROR",
+            "field 'decision' is none of approve, reject, abstain, request_changes",
+        ),
+        ("decide", [{**DECIDE, "data": []}], "VALIDATION_ERROR", "field 'data' has the wrong type"),
+        ("decide", [{**DECIDE, "attachments": [1]}], "VALIDATION_ERROR", NOT_TEXT),
+        ("decide", [{**DECIDE, "data": DEEP}], "VALIDATION_ERROR", "nested deeper than 32 levels"),
+        ("claim", [{"step": 3}], "VALIDATION_ERROR", "field 'step' has the wrong type"),
+        ("release", [{}], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
+    ],
+)  # fmt: skip
+def test_says_what_is_wrong_when_a_message_is_malformed(verb: str, arguments: Any, code: str, reason: str) -> None:
+    assert read_envelope(verb, arguments) == Malformed(verb=verb, code=code, reason=reason)
+
+
+@pytest.mark.parametrize("verb", sorted(LATER_VERBS))
+def test_is_not_supported_when_a_verb_comes_later(verb: str) -> None:
+    message = read_envelope(verb, [{}])
+    assert isinstance(message, Malformed)
+    assert message.code == "NOT_SUPPORTED"
+
+
+def test_cuts_what_it_quotes_when_a_message_is_endless() -> None:
+    message = read_envelope("x" * 5_000, [])
+    field = read_envelope("pause", [{"y" * 5_000: 1}])
+    assert isinstance(message, Malformed)
+    assert isinstance(field, Malformed)
+    assert len(message.verb) == 64
+    assert len(field.reason) < 100
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "envelope"),
+    [
+        ("pause", [], Envelope(verb="pause")),
+        ("pause", [None], Envelope(verb="pause")),
+        ("pause", [{"reason": "lunch", "until": None}], Envelope(verb="pause", body={"reason": "lunch"})),
+        ("resume", [{"actor": {"sub": "anna"}}], Envelope(verb="resume", actor={"sub": "anna"})),
+        ("decide", [{**DECIDE, "ticket": "t"}], Envelope(verb="decide", body=dict(DECIDE), ticket="t")),
+        ("claim", [{"task_id": TASK, "step": None}], Envelope(verb="claim", body={"task_id": TASK})),
+    ],
+    ids=str,
+)
+def test_reads_the_message_when_it_is_well_formed(verb: str, arguments: Any, envelope: Envelope) -> None:
+    assert read_envelope(verb, arguments) == envelope
+
+
+_JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+_FIELDS = st.sampled_from(["step", "task_id", "decision", "data", "reason", "actor", "ticket", "signature", "x"])
+
+
+@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@given(
+    verb=st.sampled_from([*sorted(BUILT_VERBS), "shout"]),
+    arguments=st.lists(_JSON | st.dictionaries(_FIELDS, _JSON, max_size=3), max_size=2),
+)
+def test_never_raises_when_a_message_is_anything(verb: str, arguments: list[Any]) -> None:
+    message = read_envelope(verb, arguments)
+    if isinstance(message, Envelope):
+        assert asserted_actor(ORGANIZATION, message.actor).via == "temporal"
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        Envelope(verb="pause"),
+        Envelope(verb="decide", body={**DECIDE, "data": {"n": 1}}, actor={"id": TASK}, signature="s"),
+        Envelope(verb="claim", body={"task_id": TASK}, ticket="t"),
+    ],
+    ids=str,
+)
+def test_reads_the_same_envelope_back_when_it_was_written_by_the_api(envelope: Envelope) -> None:
+    assert read_envelope(envelope.verb, [to_argument(envelope)]) == envelope
+    assert signed_part(envelope) == {"verb": envelope.verb, "body": envelope.body, "actor": envelope.actor}
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "roles"),
+    [
+        ({"sub": "anna", "name": "Anna", "roles": ["approver", 3, "chief"]}, "Anna", ("approver", "chief")),
+        ({"sub": "anna"}, "anna", ()),
+        ({"sub": "anna", "name": "", "roles": "approver"}, "anna", ()),
+        ({"sub": 3, "roles": ["approver"]}, "a Temporal client", ()),
+        ({}, "a Temporal client", ()),
+        (None, "a Temporal client", ()),
+    ],
+    ids=str,
+)
+def test_is_who_it_says_when_a_temporal_client_speaks(said: Any, name: str, roles: tuple[str, ...]) -> None:
+    actor = asserted_actor(ORGANIZATION, said)
+    assert (actor.name, actor.roles, actor.via) == (name, roles, "temporal")
+    is_named = isinstance((said or {}).get("sub"), str)
+    assert actor.id == ids.actor_id(ORGANIZATION, said["sub"] if is_named else "temporal-client")
+
+
+def test_is_the_same_person_when_an_actor_travels_in_an_envelope() -> None:
+    anna = person("anna", "approver")
+    assert actor_from_json(actor_to_json(anna), "api") == anna
+    assert actor_from_json(actor_to_json(anna), "ticket") == Actor(
+        id=anna.id, name="anna", roles=("approver",), via="ticket"
+    )
+
+
+@pytest.mark.parametrize("value", [{}, {"id": TASK}, {"id": "no", "name": "x"}, {"id": 3, "name": "x"}], ids=str)
+def test_is_nobody_when_an_actor_cannot_be_read(value: Any) -> None:
+    assert actor_from_json(value, "api") is None

@@ -1,0 +1,116 @@
+"""One run played by hand: each method hands one event to the machine and answers what the machine wants done."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from playbooks.commands import Answer, CheckMessage, Command, RunStep
+from playbooks.envelopes import Envelope
+from playbooks.events import (
+    AttemptLost,
+    Event,
+    MessageChecked,
+    MessageReceived,
+    OutputMade,
+    RunStarted,
+    StepPrepared,
+    StepReported,
+    TimerFired,
+)
+from playbooks.machine import advance, new_run
+from playbooks.messages import OutcomeOfCheck, StepOutcome
+from playbooks.plan import Plan
+from playbooks.state import AuditEvent, RunState, StepState
+from playbooks.values import Actor, Json, StepError, Verdict
+from tests.support.plans import run_input
+from tests.support.simulation import START
+
+
+class Drive:
+    """A run under a test's hand. `last` holds the commands of the last event, `commands` all of them."""
+
+    def __init__(self, plan: Plan, **fields: Any) -> None:
+        self.plan = plan
+        self.state: RunState = new_run(run_input(plan, **fields))
+        self.now: datetime = START
+        self.last: tuple[Command, ...] = ()
+        self.commands: list[Command] = []
+        self._requests = 0
+
+    def post(self, event: Event) -> tuple[Command, ...]:
+        self.state, self.last = advance(self.plan, self.state, event)
+        self.commands += self.last
+        return self.last
+
+    # --- what happens
+
+    def begin(self) -> Drive:
+        self.post(RunStarted(at=self.now))
+        return self
+
+    def prepare(self, key: str, **outcome: Any) -> tuple[Command, ...]:
+        ready = StepOutcome(**{"status": "ready", "input": {}, **outcome})
+        return self.post(StepPrepared(at=self.now, step=key, visit=1, outcome=ready))
+
+    def report(self, key: str, attempt: int | None = None, **outcome: Any) -> tuple[Command, ...]:
+        number = attempt if attempt is not None else len(self.step(key).attempts)
+        done = StepOutcome(**{"status": "succeeded", "output": {"step": key}, **outcome})
+        return self.post(StepReported(at=self.now, step=key, visit=1, attempt=number, outcome=done))
+
+    def fail(self, key: str, kind: Any = "network", code: str = "HTTP_500", **error: Any) -> tuple[Command, ...]:
+        return self.report(key, status="failed", error=StepError(kind=kind, code=code, message="it failed", **error))
+
+    def lose(self, key: str) -> tuple[Command, ...]:
+        return self.post(AttemptLost(at=self.now, step=key, visit=1, attempt=len(self.step(key).attempts)))
+
+    def fire(self, timer: str) -> tuple[Command, ...]:
+        """Let time pass until this timer is due, and let it fire. KeyError where it does not run."""
+        self.now = max(self.now, self.state.timers[timer])
+        return self.post(TimerFired(at=self.now, timer=timer))
+
+    def make_output(self, output: Json = None) -> tuple[Command, ...]:
+        return self.post(OutputMade(at=self.now, output=output))
+
+    def wait(self, **duration: float) -> Drive:
+        self.now += timedelta(**duration)
+        return self
+
+    # --- what people say
+
+    def send(self, verb: str, who: Actor | None = None, *, check: OutcomeOfCheck | None = None, **body: Any) -> Verdict:
+        """Send a message whose identity is found to be `who`; answers the verdict. AssertionError without one."""
+        self._requests += 1
+        request = f"request-{self._requests}"
+        asserted: Any = None if who is None else {"sub": who.name}
+        envelope = Envelope(verb=verb, body=body, actor=asserted)
+        self.post(MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
+        if CheckMessage(request=request) in self.last:
+            self.post(MessageChecked(at=self.now, request=request, outcome=check or OutcomeOfCheck(actor=who)))
+        verdicts = [command.verdict for command in self.last if isinstance(command, Answer)]
+        assert len(verdicts) == 1
+        return verdicts[0]
+
+    def decide(self, key: str, who: Actor, decision: str = "approve", **body: Any) -> Verdict:
+        return self.send("decide", who, step=key, decision=decision, **body)
+
+    # --- what came of it
+
+    def step(self, key: str) -> StepState:
+        return self.state.steps[key]
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        return {key: step.status for key, step in self.state.steps.items()}
+
+    @property
+    def events(self) -> list[AuditEvent]:
+        return list(self.state.outbox)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.state.outbox]
+
+    def started(self) -> list[tuple[str, int]]:
+        """`(step, attempt)` of every attempt that the last event sent out."""
+        return [(command.step, command.attempt) for command in self.last if isinstance(command, RunStep)]

@@ -29,7 +29,10 @@ class Settings(BaseSettings):
     """One process's settings. Optional ones are `None`; `needed` turns an absent one into a clear refusal."""
 
     # The file is always given by a caller who means it: a stray .env must not configure a server.
-    model_config = SettingsConfigDict(env_prefix="PLAYBOOK_", env_file=None, extra="ignore", frozen=True)
+    # An empty variable is an unset one: that is how container files leave a setting out.
+    model_config = SettingsConfigDict(
+        env_prefix="PLAYBOOK_", env_file=None, env_ignore_empty=True, extra="ignore", frozen=True
+    )
 
     database_url: str | None = Field(default=None, repr=False)
     admin_database_url: str | None = Field(default=None, repr=False)

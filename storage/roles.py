@@ -23,6 +23,7 @@ OWNER = "playbook_owner"
 # unique_violation, duplicate_object, and "tuple concurrently updated", which has no code of its own.
 _MET_ANOTHER = {"23505", "42710", "XX000"}
 _ATTEMPTS = 10
+_GRANTS_HAVE_OPTIONS = 160_000
 
 _SET_PASSWORD = f"""DO $$ BEGIN
     EXECUTE format('ALTER ROLE {SERVICE} WITH LOGIN PASSWORD %L', current_setting('playbook.password'));
@@ -70,21 +71,17 @@ async def _prepare(connection: AsyncConnection, service_password: str | None) ->
         setting = text("SELECT set_config('playbook.password', :password, true)")
         await connection.execute(setting, {"password": service_password})
         await connection.execute(text(_SET_PASSWORD))
-    await _let_service_recover(connection)
-    superuser = "SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper"
-    member = "SELECT 1 WHERE pg_has_role(current_user, :owner, 'MEMBER')"
-    if not await _has(connection, superuser) and not await _has(connection, member, owner=OWNER):
-        # Handing tables over to the owner role needs membership in it.
-        await connection.execute(text(f"GRANT {OWNER} TO CURRENT_USER"))
-
-
-async def _let_service_recover(connection: AsyncConnection) -> None:
-    """Grant the recovery role so that it is assumed, never inherited: an inherited one would widen every query."""
     version = int(str((await connection.execute(text("SHOW server_version_num"))).scalar_one()))
+    await _let_service_recover(connection, version)
+    await _let_admin_own(connection, version)
+
+
+async def _let_service_recover(connection: AsyncConnection, version: int) -> None:
+    """Grant the recovery role so that it is assumed, never inherited: an inherited one would widen every query."""
     member = """SELECT 1 FROM pg_auth_members m
         JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles s ON s.oid = m.member
         WHERE r.rolname = :recovery AND s.rolname = :service"""
-    if version >= 160000:
+    if version >= _GRANTS_HAVE_OPTIONS:
         member += " AND NOT m.inherit_option AND m.set_option"
         statement = f"GRANT {RECOVERY} TO {SERVICE} WITH INHERIT FALSE, SET TRUE"
     else:
@@ -95,6 +92,22 @@ async def _let_service_recover(connection: AsyncConnection) -> None:
             await connection.execute(text(f"ALTER ROLE {SERVICE} NOINHERIT"))
     if not await _has(connection, member, recovery=RECOVERY, service=SERVICE):
         await connection.execute(text(statement))
+
+
+async def _let_admin_own(connection: AsyncConnection, version: int) -> None:
+    """Handing tables over to the owner role, and changing them later, needs membership; a superuser needs nothing.
+
+    Since 16 whoever makes a role is a member that may only grant it on.
+    """
+    superuser = "SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper"
+    if await _has(connection, superuser):
+        return
+    member, options = "SELECT 1 WHERE pg_has_role(current_user, :owner, 'USAGE')", ""
+    if version >= _GRANTS_HAVE_OPTIONS:
+        member += " AND pg_has_role(current_user, :owner, 'SET')"
+        options = " WITH INHERIT TRUE, SET TRUE"
+    if not await _has(connection, member, owner=OWNER):
+        await connection.execute(text(f"GRANT {OWNER} TO CURRENT_USER{options}"))
 
 
 async def _has(connection: AsyncConnection, query: str, **parameters: str) -> bool:

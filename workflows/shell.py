@@ -165,13 +165,16 @@ class Shell:
     def _run_step(self, step: PlanStep, attempt: int) -> None:
         if step.carrier == "pure":
             self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
-        else:
-            self._spawn(self._run_effect(step, attempt))
-
-    async def _run_effect(self, step: PlanStep, attempt: int) -> None:
+            return
+        # Begun here and not in a task of its own: the next event may cancel it within this workflow task.
         call = self._step_call(step, attempt)
         handle = calls.effect_step(step, call)
         self._effects[step.key] = handle
+        self._spawn(self._await_effect(step, call, handle))
+
+    async def _await_effect(
+        self, step: PlanStep, call: StepCall, handle: workflow.ActivityHandle[StepOutcome]
+    ) -> None:
         try:
             event: Event | None = self._reported(call, await handle)
         except ActivityError as error:

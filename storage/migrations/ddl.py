@@ -220,6 +220,9 @@ RUN_IS_UNFINISHED = "transaction_type = 'PLAYBOOK_RUN' AND transaction_status IN
 INDEXES: list[str] = [
     """CREATE INDEX IF NOT EXISTS playbook_entities_by_code
     ON core_entities (organization_id, entity_type, entity_code)""",
+    """CREATE INDEX IF NOT EXISTS playbook_entities_by_status
+    ON core_entities (organization_id, entity_type, status, created_at DESC, id DESC)""",
+    "CREATE INDEX IF NOT EXISTS playbook_entities_by_parent ON core_entities (parent_entity_id)",
     """CREATE INDEX IF NOT EXISTS playbook_relationships_from
     ON core_relationships (from_entity_id, relationship_type)""",
     "CREATE INDEX IF NOT EXISTS playbook_relationships_to ON core_relationships (to_entity_id, relationship_type)",

@@ -66,6 +66,9 @@ def policies(table: str, *, created: bool, secured_before: bool) -> list[str]:
             name = f"playbook_events_stay_{command.lower()}"
             rule = "line_type <> 'run_event'"
             statements += _policy(name, table, kind="RESTRICTIVE", role=SERVICE, rule=rule, command=command)
+    if created and table == "core_organizations":
+        # Security is forced, and an admin who makes organizations need not be a superuser, only a member of the owner.
+        statements += _policy("playbook_admin", table, kind="PERMISSIVE", role=OWNER, rule="true")
     if created:
         statements += [
             f"ALTER TABLE {table} OWNER TO {OWNER}",

@@ -36,7 +36,7 @@ def test_refuses_a_ring_when_it_is_malformed(text: str) -> None:
         KeyRing.parse(text)
 
 
-def test_reads_what_generate_key_writes() -> None:
+def test_reads_a_ring_when_generate_key_wrote_it() -> None:
     assert KeyRing.parse(generate_key("k1")).current_id == "k1"
 
 

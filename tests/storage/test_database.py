@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cli.servers.ports import any_free_port
-from playbooks.errors import AlreadyExistsError, ServiceUnavailableError
+from playbooks.errors import AlreadyExistsError, ServiceUnavailableError, ValidationError
 from storage.database import Database, ReadSession, WriteSession, asyncpg_url
 from storage.organizations import create_organization, find_organization, own_organization
 from storage.tables import entities
@@ -125,3 +125,10 @@ async def test_organization_is_found_by_code_and_seen_from_inside_only(
         assert await own_organization(session) is None
     with pytest.raises(AlreadyExistsError):
         await create_organization(admin_database_url, code=code, name="Again")
+
+
+@pytest.mark.parametrize("bad", ["nul\x00", "half\ud800"])
+async def test_value_is_refused_when_no_column_can_hold_it(database: Database, organization_id: UUID, bad: str) -> None:
+    with pytest.raises(ValidationError):
+        async with database.reading(organization_id) as session:
+            await session.connection.execute(select(entities.c.id).where(entities.c.entity_code == bad))

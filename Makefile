@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all that a visitor needs. The first of them builds .venv from the lock file; after
+# that everything works without a network.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+LOCK := requirements.lock
+# The first Python on the path that is new enough.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+WORKERS ?= 2
+
+.PHONY: demo dev test check format lock install clean
+
+demo: $(STAMP)
+	$(BIN)/playbook demo
+
+dev: $(STAMP)
+	$(BIN)/playbook dev
+
+test: $(STAMP)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not browser and not soak" $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(STAMP)
+
+# What is in the lock file, exactly, and then this project itself, which needs no network (setuptools is locked too).
+$(STAMP): $(LOCK) pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (make PYTHON=/path/to/python3)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+# Needs a network, and uv, which is installed into a folder of its own: nothing else uses it.
+lock:
+	test -x .cache/uv/bin/uv || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/pip install --quiet uv; }
+	.cache/uv/bin/uv pip compile pyproject.toml --extra dev-servers --group dev --universal --generate-hashes \
+		--python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --quiet $(ARGS) -o $(LOCK)
+	.cache/uv/bin/uv pip compile pyproject.toml --universal --generate-hashes --constraint $(LOCK) \
+		--python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.runtime.lock
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,25 @@
+"""What the activities of one worker process share: connections and keys. Whoever makes the process opens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storage.playbooks import VersionCache
+from temporalio.client import Client
+
+from activities.http_request import HttpFactory
+from runtime.settings import Settings
+from storage.database import Database
+from storage.sensitive import Sealer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityDependencies:
+    """`http` makes the clients of external steps; without it they are made from `settings`, behind the egress guard."""
+
+    database: Database
+    settings: Settings
+    sealer: Sealer
+    versions: VersionCache = field(default_factory=VersionCache)
+    client: Client
+    http: HttpFactory | None = None

@@ -1,0 +1,46 @@
+"""Activities that write on the workflow's behalf: task rows, the projection, notifications, Temporal's own cancel.
+
+Owns one transaction per call. Must not decide anything about a run: what arrives here is committed history. Each is
+safe to repeat, and retried by Temporal without end while the database or Temporal is away.
+"""
+
+from __future__ import annotations
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.dependencies import ActivityDependencies
+from activities.versions import load_version
+from playbooks.ids import workflow_id
+from playbooks.messages import CancelCall, FlushCall, FlushResult, NotificationCall, TaskCall
+from storage import notifications, projection, tasks
+
+
+async def announce_task(deps: ActivityDependencies, call: TaskCall) -> None:
+    """Make a task's row, once, so that people see it. Raises ServiceUnavailableError."""
+    version = await load_version(deps, call.organization_id, call.playbook_id)
+    async with deps.database.writing(call.organization_id) as session:
+        await tasks.open_task(session, call, version.plan, version.document, deps.sealer)
+
+
+async def flush(deps: ActivityDependencies, call: FlushCall) -> FlushResult:
+    """Write committed state to the run's rows, in one transaction. Raises ServiceUnavailableError."""
+    version = await load_version(deps, call.organization_id, call.playbook_id)
+    async with deps.database.writing(call.organization_id) as session:
+        return await projection.apply_flush(session, call, version.plan, deps.sealer)
+
+
+async def record_notification(deps: ActivityDependencies, call: NotificationCall) -> None:
+    """Keep a notification as undelivered, once under its key. Raises ServiceUnavailableError."""
+    async with deps.database.writing(call.organization_id) as session:
+        await notifications.record_notification(session, call)
+
+
+async def request_cancel(client: Client, call: CancelCall) -> None:
+    """Ask Temporal to cancel the run's workflow, so that it closes as Canceled; one that is gone needs no asking."""
+    handle = client.get_workflow_handle(workflow_id(call.organization_id, call.execution_id))
+    try:
+        await handle.cancel()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

@@ -1,0 +1,191 @@
+"""One attempt at a step, from the committed context to its outcome: shared by the lane and the regular activities.
+
+Owns the order: condition, input, input contract, work, output contract, storage. Must not know which carrier it runs
+in, nor what any handler does. Invariant: a failure of our own database before the work began is `NOT_STARTED` and
+never counts against the step; whatever else goes wrong is an outcome with a kind, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from activities.conditions import skip_of
+from activities.dependencies import ActivityDependencies
+from activities.failures import not_started, step_error
+from activities.handler import Handler, HandlerCall, HandlerResult, failed
+from activities.inputs import resolve_input
+from activities.payloads import INPUT_LINES, OUTPUT_LINES, by_size, load, load_context
+from activities.timer import wait_until
+from activities.versions import Version, load_version
+from playbooks import contracts
+from playbooks.document import StepDocument
+from playbooks.errors import ContractError, Problem, UnavailableError
+from playbooks.messages import StepCall, StepOutcome
+from playbooks.plan import PlanStep
+from playbooks.values import Json, JsonObject, PayloadRef
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step as one attempt needs it: its document, its compiled form, and the context with stored values loaded."""
+
+    version: Version
+    document: StepDocument
+    plan: PlanStep
+    context: JsonObject
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far an attempt came: what an outcome tells even where it failed half-way."""
+
+    skipped: str | None = None
+    values: JsonObject = field(default_factory=dict[str, Json])
+    input: Json | PayloadRef = None
+    is_done: bool = False
+
+
+async def prepare(deps: ActivityDependencies, call: StepCall) -> StepOutcome:
+    """Condition and input of a step that is carried elsewhere: `ready` with its input, `skipped`, or `failed`.
+
+    A `timer` gets its `wait_until`. Raises ServiceUnavailableError while the database is needed and away: there is
+    no attempt yet that could be made again, so the caller's retry policy has to. A repeat changes nothing.
+    """
+    started = time.perf_counter()
+    progress = _Progress()
+    due = None
+    error = None
+    try:
+        step = await _open(deps, call)
+        value = await _input_of(deps, call, step, progress)
+        if progress.skipped is None and step.plan.carrier == "timer":
+            due = wait_until(_handler_call(call, step, value))
+    except UnavailableError:
+        raise
+    # Total on purpose: whatever an author's document leads to is the step's failure, not the workflow's.
+    except Exception as caught:
+        error = step_error(caught)
+    status = "failed" if error else "ready" if progress.skipped is None else "skipped"
+    return StepOutcome(
+        status=status,
+        input=progress.input,
+        values=progress.values,
+        reason=progress.skipped,
+        error=error,
+        wait_until=due,
+        elapsed_ms=_since(started),
+    )
+
+
+async def execute(deps: ActivityDependencies, call: StepCall, handlers: Mapping[str, Handler]) -> StepOutcome:
+    """One attempt at a step's work; `handlers` by name. Raises nothing but cancellation.
+
+    A repeat hands the handler the same `effect_key`, so an effect that honours it happens once.
+    """
+    started = time.perf_counter()
+    progress = _Progress()
+    try:
+        outcome = await _attempt(deps, call, handlers, progress)
+    except UnavailableError as caught:
+        outcome = StepOutcome(status="failed", error=step_error(caught) if progress.is_done else not_started())
+    # Total on purpose, as above.
+    except Exception as caught:
+        outcome = StepOutcome(status="failed", error=step_error(caught))
+    return replace(
+        outcome, input=progress.input, values=progress.values, reason=progress.skipped, elapsed_ms=_since(started)
+    )
+
+
+async def _attempt(
+    deps: ActivityDependencies, call: StepCall, handlers: Mapping[str, Handler], progress: _Progress
+) -> StepOutcome:
+    step = await _open(deps, call)
+    value = await _input_of(deps, call, step, progress)
+    if progress.skipped is not None:
+        return StepOutcome(status="skipped")
+    handler = _handler_for(step, handlers)
+    async with asyncio.timeout(step.plan.timeout_seconds):
+        result = await handler.run(_handler_call(call, step, value))
+    progress.is_done = True
+    _check_output(step, result)
+    output = await by_size(
+        deps, call, OUTPUT_LINES + step.plan.number, result.output, step.plan.sensitive_output, waits=True
+    )
+    return StepOutcome(
+        status="succeeded",
+        output=output,
+        cost=result.cost,
+        confidence=result.confidence,
+        confidence_source=result.confidence_source,
+        needs_review=result.needs_review,
+    )
+
+
+async def _open(deps: ActivityDependencies, call: StepCall) -> _Step:
+    version = await load_version(deps, call.organization_id, call.playbook_id)
+    context = await load_context(deps, call)
+    return _Step(version, version.step(call.step), version.plan_step(call.step), context)
+
+
+async def _input_of(deps: ActivityDependencies, call: StepCall, step: _Step, progress: _Progress) -> Json:
+    """The step's checked input, also noted in `progress`; `progress.skipped` says why there is none."""
+    if call.is_prepared:
+        progress.input = call.prepared_input
+        return await load(deps, call, call.prepared_input)
+    progress.skipped, progress.values = skip_of(step.version.plan, step.document, step.context)
+    if progress.skipped is not None:
+        return None
+    value = resolve_input(step.version.plan, step.plan, step.document, step.context)
+    _refuse(contracts.check_value(value, "/input"), "the step's input holds something that cannot be stored")
+    progress.input = await by_size(deps, call, INPUT_LINES + step.plan.number, value, step.plan.sensitive_input)
+    if step.document.input_contract is not None:
+        problems = contracts.validate(step.document.input_contract, value, pointer="/input")
+        _refuse(problems, "the step's input does not satisfy its contract")
+    return value
+
+
+def _check_output(step: _Step, result: HandlerResult) -> None:
+    _refuse(contracts.check_value(result.output, "/output"), "the step's output holds something that cannot be stored")
+    # On a human step the contract describes the form; no handler makes its output.
+    if step.document.output_contract is not None:
+        problems = contracts.validate(step.document.output_contract, result.output, pointer="/output")
+        _refuse(problems, "the step's output does not satisfy its contract")
+
+
+def _refuse(problems: tuple[Problem, ...], message: str) -> None:
+    if problems:
+        raise ContractError(message, problems)
+
+
+def _handler_for(step: _Step, handlers: Mapping[str, Handler]) -> Handler:
+    name = step.plan.worker_type
+    if step.plan.step_type == "ai":
+        name = str((step.document.config or {}).get("provider"))
+    handler = handlers.get(name)
+    if handler is None or handler.description.step_type != step.plan.step_type:
+        raise failed("system", "UNKNOWN_HANDLER", f"this worker has no handler '{name}'")
+    return handler
+
+
+def _handler_call(call: StepCall, step: _Step, value: Json) -> HandlerCall:
+    return HandlerCall(
+        organization_id=call.organization_id,
+        execution_id=call.execution_id,
+        playbook_id=call.playbook_id,
+        step=call.step,
+        attempt=call.attempt,
+        effect_key=call.effect_key,
+        timeout_seconds=step.plan.timeout_seconds,
+        config=step.document.config or {},
+        input=value,
+        context=step.context,
+        input_contract=step.document.input_contract,
+        output_contract=step.document.output_contract,
+    )
+
+
+def _since(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)

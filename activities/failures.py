@@ -1,0 +1,84 @@
+"""From whatever a step's work raises to the `StepError` that the machine decides about, and on to Temporal.
+
+Owns the one mapping. Must not know what was being done. Invariant: what nobody foresaw is a defect of kind `system`
+that says its exception's class and nothing it may have quoted from the step's data.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+
+import structlog
+from temporalio.exceptions import ApplicationError
+
+from activities.handler import StepFailedError
+from playbooks.errors import (
+    AccessError,
+    ContractError,
+    InputError,
+    NotFoundError,
+    PlaybooksError,
+    RateLimitedError,
+    UnavailableError,
+)
+from playbooks.messages import StepOutcome
+from playbooks.values import ErrorKind, PayloadRef, StepError
+
+NOT_STARTED = "NOT_STARTED"
+"""The code by which the machine knows that an attempt ended before its effect could begin, so it does not count."""
+
+_KINDS: tuple[tuple[type[PlaybooksError], ErrorKind], ...] = (
+    (InputError, "validation"),
+    (AccessError, "permission"),
+    (NotFoundError, "not_found"),
+    (RateLimitedError, "rate_limited"),
+    (UnavailableError, "temporary_failure"),
+)
+
+
+def step_error(error: Exception) -> StepError:
+    """The kind, code and sentence of `error`; a defect is logged with its traceback."""
+    if isinstance(error, StepFailedError):
+        return error.error
+    if isinstance(error, PlaybooksError):
+        kind: ErrorKind = "system"
+        for family, family_kind in _KINDS:
+            if isinstance(error, family):
+                kind = family_kind
+                break
+        pointer = error.problems[0].pointer if error.problems else None
+        return StepError(kind=kind, code=error.code, message=_sentence(error), pointer=pointer)
+    if isinstance(error, TimeoutError):
+        return StepError(kind="timeout", code="STEP_TIMEOUT", message="the attempt took longer than its timeout")
+    # The frames only: the exception's own text may quote the step's data.
+    frames = traceback.format_tb(error.__traceback__)
+    structlog.get_logger(__name__).error("step_defect", error_type=type(error).__name__, frames=frames)
+    message = f"the handler failed unexpectedly: {type(error).__name__}"
+    return StepError(kind="system", code="INTERNAL_ERROR", message=message)
+
+
+def not_started(message: str = "the database is away") -> StepError:
+    """An attempt that could not begin; the machine dispatches it again under the same key."""
+    return StepError(kind="temporary_failure", code=NOT_STARTED, message=message)
+
+
+def as_application_error(outcome: StepOutcome) -> ApplicationError:
+    """A failed outcome as an activity raises it: its kind is the failure's type, the outcome its details.
+
+    Not retryable by Temporal: the machine owns a step's retries.
+    """
+    error = outcome.error
+    if error is None:
+        raise ValueError("only a failed outcome becomes a failure")
+    # Details are read as plain JSON, where a reference could not be told from a value.
+    told = replace(outcome, input=None) if isinstance(outcome.input, PayloadRef) else outcome
+    return ApplicationError(error.message, told, type=error.kind, non_retryable=True)
+
+
+def _sentence(error: PlaybooksError) -> str:
+    """The detail with its first three problems. A contract's problems say the rule, never the value that broke it."""
+    if not isinstance(error, ContractError) or not error.problems:
+        return error.detail
+    shown = "; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in error.problems[:3])
+    return f"{error.detail}: {shown}"

@@ -1,0 +1,78 @@
+"""A step's input, by the rules of the document: its mapping, or the run's input with what its data dependencies made.
+
+Owns the merging and what is withheld from outside services. Must not know handlers, Temporal or SQL. Invariant: an
+AI or external step never gets a value marked `x-sensitive` that the author did not name.
+"""
+
+from __future__ import annotations
+
+from activities.conditions import step_key_of
+from playbooks import expressions
+from playbooks.document import StepDocument
+from playbooks.errors import MappingError, Problem
+from playbooks.plan import Plan, PlanStep
+from playbooks.pointers import from_parts, without
+from playbooks.values import Json, JsonObject
+
+_OUTSIDE = frozenset({"ai", "external"})
+
+
+def resolve_input(plan: Plan, step: PlanStep, document: StepDocument, context: JsonObject) -> Json:
+    """The step's input from the run's `context`. Raises MappingError with the path that is missing.
+
+    With an `input` mapping: that mapping, over what the `mapping`s of its data dependencies bring. Without one: the
+    run's input, under the (mapped) outputs of its data dependencies, later ones over earlier ones.
+    """
+    withholds = step.step_type in _OUTSIDE
+    if document.input is not None:
+        mapped = expressions.resolve(document.input, context, "/input")
+        brought = _brought(plan, document, context, whole_outputs=False, withholds=False)
+        return {**brought, **_object(mapped, ("input",))} if brought else mapped
+    run_input = context.get("input", {})
+    base = without(run_input, plan.sensitive_input) if withholds else run_input
+    brought = _brought(plan, document, context, whole_outputs=True, withholds=withholds)
+    return {**_object(base, ("input",)), **brought}
+
+
+def _brought(
+    plan: Plan, document: StepDocument, context: JsonObject, *, whole_outputs: bool, withholds: bool
+) -> JsonObject:
+    """What the step's data dependencies add to its input."""
+    brought: JsonObject = {}
+    for index, dependency in enumerate(document.dependencies or []):
+        if dependency.dependency_type != "data":
+            continue
+        key = step_key_of(plan, dependency)
+        path = ("steps", key, "output")
+        if dependency.mapping is not None:
+            added = expressions.resolve(dependency.mapping, context, f"/dependencies/{index}/mapping")
+        elif whole_outputs:
+            output = _output_of(context, path)
+            added = without(output, plan.step(key).sensitive_output) if withholds else output
+        else:
+            continue
+        brought |= _object(added, path)
+    return brought
+
+
+def _output_of(context: JsonObject, path: tuple[str, str, str]) -> Json:
+    value: Json = context
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            raise _refusal(path, "MISSING_PATH", "is missing")
+        value = value[name]
+    return value
+
+
+def _object(value: Json, path: tuple[str, ...]) -> JsonObject:
+    """The value as fields to merge; all of a value withheld (None) is none of them."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _refusal(path, "NOT_AN_OBJECT", "is not an object, so it cannot be merged: give it a mapping")
+    return value
+
+
+def _refusal(path: tuple[str, ...], code: str, reason: str) -> MappingError:
+    message = f"'{'.'.join(path)}' {reason}"
+    return MappingError(message, (Problem(pointer=from_parts(path), code=code, message=message),))

@@ -1,0 +1,38 @@
+"""The handler `notification_sender`: keeps a notification as an undelivered transaction, once per visit of its step."""
+
+from __future__ import annotations
+
+from storage.notifications import record_notification
+
+from activities.dependencies import ActivityDependencies
+from activities.handler import HandlerCall, HandlerResult
+from playbooks.handlers import BUILT_IN
+from playbooks.messages import NotificationCall
+from playbooks.values import JsonObject
+
+_MAPPED = ("recipients", "subject", "message", "data")
+
+
+class NotificationSenderHandler:
+    """Delivery is another's work; a repeat of the same visit finds the first notification."""
+
+    description = BUILT_IN["notification_sender"]
+
+    def __init__(self, deps: ActivityDependencies) -> None:
+        self._deps = deps
+
+    async def run(self, call: HandlerCall) -> HandlerResult:
+        """`{status: "undelivered", ...}`. Raises MappingError, ServiceUnavailableError."""
+        mapped = {name: call.resolve(call.config[name]) for name in _MAPPED if name in call.config}
+        data: JsonObject = {"step": call.step, "channels": call.config.get("channels", []), **mapped}
+        message = NotificationCall(
+            organization_id=call.organization_id,
+            execution_id=call.execution_id,
+            playbook_id=call.playbook_id,
+            kind="step_notification",
+            key=call.effect_key,
+            data=data,
+        )
+        async with self._deps.database.writing(call.organization_id) as session:
+            await record_notification(session, message)
+        return HandlerResult(output={"status": "undelivered", "key": call.effect_key})

@@ -1,0 +1,56 @@
+"""Handlers of installed packages: the entry-point group `playbook.workers`.
+
+Owns finding them and refusing what is not a handler. Must not run anything of theirs. Invariant: a package adds
+handlers, it never replaces one; a package that cannot be loaded stops the worker instead of losing steps silently.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+from activities.handler import Handler
+from playbooks.handlers import BUILT_IN, HandlerDescription
+
+GROUP = "playbook.workers"
+RESERVED_NAMES = frozenset(
+    {
+        "ai",
+        "announce_task",
+        "check_message",
+        "flush",
+        "make_output",
+        "prepare_step",
+        "record_notification",
+        "request_cancel",
+        "run_pure_step",
+    }
+)
+
+
+class WorkerPackageError(Exception):
+    """An entry point that names no usable handler. The text names the entry point."""
+
+
+def installed_handlers() -> dict[str, Handler]:
+    """The handlers of installed packages by name. Raises WorkerPackageError."""
+    found: dict[str, Handler] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            loaded: object = point.load()
+        # Whatever a package's import raises is its own; say which package it was.
+        except Exception as error:
+            raise WorkerPackageError(f"the worker '{point.name}' cannot be loaded") from error
+        handler: object = loaded() if isinstance(loaded, type) else loaded
+        description: object = getattr(handler, "description", None)
+        if not isinstance(handler, Handler) or not isinstance(description, HandlerDescription):
+            raise WorkerPackageError(f"the worker '{point.name}' has no `description` or no `run`")
+        name = description.name
+        if name in BUILT_IN or name in found or name in RESERVED_NAMES:
+            raise WorkerPackageError(f"the worker '{point.name}' takes the name '{name}', which is taken")
+        found[name] = handler
+    return found
+
+
+def installed_descriptions() -> dict[str, HandlerDescription]:
+    """What `playbooks.handlers.describe` takes as `extra`. Raises WorkerPackageError."""
+    return {name: handler.description for name, handler in installed_handlers().items()}

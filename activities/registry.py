@@ -1,0 +1,142 @@
+"""Every activity of a worker, under the name by which the workflow asks for it.
+
+Owns names and wrappers: lane activities answer, regular ones beat and turn a failed outcome into a failure. Must not
+know what an activity does. Invariant: no exception leaves an activity but one whose type says what to do with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities import checks, effects, execution, output
+from activities.ai_scripted import ScriptedHandler
+from activities.dependencies import ActivityDependencies
+from activities.failures import as_application_error
+from activities.handler import Handler
+from activities.heartbeat import beating
+from activities.http_request import HttpRequestHandler, http_factory
+from activities.notification_sender import NotificationSenderHandler
+from activities.plugins import installed_handlers
+from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
+from playbooks.errors import UnavailableError
+from playbooks.messages import (
+    CancelCall,
+    CheckCall,
+    FlushCall,
+    FlushResult,
+    NotificationCall,
+    OutcomeOfCheck,
+    OutputCall,
+    OutputResult,
+    StepCall,
+    StepOutcome,
+    TaskCall,
+)
+
+__all__ = ["ActivityDependencies", "build_activities", "build_handlers"]
+
+AI_ACTIVITY = "ai"
+
+_ResultT = TypeVar("_ResultT")
+
+
+def build_handlers(deps: ActivityDependencies, installed: Mapping[str, Handler] | None = None) -> dict[str, Handler]:
+    """Our handlers and those of installed packages, by name. Raises WorkerPackageError."""
+    built_in: tuple[Handler, ...] = (
+        DataValidatorHandler(),
+        DataProcessorHandler(),
+        RulesEngineHandler(),
+        NotificationSenderHandler(deps),
+        ScriptedHandler(),
+        HttpRequestHandler(deps.http or http_factory(deps.settings)),
+    )
+    extra = installed_handlers() if installed is None else installed
+    return {**extra, **{handler.description.name: handler for handler in built_in}}
+
+
+def build_activities(
+    deps: ActivityDependencies, installed: Mapping[str, Handler] | None = None
+) -> list[Callable[..., Any]]:
+    """The activities to register in a worker. `installed` replaces the look-up of installed packages."""
+    handlers = build_handlers(deps, installed)
+    effect_names = {
+        handler.description.name
+        for handler in handlers.values()
+        if not handler.description.is_pure and handler.description.step_type != "ai"
+    }
+    return [
+        *_lane(deps, handlers),
+        *_writers(deps),
+        *(_effect(deps, handlers, name) for name in sorted({*effect_names, AI_ACTIVITY})),
+    ]
+
+
+def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[Callable[..., Any]]:
+    """Local activities: pure work, whose repetition after a crash changes nothing."""
+
+    pure = {name: handler for name, handler in handlers.items() if handler.description.is_pure}
+
+    @activity.defn
+    async def run_pure_step(call: StepCall) -> StepOutcome:
+        return await execution.execute(deps, call, pure)
+
+    @activity.defn
+    async def prepare_step(call: StepCall) -> StepOutcome:
+        return await _retryable(execution.prepare(deps, call))
+
+    @activity.defn
+    async def check_message(call: CheckCall) -> OutcomeOfCheck:
+        return await _retryable(checks.check(deps, call))
+
+    @activity.defn
+    async def make_output(call: OutputCall) -> OutputResult:
+        return await _retryable(output.make_output(deps, call))
+
+    return [run_pure_step, prepare_step, check_message, make_output]
+
+
+def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
+    """Regular activities that write what the history has committed."""
+
+    @activity.defn
+    async def announce_task(call: TaskCall) -> None:
+        await beating(_retryable(effects.announce_task(deps, call)))
+
+    @activity.defn
+    async def flush(call: FlushCall) -> FlushResult:
+        return await beating(_retryable(effects.flush(deps, call)))
+
+    @activity.defn
+    async def record_notification(call: NotificationCall) -> None:
+        await beating(_retryable(effects.record_notification(deps, call)))
+
+    @activity.defn
+    async def request_cancel(call: CancelCall) -> None:
+        await beating(effects.request_cancel(deps.client, call))
+
+    return [announce_task, flush, record_notification, request_cancel]
+
+
+def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: str) -> Callable[..., Any]:
+    """The regular activity of one effect handler; all AI providers share one."""
+
+    @activity.defn(name=name)
+    async def run_effect(call: StepCall) -> StepOutcome:
+        outcome = await beating(execution.execute(deps, call, handlers))
+        if outcome.status == "failed":
+            raise as_application_error(outcome)
+        return outcome
+
+    return run_effect
+
+
+async def _retryable(work: Awaitable[_ResultT]) -> _ResultT:
+    """A database that is away is Temporal's to retry: these activities are not attempts at a step."""
+    try:
+        return await work
+    except UnavailableError as error:
+        raise ApplicationError(error.detail, type=error.code) from error

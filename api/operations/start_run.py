@@ -1,0 +1,151 @@
+"""Start a run: validate, insert and commit, then start the workflow.
+
+Owns that order. Invariant: once the transaction has committed the run is accepted and will start, whatever dies next;
+before that nothing was promised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from api.models.runs import ExecuteRequest
+from api.security import Principal
+from api.services import Services
+from playbooks.contracts import validate
+from playbooks.document import PlaybookDocument
+from playbooks.errors import (
+    InputContractError,
+    InvalidPlaybookStatusError,
+    LimitExceededError,
+    NotFoundError,
+    NotSupportedError,
+    Problem,
+    ServiceUnavailableError,
+)
+from playbooks.ids import derived_execution_id
+from playbooks.json_limits import canonical
+from playbooks.messages import RunInput
+from playbooks.plan import Plan
+from playbooks.values import JsonObject
+from storage import playbooks, runs
+from storage.database import WriteSession
+from storage.runs import InsertedRun, NewRun, RunRow
+
+MAX_INPUT_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartedRun:
+    """`is_started` is false where Temporal is away: the run is stored and starts later."""
+
+    row: RunRow
+    is_started: bool
+    is_repeat: bool
+
+
+async def start_run(
+    services: Services, principal: Principal, playbook_id: UUID, request: ExecuteRequest, key: str | None
+) -> StartedRun:
+    """The run, new or found again under its idempotency key.
+
+    Raises NotFoundError, InvalidPlaybookStatusError, InputContractError, IdempotencyKeyReusedError,
+    NotSupportedError, LimitExceededError, ServiceUnavailableError (nothing was stored).
+    """
+    _refuse_unbuilt(request)
+    organization_id = principal.organization_id
+    route = f"POST /playbooks/{playbook_id}/execute"
+    execution_id = uuid4() if key is None else derived_execution_id(organization_id, route, key)
+    async with services.writing(principal) as session:
+        version = await playbooks.get_version(session, playbook_id)
+        is_known = key is not None and await _exists(session, execution_id)
+        # A repeat gets its run back even when the playbook has been deprecated since.
+        if not is_known and version.status != "active":
+            raise InvalidPlaybookStatusError(f"the playbook is {version.status}; only an active one can be run")
+        document, plan = await services.versions.get(session, playbook_id)
+        if not is_known:
+            _check_input(document, request.input_data)
+        run_input = _run_input(principal, execution_id, plan, request)
+        inserted = await runs.insert_run(session, _new_run(run_input, request, playbook_id), services.sealer)
+    is_started = await _started(services, run_input, inserted)
+    return StartedRun(row=inserted.row, is_started=is_started, is_repeat=not inserted.was_created)
+
+
+async def _exists(session: WriteSession, execution_id: UUID) -> bool:
+    try:
+        await runs.get_run(session, execution_id)
+    except NotFoundError:
+        return False
+    return True
+
+
+async def _started(services: Services, run_input: RunInput, inserted: InsertedRun) -> bool:
+    if not inserted.was_created and inserted.row.status != "queued":
+        return True
+    try:
+        # Also for a repeat whose first request died between its commit and this line.
+        await services.runs.start(run_input)
+    except ServiceUnavailableError:
+        return False
+    return True
+
+
+def _check_input(document: PlaybookDocument, value: JsonObject) -> None:
+    if len(canonical(value)) > MAX_INPUT_BYTES:
+        problem = Problem(
+            pointer="/input_data", code="TOO_LARGE", message=f"a run's input has at most {MAX_INPUT_BYTES} bytes"
+        )
+        raise LimitExceededError(problem.message, (problem,))
+    if document.input_contract is None:
+        return
+    problems = validate(document.input_contract, value, pointer="/input_data")
+    if problems:
+        first = f"{problems[0].pointer}: {problems[0].message}"
+        raise InputContractError(f"the input does not satisfy the playbook's contract ({first})", problems)
+
+
+def _run_input(principal: Principal, execution_id: UUID, plan: Plan, request: ExecuteRequest) -> RunInput:
+    context, options = request.execution_context, request.execution_options
+    notification = options.notification_settings
+    return RunInput(
+        organization_id=principal.organization_id,
+        execution_id=execution_id,
+        plan=plan,
+        initiator=principal.actor,
+        input=request.input_data,
+        priority=context.priority,
+        tags=tuple(dict.fromkeys(context.tags)),
+        variables=options.context_variables,
+        max_retries=options.max_retries,
+        timeout_minutes=options.timeout_minutes,
+        debug=options.execution_mode == "debug",
+        notification=None if notification is None else notification.model_dump(mode="json", exclude_unset=True),
+    )
+
+
+def _new_run(run_input: RunInput, request: ExecuteRequest, playbook_id: UUID) -> NewRun:
+    context = request.execution_context
+    # The playbook is in the hash although the key's route names it: the hash alone must say "the same request".
+    body = {"playbook_id": str(playbook_id), **request.model_dump(mode="json")}
+    return NewRun(
+        input=run_input,
+        request_hash=hashlib.sha256(canonical(body).encode()).hexdigest(),
+        correlation_id=context.correlation_id,
+        subject_entity_id=context.subject_entity_id,
+    )
+
+
+def _refuse_unbuilt(request: ExecuteRequest) -> None:
+    options = request.execution_options
+    problems: list[Problem] = []
+    if options.execution_mode == "simulation":
+        problems.append(_unbuilt("execution_mode", "simulation is not built yet"))
+    if options.auto_approve_human_steps:
+        problems.append(_unbuilt("auto_approve_human_steps", "it belongs to simulation, which is not built yet"))
+    if problems:
+        raise NotSupportedError(problems[0].message, problems)
+
+
+def _unbuilt(field: str, message: str) -> Problem:
+    return Problem(pointer=f"/execution_options/{field}", code="NOT_SUPPORTED", message=message)

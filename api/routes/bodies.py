@@ -1,0 +1,64 @@
+"""Bodies whose content is read by the domain, documented by the schema of what they hold."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import Body
+from pydantic import WithJsonSchema
+
+from playbooks.values import JsonObject
+
+_EXAMPLE: dict[str, Any] = {
+    "name": "Refund",
+    "code": "refund",
+    "industry": "RETAIL",
+    "input_contract": {
+        "type": "object",
+        "required": ["amount"],
+        "properties": {"amount": {"type": "number", "minimum": 0}},
+    },
+    "steps": [
+        {
+            "name": "Check Amount",
+            "step_number": 1,
+            "step_type": "system",
+            "worker_type": "rules_engine",
+            "config": {"rules": [{"name": "small", "when": "input.amount <= 100.0", "reason": "Up to 100"}]},
+        },
+        {
+            "name": "Approve Refund",
+            "step_number": 2,
+            "step_type": "human",
+            "worker_type": "approval_manager",
+            "required_roles": ["finance_manager"],
+        },
+    ],
+}
+
+_SCHEMA = {"$ref": "#/components/schemas/PlaybookDocument"}
+
+PlaybookBody: TypeAlias = Annotated[JsonObject, Body(examples=[_EXAMPLE]), WithJsonSchema(_SCHEMA)]
+"""A playbook document; `read_document` judges it, with pointers into it."""
+
+ChangeBody: TypeAlias = Annotated[
+    JsonObject,
+    Body(examples=[{**_EXAMPLE, "create_new_version": False}]),
+    WithJsonSchema(
+        {
+            "allOf": [
+                _SCHEMA,
+                {"type": "object", "properties": {"create_new_version": {"type": "boolean", "default": False}}},
+            ]
+        }
+    ),
+]
+"""A document, and whether a locked version may be answered with a new draft."""
+
+VersionBody: TypeAlias = Annotated[
+    JsonObject | None, Body(examples=[_EXAMPLE]), WithJsonSchema({"anyOf": [_SCHEMA, {"type": "null"}]})
+]
+"""A document, or nothing for that of the version named."""
+
+StepBody: TypeAlias = Annotated[JsonObject | None, Body(), WithJsonSchema({"type": "object"})]
+"""Steps of a draft: not built yet, so nothing is promised about the body."""

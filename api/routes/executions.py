@@ -1,0 +1,53 @@
+"""Start a run of a playbook version."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from api.dependencies import IdempotencyKey, Opened
+from api.models.common import Metadata, Success
+from api.models.runs import ExecuteRequest, RunView
+from api.operations.start_run import start_run
+from api.problems import documented
+from api.security import Executor
+from api.views.runs import run_view
+
+router = APIRouter(prefix="/playbooks", tags=["runs"])
+
+
+@router.post(
+    "/{playbook_id}/execute",
+    status_code=201,
+    responses={
+        **documented(
+            "NOT_FOUND",
+            "INVALID_PLAYBOOK_STATUS",
+            "INPUT_VALIDATION_ERROR",
+            "IDEMPOTENCY_KEY_REUSED",
+            "NOT_SUPPORTED",
+        ),
+        202: {"model": Success[RunView], "description": "Accepted and stored; it starts when Temporal is back."},
+    },
+)
+async def execute(
+    *,
+    playbook_id: UUID,
+    request: ExecuteRequest,
+    principal: Executor,
+    services: Opened,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> Success[RunView]:
+    """Validate the input, store the run and start it. A repeat with the same Idempotency-Key answers the first run."""
+    started = await start_run(services, principal, playbook_id, request, idempotency_key)
+    response.status_code = 201 if started.is_started else 202
+    response.headers["Location"] = f"/api/v1/playbooks/runs/{started.row.execution_id}"
+    if not started.is_started:
+        response.headers["Retry-After"] = "5"
+    if started.is_repeat:
+        response.headers["Idempotency-Replayed"] = "true"
+    view = run_view(started.row, principal)
+    return Success(data=view, metadata=Metadata.model_validate({"is_repeat": started.is_repeat}))

@@ -1,0 +1,93 @@
+"""What one API process opens once and every request uses.
+
+Owns opening and closing. Must not know routes. Nothing here is a module-level singleton: the application holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from api.installed import installed_handlers
+from api.security import Principal
+from api.temporal import Runs
+from playbooks.errors import ForbiddenError
+from playbooks.handlers import HandlerDescription
+from playbooks.ids import actor_id
+from playbooks.plan import Plan
+from playbooks.values import Actor
+from runtime.settings import Settings
+from runtime.temporal import connect
+from runtime.tokens import TokenVerifier
+from storage.database import Database, ReadSession, WriteSession
+from storage.organizations import own_organization
+from storage.playbooks import VersionCache
+from storage.sensitive import Sealer
+from storage.users import ensure_user
+
+_MAX_KNOWN_PEOPLE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Connections, keys and caches of one process."""
+
+    settings: Settings
+    database: Database
+    runs: Runs
+    sealer: Sealer
+    tokens: TokenVerifier
+    versions: VersionCache = field(default_factory=VersionCache)
+    handlers: Mapping[str, HandlerDescription] = field(default_factory=dict[str, HandlerDescription])
+    _known_people: set[tuple[UUID, UUID]] = field(default_factory=set[tuple[UUID, UUID]])
+
+    async def authenticate(self, token: str) -> Principal:
+        """Who a bearer token says is asking. Raises UnauthorizedError, or ServiceUnavailableError without keys."""
+        claims = await self.tokens.verify(token)
+        actor = Actor(
+            id=actor_id(claims.organization_id, claims.sub), name=claims.display_name, roles=claims.roles, via="api"
+        )
+        return Principal(
+            organization_id=claims.organization_id, actor=actor, subject=claims.sub, permissions=claims.permissions
+        )
+
+    async def plan_of(self, session: ReadSession, playbook_id: UUID) -> Plan:
+        """The plan that runs of this version follow. Raises NotFoundError when it was never published."""
+        return (await self.versions.get(session, playbook_id)).plan
+
+    @asynccontextmanager
+    async def writing(self, principal: Principal) -> AsyncGenerator[WriteSession]:
+        """One transaction in the name of the principal, whose entity exists in it.
+
+        Raises ForbiddenError when the token's organization does not exist, ServiceUnavailableError.
+        """
+        person = (principal.organization_id, principal.actor.id)
+        async with self.database.writing(principal.organization_id) as session:
+            if person not in self._known_people:
+                if await own_organization(session) is None:
+                    raise ForbiddenError("the token's organization does not exist")
+                await ensure_user(session, principal.actor)
+            yield session
+        # Only now: a rollback would have undone the entity.
+        if len(self._known_people) >= _MAX_KNOWN_PEOPLE:
+            self._known_people.clear()
+        self._known_people.add(person)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncGenerator[Services]:
+    """The services, closed again at the end. Succeeds while the database and Temporal are away."""
+    database = Database.connect(settings.needed("database_url"))
+    try:
+        yield Services(
+            settings=settings,
+            database=database,
+            runs=Runs(await connect(settings), settings),
+            sealer=Sealer(settings.key_ring),
+            tokens=TokenVerifier(settings),
+            handlers=installed_handlers(),
+        )
+    finally:
+        await database.close()

@@ -1,0 +1,1 @@
+"""The grants example, played from beginning to end by a small cast."""

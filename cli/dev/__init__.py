@@ -1,0 +1,1 @@
+"""The stack on one machine: PostgreSQL, Temporal, API and worker, over one data folder."""

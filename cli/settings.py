@@ -1,0 +1,39 @@
+"""Where a command's settings come from: the environment, or a stack's `dev.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from cli.dev.folder import StackFolder, last_stack
+from runtime.settings import MissingSettingError, Settings
+
+
+def process_settings(data_dir: Path | None) -> Settings:
+    """Settings of a server process: the environment alone, or exactly the stack that was named."""
+    return Settings() if data_dir is None else _of_stack(data_dir)
+
+
+def client_settings(data_dir: Path | None) -> Settings:
+    """Settings of a person's command.
+
+    The stack that was named; else the environment, completed from the stack of `PLAYBOOK_DATA_DIR` or `.data`, or
+    from the stack that this user started last and that still runs.
+    """
+    if data_dir is not None:
+        return _of_stack(data_dir)
+    settings = Settings()
+    if settings.admin_database_url and settings.jwt_secret:
+        return settings
+    here = StackFolder.at(settings.data_dir)
+    folder = here if here.env_file.exists() else last_stack()
+    return settings if folder is None else Settings(_env_file=folder.env_file)  # pyright: ignore[reportCallIssue] -- pydantic-settings' own argument
+
+
+def _of_stack(data_dir: Path) -> Settings:
+    folder = StackFolder.at(data_dir)
+    if not folder.env_file.exists():
+        raise MissingSettingError(f"no stack was ever started on {folder.root}")
+    values = {name.removeprefix("PLAYBOOK_").lower(): text for name, text in dotenv_values(folder.env_file).items()}
+    return Settings.model_validate({name: text for name, text in values.items() if text is not None})

@@ -1,0 +1,250 @@
+"""Committed state on its way into the rows: the one writer of a run once its workflow speaks.
+
+Owns `apply_flush`. Must not know how the state came about. Invariants: rows only change when (epoch, seq) rises; a
+finished run's status, output and cost never change again; a Temporal run that another one replaced is not listened to;
+everything of a flush is stored in one transaction, or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from sqlalchemy import Integer, select, tuple_, update
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import insert
+
+from playbooks import ids
+from playbooks.errors import NotFoundError
+from playbooks.messages import FlushCall, FlushResult, RunProjection
+from playbooks.plan import Plan
+from playbooks.state import AuditEvent
+from playbooks.values import FINISHED_RUN, Json, JsonObject, PayloadRef, RunStatus
+from storage import shapes
+from storage.database import WriteSession
+from storage.events import NewEvent, append_events, from_machine, quarantine_events
+from storage.labels import set_priority_label
+from storage.poison import Quarantine
+from storage.run_rows import counts_of, head_from_json, head_to_json, is_run
+from storage.sensitive import Sealer
+from storage.step_lines import Outgoing, line_number, line_values, with_further_lines
+from storage.tables import lines, transactions
+from storage.tasks import sync_task
+
+_KEPT_RUN_IDS = 20
+_TOTALS_BELOW = Decimal(10) ** 15 - 1
+"""numeric(19,4) has fifteen digits before the point; one less leaves room for rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the row says before the flush. `is_first`: no workflow has spoken for this run yet."""
+
+    status: RunStatus
+    seq: int
+    metadata: JsonObject
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED_RUN
+
+    @property
+    def epoch(self) -> int:
+        return shapes.as_int(self.metadata.get("epoch"))
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        return tuple(str(item) for item in shapes.as_list(self.metadata.get("temporal_run_ids")))
+
+
+async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer: Sealer) -> FlushResult:
+    """Bring the run's rows to the state that `call` carries; a repeated or overtaken flush changes nothing.
+
+    `row_status` of the answer is the row's status before: `cancelled` tells a workflow that its run was cancelled
+    before it spoke. Raises NotFoundError when there is no such run here.
+    """
+    known = await _hold(session, call)
+    epoch = _next_epoch(known, call)
+    if epoch is None:
+        return FlushResult(applied=False, row_status=known.status)
+    if known.is_finished:
+        await _follow(session, call, plan, known)
+        return FlushResult(applied=False, row_status=known.status)
+    quarantine = Quarantine()
+    out = Outgoing(epoch=epoch, sealer=sealer, quarantine=quarantine)
+    further = await _put_steps(session, call, plan, known, out)
+    moving = _moving(known, call, epoch)
+    if moving["priority"] != known.metadata.get("priority"):
+        await set_priority_label(session, call.execution_id, call.run.priority)
+    ending = _ending(call.run, plan, sealer, quarantine)
+    moving |= {"variables": quarantine.take("variables", call.run.variables), "further_lines": further}
+    moving["cancel_reason"] = quarantine.take_text("cancel_reason", call.run.cancel_reason)
+    moving["pause"] = quarantine.take("pause", shapes.pause_to_json(call.run.pause))
+    cost = quarantine.take_amount("total_amount", call.run.cost, _TOTALS_BELOW)
+    new = [from_machine(event) for event in _unseen(known, call, epoch)]
+    at = call.events[-1].at if call.events else datetime.now(UTC)
+    moving["events"] = await _append(session, call, plan, known, [*new, *quarantine_events(quarantine, at)])
+    await _put_run(session, call, cost, moving, ending)
+    return FlushResult(applied=True, row_status=known.status)
+
+
+async def _hold(session: WriteSession, call: FlushCall) -> _Known:
+    """Lock the run's row: flushes, announcements and cancellations of one run take turns."""
+    statement = (
+        select(transactions.c.transaction_status, transactions.c.version, transactions.c.metadata)
+        .where(is_run(session.organization_id), transactions.c.id == call.execution_id)
+        .with_for_update()
+    )
+    row = (await session.connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such run")
+    return _Known(
+        status=cast("RunStatus", row["transaction_status"]),
+        seq=row["version"] or 0,
+        metadata=shapes.as_object(row["metadata"]),
+    )
+
+
+def _next_epoch(known: _Known, call: FlushCall) -> int | None:
+    """The epoch under which the flush applies; None where the row knows more already.
+
+    A Temporal run id that the row has not seen is a newer execution of the workflow (continue-as-new, a reset) and
+    raises the epoch. A reset of a finished run is refused.
+    """
+    if known.run_ids and call.temporal_run_id == known.run_ids[-1]:
+        return known.epoch if call.seq > known.seq else None
+    if call.temporal_run_id in known.run_ids:
+        return None
+    if known.is_finished and known.run_ids:
+        return None
+    return known.epoch + 1
+
+
+async def _put_steps(
+    session: WriteSession, call: FlushCall, plan: Plan, known: _Known, out: Outgoing
+) -> dict[str, Json]:
+    further = with_further_lines(_numbers(known.metadata.get("further_lines")), call.steps)
+    rows: list[dict[str, Any]] = []
+    for step in call.steps:
+        number = line_number(plan.step(step.key), step.visit, further)
+        rows.append(
+            {
+                "created_at": datetime.now(UTC),
+                "updated_at": datetime.now(UTC),
+                **line_values(plan, step, out),
+                "id": ids.line_id(call.execution_id, number),
+                "organization_id": session.organization_id,
+                "transaction_id": call.execution_id,
+                "line_number": number,
+            }
+        )
+    if rows:
+        await session.connection.execute(_upsert_lines(), rows)
+    for step in call.steps:
+        if step.task is not None:
+            await sync_task(session, call.execution_id, plan, step, out)
+    return dict[str, Json](further)
+
+
+def _upsert_lines() -> Any:
+    statement = insert(lines)
+    new = statement.excluded
+    changing = ("description", "unit_amount", "line_amount", "ai_confidence", "line_data", "version", "updated_at")
+    before = tuple_(sql_cast(lines.c.line_data["epoch"].astext, Integer()), lines.c.version)
+    after = tuple_(sql_cast(new.line_data["epoch"].astext, Integer()), new.version)
+    return statement.on_conflict_do_update(
+        index_elements=["transaction_id", "line_number"],
+        set_={name: getattr(new, name) for name in changing},
+        where=(lines.c.line_type == "step_execution") & (before < after),
+    )
+
+
+def _moving(known: _Known, call: FlushCall, epoch: int) -> dict[str, Json]:
+    """The part of the row that every flush rewrites."""
+    run, before = call.run, known.metadata
+    statuses = {key: str(value) for key, value in shapes.as_object(before.get("step_statuses")).items()}
+    statuses |= {step.key: step.status for step in call.steps}
+    run_ids = list(known.run_ids)
+    if call.temporal_run_id not in run_ids:
+        run_ids.append(call.temporal_run_id)
+    completed = counts_of(statuses)["completed_steps"]
+    return {
+        **before,
+        "epoch": epoch,
+        "temporal_run_ids": list[Json](run_ids[-_KEPT_RUN_IDS:]),
+        "has_started": run.started_at is not None,
+        "priority": run.priority,
+        "total_steps": run.total_steps,
+        "step_statuses": dict[str, Json](statuses),
+        "success_rate": completed / run.total_steps if run.total_steps else 0,
+        "current_step": run.current_step,
+        "digest": run.digest,
+    }
+
+
+def _ending(run: RunProjection, plan: Plan, sealer: Sealer, quarantine: Quarantine) -> JsonObject:
+    """What joins the unchanging part of the row when the run ends."""
+    if run.status not in FINISHED_RUN:
+        return {}
+    error = quarantine.take("error", shapes.error_to_json(run.error))
+    if isinstance(run.output, PayloadRef):
+        return {"error": error, "output_ref": shapes.ref_to_json(run.output)}
+    output = quarantine.take("output", run.output)
+    return {"error": error, "output": sealer.seal(output, plan.sensitive_output)}
+
+
+async def _append(
+    session: WriteSession, call: FlushCall, plan: Plan, known: _Known, new: Sequence[NewEvent]
+) -> JsonObject:
+    head = head_from_json(known.metadata.get("events"))
+    return head_to_json(await append_events(session, call.execution_id, plan.industry, head, new))
+
+
+def _unseen(known: _Known, call: FlushCall, epoch: int) -> list[AuditEvent]:
+    """A newer execution may count again from where it was reset to; what it says is new whatever its number."""
+    if epoch > known.epoch:
+        return list(call.events)
+    last = head_from_json(known.metadata.get("events")).source_number
+    return [event for event in call.events if event.number > last]
+
+
+async def _follow(session: WriteSession, call: FlushCall, plan: Plan, known: _Known) -> None:
+    """A finished run: what was on its way joins the trail, and nothing else changes."""
+    new = [from_machine(event) for event in _unseen(known, call, known.epoch)]
+    moving = {**known.metadata, "events": await _append(session, call, plan, known, new)}
+    if not known.run_ids:
+        # Cancelled before its workflow spoke: from now on only this execution is listened to.
+        moving["temporal_run_ids"] = [call.temporal_run_id]
+    statement = (
+        update(transactions)
+        .where(is_run(session.organization_id), transactions.c.id == call.execution_id)
+        .values(version=call.seq, metadata=moving)
+    )
+    await session.connection.execute(statement)
+
+
+async def _put_run(
+    session: WriteSession, call: FlushCall, cost: Decimal | None, moving: JsonObject, ending: JsonObject
+) -> None:
+    run, table = call.run, transactions.c
+    values: dict[str, Any] = {
+        "transaction_status": run.status,
+        "metadata": moving,
+        "version": call.seq,
+    }
+    if cost is not None:  # else the sum over the lines stands
+        values["total_amount"] = cost
+    if run.started_at is not None:
+        values["transaction_date"] = run.started_at
+    if ending:
+        values["business_context"] = table.business_context.concat(ending)
+        values["updated_at"] = run.completed_at or datetime.now(UTC)
+    statement = update(transactions).where(is_run(session.organization_id), table.id == call.execution_id)
+    await session.connection.execute(statement.values(**values))
+
+
+def _numbers(value: object) -> Mapping[str, int]:
+    return {name: shapes.as_int(number) for name, number in shapes.as_object(value).items()}

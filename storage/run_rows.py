@@ -1,0 +1,202 @@
+"""A run's row: its columns and the two JSON columns beside them.
+
+`business_context` holds what never changes after the start (input, options, who and when) and the output at the end;
+`metadata` holds what each flush rewrites, so it stays small. Owns both shapes and how they are read back. Must not know
+when a row may be written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement, RowMapping, Select, select
+
+from playbooks.errors import NotFoundError
+from playbooks.messages import RunInput
+from playbooks.plan import Plan
+from playbooks.state import PauseState
+from playbooks.values import FINISHED_RUN, Actor, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
+from storage import shapes
+from storage.database import ReadSession
+from storage.events import GENESIS, ChainHead
+from storage.tables import transactions
+
+RUN_TYPE = "PLAYBOOK_RUN"
+_RUN_INPUT = TypeAdapter(RunInput)
+_APART = ("plan", "state", "input")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run as stored. `input`, `output` are sealed at their sensitive pointers.
+
+    `accepted_at` is when it was taken in, `started_at` when its workflow spoke first. `step_statuses` has the newest
+    status of each step that left `pending`. `success_rate` is completed over all steps, from 0 to 1.
+    """
+
+    execution_id: UUID
+    organization_id: UUID
+    playbook_id: UUID
+    playbook_code: str
+    playbook_name: str
+    playbook_version: int
+    status: RunStatus
+    seq: int
+    epoch: int
+    priority: Priority
+    tags: tuple[str, ...]
+    initiator: Actor
+    correlation_id: str | None
+    subject_entity_id: UUID | None
+    accepted_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    cost: Decimal
+    currency: str | None
+    total_steps: int
+    completed_steps: int
+    failed_steps: int
+    skipped_steps: int
+    current_step: str | None
+    step_statuses: dict[str, str]
+    input: JsonObject
+    output: Json
+    output_ref: PayloadRef | None
+    error: StepError | None
+    variables: JsonObject
+    pause: PauseState | None
+    cancel_reason: str | None
+    digest: str | None
+    max_retries: int | None
+    timeout_minutes: float | None
+    debug: bool
+    notification: JsonObject | None
+    request_hash: str | None
+    temporal_run_ids: tuple[str, ...]
+    events: ChainHead
+
+
+def is_run(organization_id: UUID) -> ColumnElement[bool]:
+    """The condition that a transaction is a run of the organization, and ours.
+
+    Another application may have transactions of this type; ours keep their steps' statuses in `metadata`.
+    """
+    mine = (transactions.c.organization_id == organization_id) & (transactions.c.transaction_type == RUN_TYPE)
+    return mine & transactions.c.metadata.has_key("step_statuses")
+
+
+def select_runs(organization_id: UUID) -> Select[*tuple[Any, ...]]:
+    """All columns of the organization's runs that `read_run` needs."""
+    table = transactions.c
+    return select(
+        table.id,
+        table.organization_id,
+        table.target_entity_id,
+        table.source_entity_id,
+        table.external_reference,
+        table.transaction_status,
+        table.transaction_date,
+        table.total_amount,
+        table.transaction_currency_code,
+        table.business_context,
+        table.metadata,
+        table.version,
+        table.created_at,
+        table.updated_at,
+    ).where(is_run(organization_id))
+
+
+async def get_run(session: ReadSession, execution_id: UUID) -> RunRow:
+    """The run. Raises NotFoundError, also for another organization's id."""
+    statement = select_runs(session.organization_id).where(transactions.c.id == execution_id)
+    row = (await session.connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such run")
+    return read_run(row)
+
+
+def start_to_json(start: RunInput) -> JsonObject:
+    """What a run was started with, but for plan and input, which are stored apart."""
+    dumped = cast("JsonObject", _RUN_INPUT.dump_python(start, mode="json"))
+    return {name: value for name, value in dumped.items() if name not in _APART}
+
+
+def start_from_json(value: JsonObject, plan: Plan, run_input: JsonObject) -> RunInput:
+    """What the run was started with, whole again."""
+    return _RUN_INPUT.validate_python({**value, "plan": plan, "input": run_input})
+
+
+def counts_of(statuses: dict[str, str]) -> dict[str, int]:
+    """How many steps are completed, failed and skipped."""
+    values = list(statuses.values())
+    return {f"{status}_steps": values.count(status) for status in ("completed", "failed", "skipped")}
+
+
+def head_to_json(head: ChainHead) -> JsonObject:
+    return {"count": head.count, "hash": head.hash, "source_number": head.source_number}
+
+
+def head_from_json(value: object) -> ChainHead:
+    data = shapes.as_object(value)
+    return ChainHead(
+        count=shapes.as_int(data.get("count")),
+        hash=shapes.as_text(data.get("hash")) or GENESIS,
+        source_number=shapes.as_int(data.get("source_number")),
+    )
+
+
+def read_run(row: RowMapping) -> RunRow:
+    """The row that `select_runs` found."""
+    fixed, moving = shapes.as_object(row["business_context"]), shapes.as_object(row["metadata"])
+    start, playbook = shapes.as_object(fixed.get("start")), shapes.as_object(fixed.get("playbook"))
+    status = cast("RunStatus", row["transaction_status"])
+    is_finished = status in FINISHED_RUN
+    statuses = {key: str(value) for key, value in shapes.as_object(moving.get("step_statuses")).items()}
+    initiator = shapes.actor_from_json(start.get("initiator"))
+    if initiator is None:
+        raise ValueError("a run has no initiator")
+    return RunRow(
+        execution_id=row["id"],
+        organization_id=row["organization_id"],
+        playbook_id=row["target_entity_id"],
+        playbook_code=shapes.as_text(playbook.get("code")) or "",
+        playbook_name=shapes.as_text(playbook.get("name")) or "",
+        playbook_version=shapes.as_int(playbook.get("version")),
+        status=status,
+        seq=row["version"] or 0,
+        epoch=shapes.as_int(moving.get("epoch")),
+        priority=cast("Priority", moving.get("priority") or "normal"),
+        tags=tuple(str(tag) for tag in shapes.as_list(start.get("tags"))),
+        initiator=initiator,
+        correlation_id=row["external_reference"],
+        subject_entity_id=row["source_entity_id"],
+        accepted_at=row["created_at"],
+        started_at=row["transaction_date"] if moving.get("has_started") is True else None,
+        completed_at=row["updated_at"] if is_finished else None,
+        cost=row["total_amount"],
+        currency=row["transaction_currency_code"],
+        total_steps=shapes.as_int(moving.get("total_steps")),
+        **counts_of(statuses),
+        current_step=shapes.as_text(moving.get("current_step")),
+        step_statuses=statuses,
+        input=shapes.as_object(fixed.get("input")),
+        output=fixed.get("output"),
+        output_ref=shapes.ref_from_json(fixed.get("output_ref")),
+        error=shapes.error_from_json(fixed.get("error")),
+        variables=shapes.as_object(moving.get("variables")),
+        pause=shapes.pause_from_json(moving.get("pause")),
+        cancel_reason=shapes.as_text(moving.get("cancel_reason")),
+        digest=shapes.as_text(moving.get("digest")),
+        max_retries=cast("int | None", start.get("max_retries")),
+        timeout_minutes=cast("float | None", start.get("timeout_minutes")),
+        debug=start.get("debug") is True,
+        notification=cast("JsonObject | None", start.get("notification")),
+        request_hash=shapes.as_text(fixed.get("request_hash")),
+        temporal_run_ids=tuple(str(item) for item in shapes.as_list(moving.get("temporal_run_ids"))),
+        events=head_from_json(moving.get("events")),
+    )

@@ -1,0 +1,197 @@
+"""Who sent a message, on every path, and whether the form holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from activities.checks import check
+from playbooks.actors import actor_to_json
+from playbooks.envelopes import Envelope
+from playbooks.ids import actor_id, task_id, workflow_id
+from playbooks.messages import CheckCall, OutcomeOfCheck
+from playbooks.values import Actor, JsonObject
+from runtime.envelopes import issue_ticket, sign
+from storage.database import Database
+from tests.activities.world import World, make_world
+
+PERSON = Actor(id=UUID(int=3), name="Vera", roles=("member",))
+FORM = {
+    "type": "object",
+    "required": ["score"],
+    "properties": {"score": {"type": "number", "maximum": 100}, "tags": {"type": "array", "items": {"type": "string"}}},
+}
+
+
+@pytest.fixture
+async def world(database: Database, organization_id: UUID) -> World:
+    return await make_world(database, organization_id, [vote_step()])
+
+
+def vote_step() -> dict[str, Any]:
+    return {
+        "name": "Vote",
+        "step_number": 1,
+        "step_type": "human",
+        "worker_type": "voter",
+        "required_roles": ["member"],
+        "output_contract": FORM,
+    }
+
+
+def decision(data: Any = None, **fields: Any) -> Envelope:
+    body: JsonObject = {"step": "vote", "decision": "approve", **({} if data is None else {"data": data})}
+    return Envelope(verb="decide", body=body, **fields)
+
+
+def signed(world: World, envelope: Envelope) -> Envelope:
+    named = replace(envelope, actor=actor_to_json(PERSON))
+    return sign(named, world.deps.settings.signing_key, workflow_id(world.organization_id, world.execution_id))
+
+
+def ticket(world: World, **fields: Any) -> str:
+    claims: dict[str, Any] = {
+        "task_id": task_id(world.execution_id, "vote", 1),
+        "execution_id": world.execution_id,
+        "organization_id": world.organization_id,
+        "actor": PERSON,
+    }
+    return issue_ticket(world.deps.settings.signing_key, **{**claims, **fields})
+
+
+def trusting(world: World) -> World:
+    settings = world.deps.settings.model_copy(update={"trust_temporal": True})
+    return replace(world, deps=replace(world.deps, settings=settings))
+
+
+async def ask(world: World, envelope: Envelope, *, checks_form: bool = False, **fields: Any) -> OutcomeOfCheck:
+    known: dict[str, Any] = {"step": "vote", "task_id": task_id(world.execution_id, "vote", 1)}
+    call = CheckCall(
+        organization_id=world.organization_id,
+        execution_id=world.execution_id,
+        playbook_id=world.playbook_id,
+        envelope=envelope,
+        checks_form=checks_form,
+        **{**known, **fields},
+    )
+    return await check(world.deps, call)
+
+
+def refused(outcome: OutcomeOfCheck, code: str) -> None:
+    """Refused for who sent it: then nobody may be named, or the machine would act for them."""
+    assert (outcome.actor, outcome.code) == (None, code)
+
+
+async def test_sender_is_the_signer_when_the_signature_holds(world: World) -> None:
+    outcome = await ask(world, signed(world, decision()))
+    assert outcome.actor == replace(PERSON, via="api")
+    assert outcome.code is None
+
+
+async def test_message_is_refused_when_it_was_changed_after_signing(world: World) -> None:
+    honest = signed(world, decision())
+    other_run = replace(world, execution_id=uuid4())
+    other_organization = replace(world, organization_id=uuid4())
+    forged = [
+        replace(honest, body={**honest.body, "decision": "reject"}),
+        replace(honest, actor={**(honest.actor or {}), "roles": ["admin"]}),
+        replace(honest, actor=None),
+        replace(honest, actor={"sub": "vera"}),
+        replace(honest, verb="claim"),
+        replace(honest, signature="0" * 64),
+        replace(honest, signature="é"),
+        replace(honest, signature=""),
+        signed(other_run, decision()),
+        signed(other_organization, decision()),
+    ]
+    for envelope in forged:
+        refused(await ask(trusting(world), envelope), "UNAUTHORIZED")
+
+
+async def test_signature_decides_for_control_verbs_too_when_there_is_one(world: World) -> None:
+    honest = signed(world, Envelope(verb="pause", body={"reason": "lunch"}))
+    assert (await ask(world, honest, step=None, task_id=None)).actor == replace(PERSON, via="api")
+    refused(await ask(world, replace(honest, verb="resume"), step=None, task_id=None), "UNAUTHORIZED")
+
+
+async def test_sender_is_the_holder_when_the_ticket_is_for_this_task(world: World) -> None:
+    expected = replace(PERSON, via="ticket")
+    assert (await ask(world, decision(ticket=ticket(world)))).actor == expected
+    assert (await ask(world, decision(ticket=ticket(world)), task_id=None)).actor == expected
+
+
+async def test_ticket_is_refused_when_it_is_for_something_else(world: World) -> None:
+    key = world.deps.settings.signing_key
+    assert key
+    wrong = [
+        ticket(world, task_id=uuid4()),
+        ticket(world, execution_id=uuid4()),
+        ticket(world, organization_id=uuid4()),
+        ticket(world, lifetime=timedelta(seconds=-5)),
+        ticket(world)[:-2] + "xx",
+        "",
+        "not.a.ticket",
+        "é",
+    ]
+    for text in wrong:
+        refused(await ask(trusting(world), decision(ticket=text, actor={"sub": "vera"})), "NOT_ELIGIBLE")
+    refused(await ask(world, decision(ticket=ticket(world)), step=None, task_id=None), "NOT_ELIGIBLE")
+
+
+async def test_asserted_person_is_refused_when_temporal_is_not_trusted(world: World) -> None:
+    for verb in ("decide", "claim", "release"):
+        refused(await ask(world, replace(decision(actor={"sub": "vera"}), verb=verb)), "NOT_ELIGIBLE")
+        refused(await ask(trusting(world), replace(decision(), verb=verb)), "NOT_ELIGIBLE")
+
+
+async def test_asserted_person_acts_when_temporal_is_trusted(world: World) -> None:
+    outcome = await ask(trusting(world), decision(actor={"sub": "vera", "roles": ["member", 7]}))
+    assert outcome.actor == Actor(
+        id=actor_id(world.organization_id, "vera"), name="vera", roles=("member",), via="temporal"
+    )
+
+
+@pytest.mark.parametrize("actor", [{}, {"sub": ""}, {"sub": 7}, {"name": "x"}, {"sub": "x" * 1000}, {"sub": ["a"]}])
+async def test_asserted_person_is_refused_when_nobody_is_named(world: World, actor: dict[str, Any]) -> None:
+    outcome = await ask(trusting(world), decision(actor=actor))
+    refused(outcome, "VALIDATION_ERROR")
+    assert outcome.errors[0]["pointer"] == "/actor/sub"
+
+
+async def test_control_is_recorded_as_asserted_when_a_temporal_client_sends_it(world: World) -> None:
+    for verb in ("pause", "resume", "cancel_run"):
+        named = await ask(world, Envelope(verb=verb, actor={"sub": "olga", "name": "Olga"}), step=None, task_id=None)
+        assert named.actor is not None
+        assert (named.actor.name, named.actor.via) == ("Olga", "temporal")
+        unnamed = await ask(world, Envelope(verb=verb), step=None, task_id=None)
+        assert unnamed.actor is not None
+        assert unnamed.actor.via == "temporal"
+
+
+async def test_form_is_checked_when_it_matters(world: World) -> None:
+    fine = await ask(world, signed(world, decision({"score": 90})), checks_form=True)
+    assert (fine.code, fine.errors) == (None, ())
+    wrong = await ask(world, signed(world, decision({"score": 101, "tags": ["a", 1]})), checks_form=True)
+    assert wrong.code == "CONTRACT_VALIDATION_FAILED"
+    assert wrong.actor == replace(PERSON, via="api"), "the machine needs to know who sent a wrong form"
+    assert {error["pointer"] for error in wrong.errors} == {"/data/score", "/data/tags/1"}
+    missing = await ask(world, signed(world, decision()), checks_form=True)
+    assert [error["pointer"] for error in missing.errors] == ["/data/score"]
+    assert (await ask(world, signed(world, decision({"score": 101})))).code is None
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "\ud83d"])
+async def test_message_is_refused_when_it_cannot_be_stored(world: World, text: str) -> None:
+    comment = replace(decision(), body={**decision().body, "comment": text})
+    outcome = await ask(world, signed(world, comment))
+    refused(outcome, "VALIDATION_ERROR")
+    assert outcome.errors[0]["pointer"] == "/comment"
+    refused(await ask(trusting(world), decision(actor={"sub": text})), "VALIDATION_ERROR")
+
+
+async def test_message_is_refused_when_it_cannot_be_checked(world: World) -> None:
+    refused(await ask(world, signed(world, decision({})), checks_form=True, step="nosuch"), "INTERNAL_ERROR")

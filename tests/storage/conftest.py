@@ -1,0 +1,16 @@
+"""What tests of the storage room share."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from storage.database import Database
+from tests.storage.samples import Sample, published
+
+
+@pytest.fixture
+async def sample(database: Database, organization_id: UUID) -> Sample:
+    """A published playbook in an organization of its own."""
+    return await published(database, organization_id)

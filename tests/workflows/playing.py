@@ -1,0 +1,115 @@
+"""A stage for the workflow's tests: a worker with fake activities on a real server, in the default sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from playbooks import ids
+from playbooks.messages import CancelCall, RunResult
+from playbooks.plan import Plan
+from playbooks.state import RunState
+from playbooks.values import JsonObject, Verdict
+from tests.support.fakes import FakeWorld
+from tests.support.plans import ORGANIZATION, run_input
+from workflows.playbook_run import PlaybookRunWorkflow
+
+Handle: TypeAlias = WorkflowHandle[Any, RunResult]
+
+
+def sandbox(*also_passed: str) -> SandboxedWorkflowRunner:
+    """The default restrictions; only the pure core and what it needs is passed through."""
+    modules = ("playbooks", "pydantic", "pydantic_core", *also_passed)
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*modules))
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A client, a task queue of its own and a world. Runs started here get ids of their own."""
+
+    client: Client
+    world: FakeWorld = field(default_factory=FakeWorld)
+    queue: str = field(default_factory=lambda: f"queue-{uuid4()}")
+
+    def __post_init__(self) -> None:
+        self.world.cancel = self._cancel
+
+    async def _cancel(self, call: CancelCall) -> None:
+        await self.client.get_workflow_handle(ids.workflow_id(call.organization_id, call.execution_id)).cancel()
+
+    @asynccontextmanager
+    async def worker(
+        self, *, workflow: type = PlaybookRunWorkflow, passed: tuple[str, ...] = (), **options: Any
+    ) -> AsyncGenerator[Worker]:
+        """A running worker; stopped, with what it was doing, at the end."""
+        settings: dict[str, Any] = {"max_cached_workflows": 50, **options}
+        worker = Worker(
+            self.client,
+            task_queue=self.queue,
+            workflows=[workflow],
+            activities=self.world.activities(),
+            workflow_runner=sandbox(*passed),
+            **settings,
+        )
+        async with worker:
+            yield worker
+
+    async def start(self, plan: Plan, **fields: Any) -> Handle:
+        execution: UUID = fields.pop("execution_id", None) or uuid4()
+        return await self.client.start_workflow(
+            "PlaybookRun",
+            run_input(plan, execution_id=execution, **fields),
+            id=ids.workflow_id(ORGANIZATION, execution),
+            task_queue=self.queue,
+            result_type=RunResult,
+        )
+
+    async def signal_raw(self, handle: Handle, name: str, *payloads: Payload) -> None:
+        """A signal with payloads as a foreign client may send them."""
+        await self.client.workflow_service.signal_workflow_execution(
+            SignalWorkflowExecutionRequest(
+                namespace=self.client.namespace,
+                workflow_execution=WorkflowExecution(workflow_id=handle.id),
+                signal_name=name,
+                input=Payloads(payloads=payloads),
+            )
+        )
+
+
+async def update(handle: Handle, verb: str, body: JsonObject | None = None) -> Verdict:
+    """Send an update and wait for its verdict."""
+    return await handle.execute_update(verb, body or {}, result_type=Verdict)
+
+
+async def state_of(handle: Handle) -> RunState:
+    return await handle.query("state", result_type=RunState)
+
+
+async def until(is_true: Callable[[], object], *, seconds: float = 10.0) -> None:
+    """Wait until something holds. TimeoutError where it never does."""
+    async with asyncio.timeout(seconds):
+        while not is_true():
+            await asyncio.sleep(0.01)
+
+
+async def events_of(handle: Handle, *kinds: EventType.ValueType) -> list[HistoryEvent]:
+    """The history's events, all or of these kinds."""
+    history = await handle.fetch_history()
+    return [event for event in history.events if not kinds or event.event_type in kinds]
+
+
+def vote(step: str, who: str, decision: str = "approve", **body: Any) -> JsonObject:
+    """A decision as a trusted Temporal client sends it."""
+    return {"step": step, "decision": decision, "actor": {"sub": who, "roles": ["approver"]}, **body}

@@ -17,6 +17,9 @@ from playbooks.events import AttemptLost, StepReported
 from playbooks.messages import StepCall, StepOutcome
 from playbooks.values import ErrorKind, Json, JsonObject, StepError
 
+_WORKER_SHUTDOWN = "WorkerShutdown"
+"""The failure's type by which the SDK says that a worker was stopped before the activity was done: a lost worker."""
+
 _KINDS = frozenset(cast("tuple[str, ...]", get_args(ErrorKind)))
 
 
@@ -31,6 +34,8 @@ def read_failure(call: StepCall, error: ActivityError, at: datetime) -> StepRepo
         failure = StepError(kind="timeout", code="STEP_TIMEOUT", message="the attempt took longer than its timeout")
         return _reported(call, at, StepOutcome(status="failed", error=failure))
     if isinstance(cause, ApplicationError):
+        if cause.type == _WORKER_SHUTDOWN:
+            return AttemptLost(at=at, step=call.step, visit=call.visit, attempt=call.attempt)
         return _reported(call, at, _read_application_error(cause))
     failure = StepError(kind="system", code="INTERNAL_ERROR", message="the activity failed")
     return _reported(call, at, StepOutcome(status="failed", error=failure))

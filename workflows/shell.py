@@ -172,9 +172,7 @@ class Shell:
         self._effects[step.key] = handle
         self._spawn(self._await_effect(step, call, handle))
 
-    async def _await_effect(
-        self, step: PlanStep, call: StepCall, handle: workflow.ActivityHandle[StepOutcome]
-    ) -> None:
+    async def _await_effect(self, step: PlanStep, call: StepCall, handle: workflow.ActivityHandle[StepOutcome]) -> None:
         try:
             event: Event | None = self._reported(call, await handle)
         except ActivityError as error:

@@ -185,7 +185,8 @@ class ExecutionSummary(BaseModel):
     performance_grade: str = Field(examples=["A+"])
     performance_score: float = Field(examples=[100.0])
     success_rate: float = Field(examples=[1.0], description="completed steps, of those that were tried")
-    total_cost: float = Field(examples=[53.0])
+    cost: float = Field(examples=[53.0])
+    total_cost: float = Field(examples=[53.0], description="the same as `cost`")
     currency: str = Field(examples=["USD"])
     duration_ms: int | None = None
     working_ms: int = 0

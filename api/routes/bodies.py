@@ -36,27 +36,27 @@ _EXAMPLE: dict[str, Any] = {
     ],
 }
 
-_SCHEMA = {"$ref": "#/components/schemas/PlaybookDocument"}
+_SCHEMA: dict[str, Any] = {"$ref": "#/components/schemas/PlaybookDocument"}
 
-PlaybookBody: TypeAlias = Annotated[JsonObject, Body(examples=[_EXAMPLE]), WithJsonSchema(_SCHEMA)]
+PlaybookBody: TypeAlias = Annotated[JsonObject, Body(), WithJsonSchema({**_SCHEMA, "examples": [_EXAMPLE]})]
 """A playbook document; `read_document` judges it, with pointers into it."""
 
+# The document's schema is closed, so the flag beside it is described in words, not by a schema of its own.
 ChangeBody: TypeAlias = Annotated[
     JsonObject,
-    Body(examples=[{**_EXAMPLE, "create_new_version": False}]),
+    Body(),
     WithJsonSchema(
         {
-            "allOf": [
-                _SCHEMA,
-                {"type": "object", "properties": {"create_new_version": {"type": "boolean", "default": False}}},
-            ]
+            **_SCHEMA,
+            "description": "A document; with `create_new_version: true` a locked version gets a next draft.",
+            "examples": [_EXAMPLE],
         }
     ),
 ]
 """A document, and whether a locked version may be answered with a new draft."""
 
 VersionBody: TypeAlias = Annotated[
-    JsonObject | None, Body(examples=[_EXAMPLE]), WithJsonSchema({"anyOf": [_SCHEMA, {"type": "null"}]})
+    JsonObject | None, Body(), WithJsonSchema({"anyOf": [_SCHEMA, {"type": "null"}], "examples": [_EXAMPLE]})
 ]
 """A document, or nothing for that of the version named."""
 

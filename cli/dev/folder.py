@@ -70,7 +70,7 @@ class StackFolder:
         if not self.root.exists():
             self.root.mkdir(parents=True)
             self.root.chmod(0o711)
-        (self.root / "logs").mkdir(exist_ok=True)
+        (self.root / "logs").mkdir(mode=0o700, exist_ok=True)
 
     def load_state(self) -> StackState:
         """The kept state; a new one, kept from now on, at the first start."""

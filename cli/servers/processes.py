@@ -102,6 +102,7 @@ def spawn(
             env=None if env is None else dict(env),
             cwd="/" if user else None,
             start_new_session=True,
+            umask=0o077,
             pass_fds=tuple(pass_fds),
             preexec_fn=_tied_to_parent(stop_signal),  # noqa: PLW1509 -- prctl only, prepared before the fork
             user=user.uid if user else None,

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator
 
 import httpx2
 import pytest
-from cli.worker import running_worker
 from fastapi import FastAPI
 
 from api.app import create_app
+from cli.worker import running_worker
 from runtime.settings import Settings
 from tests.api.callers import Caller, Organization, client_of
 from tests.conftest import MakeOrganization

@@ -71,7 +71,9 @@ async def test_a_body_is_refused_when_it_is_too_large(author: Caller) -> None:
     assert_problem(await author.post("/playbooks", {"name": "x" * 2_100_000}), 413, "RESOURCE_LIMIT_EXCEEDED")
 
 
-@pytest.mark.parametrize("query", ["code=%00", "code=%ff", "limit=0", "limit=x", "nosuch=1", "cursor=AAAA", "offset=-1"])
+@pytest.mark.parametrize(
+    "query", ["code=%00", "code=%ff", "limit=0", "limit=x", "nosuch=1", "cursor=AAAA", "offset=-1"]
+)
 async def test_a_query_is_refused_when_it_makes_no_sense(author: Caller, query: str) -> None:
     for path in ("/playbooks", "/playbooks/runs", "/tasks"):
         answer = await author.get(f"{path}?{query}")

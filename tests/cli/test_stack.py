@@ -37,7 +37,8 @@ def test_goes_on_where_it_stopped_when_started_again(home: Path) -> None:
         assert set(before["pids"]) == {"dev", "postgres", "temporal", "api", "worker"}
         assert httpx2.get(f"{before['api_url']}/livez").status_code == 200
         assert httpx2.get(before["temporal_ui_url"]).status_code == 200
-        assert (data / "dev.json").stat().st_mode & 0o077 == 0
+        for name in ("dev.json", "dev.env", "state.json", "logs", "postgres", "temporal.db"):
+            assert (data / name).stat().st_mode & 0o077 == 0, name
         made = stacks.run("org", "create", "--code", "acme", "--name", "Acme", "--data-dir", data, home=home)
         assert made.returncode == 0, made.stderr
         family = first.family()

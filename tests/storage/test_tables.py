@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from multiprocessing import get_context
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -90,20 +92,42 @@ async def test_total_amount_follows_the_lines(admin_database_url: str, organizat
         assert await _total(admin, other) == 9
 
 
-@pytest.mark.parametrize(
-    "code", ["HERA.AB.X1.Y1.Z1.V1", "HERA.ABC.X1.Y1.V1", "HERA.ABC.X1.Y1.Z1", "HERA.ABC.X.Y1.Z1.V1", "hera"]
-)
-async def test_row_is_refused_when_smart_code_is_malformed(
-    admin_database_url: str, organization_id: UUID, code: str
-) -> None:
+async def test_row_is_refused_when_smart_code_is_malformed(admin_database_url: str, organization_id: UUID) -> None:
     async with connected(admin_database_url) as admin:
         with pytest.raises(asyncpg.CheckViolationError):
             await admin.execute(
                 "INSERT INTO core_entities (organization_id, entity_type, entity_name, smart_code)"
-                " VALUES ($1, 'x', 'x', $2)",
+                " VALUES ($1, 'x', 'x', 'HERA.ABC.X.Y1.Z1.V1')",
                 organization_id,
-                code,
             )
+
+
+def _codes() -> list[str]:
+    """Codes around every bound of the pattern, and mutations of them."""
+    lengths = (0, 1, 2, 3, 29, 30, 31, 39, 40, 41)
+    codes = [f"HERA.{'I' * industry}.AB.CD.EF.V1" for industry in lengths]
+    codes += [f"HERA.ABC.{'N' * name}.CD.EF.V1" for name in lengths]
+    codes += [f"HERA.ABC.AB.CD.{'N' * name}.V1" for name in lengths]
+    codes += ["HERA.ABC" + ".SE" * count + ".V12" for count in range(12)]
+    good = "HERA.TEST.PLAYBOOK.STEP_1.EXEC.V10"
+    random = Random(7)
+    for _ in range(400):
+        at = random.randrange(len(good))
+        codes.append(good[:at] + random.choice(["", ".", "..", "_", "a", "-", " ", "é", "V", "\n"]) + good[at + 1 :])
+    return [*codes, good, good.lower(), good + "\n", good + ".V1", good.replace("V10", "V"), "V1", ".", ""]
+
+
+async def test_check_of_smart_codes_says_what_the_pattern_says(admin_database_url: str) -> None:
+    pattern = re.compile(r"HERA\.[A-Z0-9_]{3,30}(\.[A-Z0-9_]{2,40}){3,8}\.V[0-9]+", re.ASCII | re.IGNORECASE)
+    async with connected(admin_database_url) as admin:
+        rule = await admin.fetchval(
+            "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint"
+            " WHERE conrelid = 'core_entities'::regclass AND contype = 'c'"
+        )
+        rows = await admin.fetch(f"SELECT smart_code, {rule} AS fits FROM unnest($1::text[]) AS smart_code", _codes())
+    assert {row["smart_code"]: row["fits"] for row in rows} == {
+        code: pattern.fullmatch(code) is not None for code in _codes()
+    }
 
 
 async def test_duplicates_and_strangers_are_refused(admin_database_url: str, organization_id: UUID) -> None:

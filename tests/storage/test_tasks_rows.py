@@ -17,6 +17,7 @@ from playbooks.state import StepState, TaskState, Vote
 from playbooks.values import Json, PayloadRef
 from storage.payloads import store_payload
 from storage.projection import apply_flush
+from storage.step_lines import list_steps
 from storage.tables import entities, relationships
 from storage.tasks import TaskFilter, TaskRow, get_task, list_tasks, open_task
 from tests.conftest import MakeOrganization
@@ -156,6 +157,12 @@ async def test_older_flush_leaves_the_task_when_a_newer_was_applied(sample: Samp
     await _flush(sample, run, _voted(opened, 6, claimant=BEN))
     await _flush(sample, run, _voted(opened, 4))
     assert (await _get(sample, run)).state == "claimed"
+    # Nor does a newer flush that carries an older state of this step.
+    async with sample.database.writing(sample.organization_id) as session:
+        await apply_flush(session, sample.flush(run, 7, _voted(opened, 5)), sample.plan, SEALER)
+        steps = await list_steps(session, run)
+    assert (await _get(sample, run)).state == "claimed"
+    assert [row.seq for row in steps] == [6]
     # A reset goes back: the newer execution is right, though its seq is lower.
     await _flush(sample, run, _voted(opened, 4), workflow="second")
     assert (await _get(sample, run)).state == "open"

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from temporalio import workflow
-from temporalio.common import RawValue
 
 from playbooks.messages import RunInput, RunResult
-from playbooks.values import Verdict
 from workflows.playbook_run import PlaybookRunWorkflow
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -129,8 +130,6 @@ async def test_shows_the_run_in_lists_when_the_namespace_knows_our_attributes(st
 async def test_sends_the_attempt_again_under_its_key_when_its_worker_vanished(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
     async def never_beats(_: StepCall) -> StepOutcome:
         await asyncio.sleep(30)
         raise AssertionError("the server gives up on it long before")
@@ -150,8 +149,6 @@ async def test_sends_the_attempt_again_under_its_key_when_its_worker_vanished(
 async def test_sends_the_attempt_again_when_a_deploy_stops_its_worker(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
-
     monkeypatch.setattr(calls, "_HEARTBEAT_TIMEOUT", timedelta(seconds=1))
     gate = stage.world.gate("a")
     async with stage.worker(passed=("workflows",)):
@@ -166,7 +163,9 @@ async def test_sends_the_attempt_again_when_a_deploy_stops_its_worker(
 async def test_is_a_timeout_when_an_attempt_takes_too_long(stage: Stage) -> None:
     stage.world.gate("a")
     async with stage.worker():
-        handle = await stage.start(plan_of(effect("a", 1, timeout_seconds=0.3, critical=False, retry=RetryPolicy(max_retries=0))))
+        handle = await stage.start(
+            plan_of(effect("a", 1, timeout_seconds=0.3, critical=False, retry=RetryPolicy(max_retries=0)))
+        )
         await handle.result()
         error = (await state_of(handle)).steps["a"].error
     assert error is not None
@@ -237,17 +236,17 @@ async def test_runs_effects_side_by_side_when_forty_are_ready(stage: Stage) -> N
 async def test_hears_people_when_the_lane_is_busy(stage: Stage) -> None:
     """Each step says that it took 300 ms, so the lane lets signals in after every second one."""
     stage.world.answer = lambda _: StepOutcome(status="succeeded", elapsed_ms=300)
-    steps = [step("s1", 1), *(step(f"s{n}", n, after=(f"s{n - 1}",)) for n in range(2, 21))]
+    steps = [step("s1", 1), *(step(f"s{n}", n, after=(f"s{n - 1}",)) for n in range(2, 8))]
     async with stage.worker():
         handle = await stage.start(plan_of(*steps))
         await until(lambda: len(stage.world.calls) >= 2)
         await handle.signal("pause")
         await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "paused")
-        assert len(stage.world.calls) < 20
+        assert len(stage.world.calls) < 7
         await handle.signal("resume")
         await handle.result()
     tasks = await events_of(handle, EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
-    assert len(tasks) >= 10
+    assert len(tasks) >= 5
 
 
 # --- continue as new
@@ -296,12 +295,9 @@ async def test_stays_itself_when_many_messages_come_between_executions(stage: St
         for _ in range(10):
             await handle.signal("frobnicate")
             await handle.signal("claim", {"step": "h", "actor": {"sub": "anna", "roles": ["approver"]}})
-        verdicts = await asyncio.gather(*(update(handle, "decide", vote("h", name)) for name in ("ben", "anna", "cy")))
+        assert (await update(handle, "decide", vote("h", "ben"))).code == "NOT_ELIGIBLE"
+        assert (await update(handle, "decide", vote("h", "anna"))).outcome == "accepted"
         assert (await handle.result()).status == "completed"
-    assert sorted((verdict.code or "") for verdict in verdicts) in (
-        ["", "NOT_ELIGIBLE", "NOT_ELIGIBLE"],
-        ["", "NOT_ELIGIBLE", "TASK_CLOSED"],
-    )
     assert stage.world.event_kinds.count("message_refused") == 10
     assert stage.world.event_kinds.count("task_claimed") == 1
     assert all(call.organization_id == ORGANIZATION for call in stage.world.flushes)

@@ -1,0 +1,122 @@
+"""The start sweeper against real rows and a real Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
+
+from cli.servers.ports import any_free_port
+from playbooks.errors import ServiceUnavailableError
+from playbooks.ids import workflow_id
+from playbooks.messages import RunInput
+from recovery.start import start_run
+from recovery.sweeper import run_sweeper, sweep_once
+from runtime.settings import Settings
+from runtime.temporal import connect
+from storage import runs
+from storage.database import Database
+from storage.sensitive import Sealer
+from tests.recovery.conftest import ANNA, Accept
+
+AT_ONCE = timedelta(0)
+
+
+@pytest.fixture
+async def client(settings: Settings) -> Client:
+    return await connect(settings)
+
+
+def id_of(run: RunInput) -> str:
+    return workflow_id(run.organization_id, run.execution_id)
+
+
+async def exists(client: Client, run: RunInput) -> bool:
+    try:
+        await client.get_workflow_handle(id_of(run)).describe()
+    except RPCError:
+        return False
+    return True
+
+
+async def test_a_run_has_one_workflow_when_it_is_started_many_times(
+    client: Client, settings: Settings, accept: Accept, organization_id: UUID
+) -> None:
+    run = await accept(organization_id)
+    await asyncio.gather(*(start_run(client, settings, run) for _ in range(5)))
+    handle = client.get_workflow_handle(id_of(run))
+    first = await handle.describe()
+    assert first.status is WorkflowExecutionStatus.RUNNING
+    await handle.terminate()
+    await start_run(client, settings, run)
+    assert (await handle.describe()).run_id == first.run_id
+
+
+async def test_a_run_is_started_when_its_row_stayed_queued(
+    database: Database, client: Client, settings: Settings, accept: Accept, organization_id: UUID
+) -> None:
+    run = await accept(organization_id)
+    sealer, resting = Sealer(settings.key_ring), dict[UUID, float]()
+    await sweep_once(database, client, settings, sealer, resting)
+    assert not await exists(client, run), "the API gets its chance first"
+    await sweep_once(database, client, settings, sealer, resting, older_than=AT_ONCE)
+    assert await exists(client, run)
+    assert run.execution_id in resting
+    history = await client.get_workflow_handle(id_of(run)).fetch_history()
+    payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads
+    (sent,) = await client.data_converter.decode(payloads, [RunInput])
+    assert (sent.input, sent.tags, sent.priority, sent.plan) == (run.input, run.tags, run.priority, run.plan)
+    await client.get_workflow_handle(id_of(run)).terminate()
+
+
+async def test_a_run_is_left_alone_when_somebody_holds_or_cancelled_its_row(
+    database: Database, client: Client, settings: Settings, accept: Accept, organization_id: UUID
+) -> None:
+    held, cancelled = await accept(organization_id), await accept(organization_id)
+    async with database.writing(organization_id) as session:
+        assert await runs.cancel_queued(session, cancelled.execution_id, ANNA, "no")
+    async with database.writing(organization_id) as session:
+        assert await runs.lock_queued(session, held.execution_id)
+        await sweep_once(database, client, settings, Sealer(settings.key_ring), {}, older_than=AT_ONCE)
+        assert not await exists(client, held)
+    assert not await exists(client, cancelled)
+
+
+async def test_the_sweeper_goes_on_when_temporal_and_the_database_were_away(
+    database: Database, settings: Settings, accept: Accept, organization_id: UUID
+) -> None:
+    run = await accept(organization_id)
+    away = await connect(settings.model_copy(update={"temporal_address": f"127.0.0.1:{any_free_port()}"}))
+    with suppress(ServiceUnavailableError):
+        await sweep_once(database, away, settings, Sealer(settings.key_ring), {}, older_than=AT_ONCE)
+    nowhere = Database.connect(f"postgresql://playbook_service:x@127.0.0.1:{any_free_port()}/nosuch")
+    sweeping = asyncio.create_task(run_sweeper(nowhere, away, settings))
+    await asyncio.sleep(1.5)
+    assert not sweeping.done()
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+    client = await connect(settings)
+    sweeping = asyncio.create_task(run_sweeper(database, client, settings))
+    async with asyncio.timeout(10):
+        while not await exists(client, run):
+            await asyncio.sleep(0.1)
+    sweeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweeping
+    await client.get_workflow_handle(id_of(run)).terminate()
+    await nowhere.close()
+
+
+async def test_a_start_says_that_temporal_is_away_when_it_is(
+    settings: Settings, accept: Accept, organization_id: UUID
+) -> None:
+    run = await accept(organization_id)
+    away = await connect(settings.model_copy(update={"temporal_address": f"127.0.0.1:{any_free_port()}"}))
+    with pytest.raises(ServiceUnavailableError):
+        await asyncio.wait_for(start_run(away, settings, run), 6)

@@ -1,0 +1,170 @@
+"""Records one history per scenario for the replay tests, on a server of its own, with the plain converter.
+
+Run `python -m tests.workflows.record_histories` after a change that gives new runs another history, together with a
+new `ENGINE_VERSION`: it writes what is missing as `tests/histories/v{ENGINE_VERSION}-{scenario}.json`. A recorded
+file is never written again: it stands for runs that are alive somewhere. Delete one by hand only where no release
+ever made such runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from playbooks.messages import ENGINE_VERSION, StepOutcome
+from playbooks.plan import ApprovalPlan, RetryPolicy
+from playbooks.values import StepError
+from tests.support.plans import effect, human, plan_of, step
+from tests.support.servers import running_temporal, scratch_folder
+from tests.workflows.playing import Handle, Stage, until, update, vote
+
+FOLDER = Path(__file__).parents[1] / "histories"
+Scenario: TypeAlias = Callable[[Stage], Awaitable[Handle]]
+_QUICK = RetryPolicy(max_retries=2, initial_delay_ms=10)
+
+
+def _failed(code: str = "HTTP_500") -> StepOutcome:
+    return StepOutcome(status="failed", error=StepError(kind="network", code=code, message="it failed"))
+
+
+async def straight(stage: Stage) -> Handle:
+    """Pure steps, an effect, an output; no people."""
+    return await stage.start(plan_of(step("a", 1), effect("b", 2, after=("a",)), step("c", 3, after=("b",))))
+
+
+async def approval(stage: Stage) -> Handle:
+    """Two of three approve; refused votes, malformed signals, and a claim between."""
+    rules = ApprovalPlan(threshold=2, max_voters=3, self_approval=False)
+    handle = await stage.start(plan_of(human("h", 1, approval=rules), step("b", 2, after=("h",))))
+    await until(lambda: stage.world.tasks)
+    await handle.signal("decide", "nonsense")
+    await handle.signal("frobnicate")
+    await update(handle, "claim", {"step": "h", "actor": {"sub": "anna", "roles": ["approver"]}})
+    await update(handle, "decide", vote("h", "anna"))
+    await update(handle, "decide", vote("h", "anna"))
+    await handle.signal("decide", vote("h", "ben"))
+    return handle
+
+
+async def retries(stage: Stage) -> Handle:
+    """Failed attempts of a pure step and of an effect, one that could not begin, one that is not critical."""
+    stage.world.scripts["a"] = [_failed(), StepOutcome(status="succeeded")]
+    stage.world.scripts["b"] = [_failed(), _failed("NOT_STARTED"), StepOutcome(status="succeeded")]
+    stage.world.scripts["c"] = [_failed()]
+    return await stage.start(
+        plan_of(
+            step("a", 1, retry=_QUICK),
+            effect("b", 2, after=("a",), retry=_QUICK),
+            effect("c", 3, after=("b",), critical=False, retry=RetryPolicy(max_retries=0)),
+        )
+    )
+
+
+async def pause(stage: Stage) -> Handle:
+    """Paused with an attempt running and a vote kept, then resumed."""
+    gate = stage.world.gate("a")
+    handle = await stage.start(plan_of(effect("a", 1), human("h", 2), step("b", 3, after=("a", "h"))))
+    await until(lambda: stage.world.tasks)
+    await update(handle, "pause", {"reason": "lunch"})
+    await update(handle, "decide", vote("h", "anna"))
+    gate.set()
+    await until(lambda: any(line.key == "a" and line.status == "completed" for line in stage.world.flushes[-1].steps))
+    await update(handle, "resume")
+    return handle
+
+
+async def parallel(stage: Stage) -> Handle:
+    """A group of effects, one fails for good: the others are cancelled and the run fails."""
+    stage.world.gate("b")
+    stage.world.scripts["a"] = [_failed()]
+    plan = plan_of(effect("a", 1, retry=RetryPolicy(max_retries=0)), effect("b", 2), step("c", 3, after=("a", "b")))
+    return await stage.start(plan, notification={"on_completion": True})
+
+
+async def cancelled(stage: Stage) -> Handle:
+    """Cancelled by a message while a task is open."""
+    handle = await stage.start(plan_of(human("h", 1), step("b", 2, after=("h",))), timeout_minutes=60.0)
+    await until(lambda: stage.world.tasks)
+    await update(handle, "cancel_run", {"reason": "no money"})
+    return handle
+
+
+async def conditions(stage: Stage) -> Handle:
+    """Skipped by a condition in each carrier; a review of an AI's answer."""
+    stage.world.prepared["b"] = stage.world.prepared["c"] = StepOutcome(status="skipped", reason="no")
+    stage.world.scripts["a"] = [StepOutcome(status="skipped", reason="no")]
+    stage.world.scripts["d"] = [StepOutcome(status="succeeded", output={"n": 1}, confidence=0.2, needs_review=True)]
+    handle = await stage.start(
+        plan_of(
+            step("a", 1, has_condition=True),
+            effect("b", 2, after=("a",), has_condition=True),
+            human("c", 3, after=("b",), has_condition=True),
+            effect("d", 4, after=("c",), step_type="ai", worker_type="scripted", required_roles=("approver",)),
+        ),
+        debug=True,
+    )
+    await until(lambda: stage.world.tasks)
+    await update(handle, "decide", vote("d", "anna", data={"n": 2}))
+    return handle
+
+
+async def last_task(stage: Stage) -> Handle:
+    """Messages that come while the last flush is on its way."""
+    gate = stage.world.gate("flush:completed")
+    handle = await stage.start(plan_of(step("a", 1)))
+    await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "completed")
+    await handle.signal("decide", vote("a", "anna"))
+    await update(handle, "pause")
+    gate.set()
+    return handle
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "straight": straight,
+    "approval": approval,
+    "retries": retries,
+    "pause": pause,
+    "parallel": parallel,
+    "cancelled": cancelled,
+    "conditions": conditions,
+    "last-task": last_task,
+}
+
+
+def file_of(scenario: str, version: int = ENGINE_VERSION) -> Path:
+    """Where a scenario's history for this engine version lies."""
+    return FOLDER / f"v{version}-{scenario}.json"
+
+
+async def record(client: Client, scenario: str) -> str:
+    """Play a scenario to its end and answer its history as JSON."""
+    stage = Stage(client=client)
+    async with stage.worker():
+        handle = await SCENARIOS[scenario](stage)
+        try:
+            await handle.result()
+        except WorkflowFailureError as failure:
+            print(f"{scenario}: ended as {failure.cause!r}")
+        return (await handle.fetch_history()).to_json()
+
+
+async def main() -> None:
+    """Record every scenario that has no file yet."""
+    FOLDER.mkdir(exist_ok=True)
+    with scratch_folder() as folder, running_temporal(folder) as server:
+        client = await Client.connect(server.address, data_converter=pydantic_data_converter, identity="recorder")
+        for scenario in SCENARIOS:
+            path = file_of(scenario)
+            if path.exists():
+                continue
+            path.write_text(await record(client, scenario) + "\n")
+            print(f"wrote {path.name}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,154 @@
+"""Runs that began under an earlier version of this code still replay: stored histories, random ones, a wrong one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from random import Random
+from uuid import UUID, uuid4
+
+import pytest
+from temporalio.client import WorkflowFailureError, WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from playbooks.messages import ENGINE_VERSION, StepCall, StepOutcome
+from playbooks.plan import Plan
+from playbooks.state import RunState
+from playbooks.values import FINISHED_RUN, JsonObject
+from tests.support.simulation import random_message, random_outcome, random_plan
+from tests.workflows.playing import Handle, Stage, sandbox, state_of
+from tests.workflows.record_histories import FOLDER, SCENARIOS, file_of
+from tests.workflows.short_lived import ShortLivedRunWorkflow
+from workflows.playbook_run import PlaybookRunWorkflow
+
+RANDOM_RUNS = 10
+"""Of each kind: with a cache, without one, and with continue-as-new after a few events."""
+
+
+def replayer(workflow: type = PlaybookRunWorkflow) -> Replayer:
+    return Replayer(workflows=[workflow], data_converter=pydantic_data_converter, workflow_runner=sandbox())
+
+
+def read(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(path.stem, path.read_text())
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+async def test_replays_when_a_history_was_recorded_earlier(path: Path) -> None:
+    await replayer().replay_workflow(read(path))
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_has_a_history_of_this_engine_version_when_there_is_a_scenario(scenario: str) -> None:
+    assert file_of(scenario, ENGINE_VERSION).exists(), "run python -m tests.workflows.record_histories"
+
+
+async def test_fails_to_replay_when_a_history_is_of_other_code() -> None:
+    """The same history, but the effect is said to have been another one."""
+    told = file_of("straight", 1).read_text()
+    assert told.count('"http_request"') >= 2, "in the plan, and as the activity that ran"
+    events = json.loads(told)["events"]
+    for event in events:
+        kind = event.get("activityTaskScheduledEventAttributes", {}).get("activityType")
+        if kind == {"name": "http_request"}:
+            kind["name"] = "smtp_request"
+    with pytest.raises(NondeterminismError):
+        await replayer().replay_workflow(WorkflowHistory.from_json("tampered", json.dumps({"events": events})))
+
+
+class Players:
+    """Plays random runs on one stage: random plans, outcomes and messages, everything from the run's seed."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._runs: dict[UUID, tuple[Plan, Random]] = {}
+        stage.world.answer = self._answer
+        stage.world.prepare = self._prepare
+
+    def _answer(self, call: StepCall) -> StepOutcome:
+        plan, rng = self._runs[call.execution_id]
+        return random_outcome(rng, plan.step(call.step))
+
+    def _prepare(self, call: StepCall) -> StepOutcome:
+        plan, rng = self._runs[call.execution_id]
+        is_skipped = plan.step(call.step).has_condition and rng.random() < 0.2
+        return StepOutcome(status="skipped" if is_skipped else "ready", input={}, elapsed_ms=rng.choice([0, 200]))
+
+    async def play(self, seed: int) -> Handle:
+        """Play one run to its end."""
+        rng, execution = Random(seed), uuid4()
+        plan = random_plan(rng, max_steps=5, has_clocks=False)
+        self._runs[execution] = (plan, Random(seed + 1))
+        handle = await self._stage.start(plan, execution_id=execution, debug=seed % 3 == 0)
+        try:
+            for _ in range(rng.randint(0, 8)):
+                await asyncio.sleep(rng.choice([0, 0, 0.01, 0.05]))
+                await self._say(handle, rng, *random_message(rng, plan))
+            while (state := await state_of(handle)).status not in FINISHED_RUN:
+                await self._help(handle, rng, state)
+                await asyncio.sleep(0.1)
+        except RPCError:
+            # The run ended while somebody still spoke to it.
+            pass
+        try:
+            await handle.result()
+        except WorkflowFailureError:
+            assert (await state_of(handle)).status in ("failed", "cancelled")
+        return handle
+
+    async def _say(self, handle: Handle, rng: Random, verb: str, body: JsonObject) -> None:
+        roll = rng.random()
+        if roll < 0.1:
+            await handle.signal(verb, "nonsense")
+        elif roll < 0.5:
+            await handle.signal(verb, body)
+        else:
+            await handle.execute_update(verb, body)
+
+    async def _help(self, handle: Handle, rng: Random, state: RunState) -> None:
+        """Somebody goes on with a run that waits for somebody."""
+        if state.pause is not None:
+            await handle.signal("resume")
+        for key, now in state.steps.items():
+            if now.status == "waiting" and now.task is not None:
+                claimant = now.task.claimant
+                name = str(claimant.id) if claimant and rng.random() < 0.5 else f"helper{rng.random()}"
+                actor: JsonObject = {"sub": name, "roles": list(now.task.roles)}
+                await handle.signal("decide", {"step": key, "decision": "approve", "actor": actor})
+
+
+async def histories_of(stage: Stage, handle: Handle) -> list[WorkflowHistory]:
+    """Of every execution of this run that flushed."""
+    runs = {
+        call.temporal_run_id
+        for call in stage.world.flushes
+        if handle.id.endswith(str(call.execution_id)) and call.temporal_run_id
+    }
+    return [await stage.client.get_workflow_handle(handle.id, run_id=run).fetch_history() for run in sorted(runs)]
+
+
+@pytest.mark.parametrize(
+    ("workflow", "cached", "first_seed"),
+    [(PlaybookRunWorkflow, 100, 1_000), (PlaybookRunWorkflow, 0, 2_000), (ShortLivedRunWorkflow, 100, 3_000)],
+    ids=["cached", "uncached", "continued"],
+)
+async def test_replays_when_plans_outcomes_and_messages_are_random(
+    stage: Stage, workflow: type, cached: int, first_seed: int
+) -> None:
+    players = Players(stage)
+    async with stage.worker(workflow=workflow, max_cached_workflows=cached):
+        seeds = range(first_seed, first_seed + RANDOM_RUNS)
+        handles = await asyncio.gather(*(players.play(seed) for seed in seeds))
+        told = [history for handle in handles for history in await histories_of(stage, handle)]
+    assert len(told) >= RANDOM_RUNS
+    replay = replayer(workflow)
+    for history in told:
+        await replay.replay_workflow(history)
+    failed_tasks = [
+        event for history in told for event in history.events if event.HasField("workflow_task_failed_event_attributes")
+    ]
+    assert [event.workflow_task_failed_event_attributes.failure.message for event in failed_tasks] == []

@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 WORKERS ?= 2
 
-.PHONY: demo dev test check format lock install clean
+.PHONY: demo dev test test-browser check format lock install clean
 
 demo: $(STAMP)
 	$(BIN)/playbook demo
@@ -20,6 +20,11 @@ dev: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not browser and not soak" $(ARGS)
+
+# Installs Debian's Chromium where there is none (needs root and, that once, a network).
+test-browser: $(STAMP)
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pytest -p no:cacheprovider -m browser tests/browser $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,11 +21,19 @@ async def decode_payloads(key_ring: KeyRing, body: bytes) -> JsonObject:
 
     A payload that cannot be opened comes back as it was. Raises MalformedRequestError for another body.
     """
+    decoded = await EncryptionCodec(key_ring).decode(_read(body).payloads)
+    return MessageToDict(Payloads(payloads=decoded))
+
+
+def echo_payloads(body: bytes) -> JsonObject:
+    """Answer to `POST /codec/encode`: the payloads as they came. Raises MalformedRequestError for another body."""
+    return MessageToDict(_read(body))
+
+
+def _read(body: bytes) -> Payloads:
     if len(body) > MAX_REQUEST_BYTES:
         raise MalformedRequestError("the request is larger than any history page")
     try:
-        request = Parse(body, Payloads(), ignore_unknown_fields=True)
+        return Parse(body, Payloads(), ignore_unknown_fields=True)
     except (ParseError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise MalformedRequestError("the body is not a list of payloads") from error
-    decoded = await EncryptionCodec(key_ring).decode(request.payloads)
-    return MessageToDict(Payloads(payloads=decoded))

@@ -250,7 +250,8 @@ class RunView(BaseModel):
     skipped_steps: int
     current_step: CurrentStepView | None = None
     progress: ProgressView
-    total_cost: float = 0.0
+    cost: float = Field(default=0.0, examples=[53.0])
+    total_cost: float = Field(default=0.0, description="the same as `cost`")
     currency: str = "USD"
     input_data: Json = None
     output_data: Json = None

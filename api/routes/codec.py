@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -18,9 +19,10 @@ from api.dependencies import Opened
 from api.problems import documented
 from api.services import Services
 from playbooks.errors import ForbiddenError, UnauthorizedError
-from runtime.codec import decode_payloads
+from runtime.codec import decode_payloads, echo_payloads
 
 PATH = "/codec/decode"
+ENCODE_PATH = "/codec/encode"
 router = APIRouter(tags=["operations"])
 
 _PAYLOADS: dict[str, Any] = {
@@ -48,6 +50,18 @@ async def decode(request: Request, services: Opened) -> Response:
     return JSONResponse(answer, headers=_cors(request, services))
 
 
+@router.post(
+    ENCODE_PATH,
+    openapi_extra={"requestBody": _PAYLOADS},
+    responses={**documented(), 200: {**_PAYLOADS, "description": "The same payloads."}},
+)
+async def encode(request: Request, services: Opened) -> Response:
+    """Gives payloads back as they came: a client that only holds the codec sends plain ones, and workers read both."""
+    _check_caller(request, services)
+    return JSONResponse(echo_payloads(await request.body()), headers=_cors(request, services))
+
+
+@router.options(ENCODE_PATH, include_in_schema=False)
 @router.options(PATH, include_in_schema=False)
 async def preflight(request: Request, services: Opened) -> Response:
     """A browser asks before the Web UI's page may post."""
@@ -73,14 +87,26 @@ def _is_local(request: Request) -> bool:
 
 
 def _cors(request: Request, services: Services) -> dict[str, str]:
-    allowed = (services.settings.temporal_ui_url or "").rstrip("/")
-    if not allowed or request.headers.get("origin") != allowed:
+    origin = request.headers.get("origin", "")
+    if origin not in _origins(services.settings.temporal_ui_url):
         return {"Vary": "Origin"}
     return {
         "Vary": "Origin",
-        "Access-Control-Allow-Origin": allowed,
+        "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": "POST, OPTIONS",
         "Access-Control-Allow-Headers": "content-type, authorization, x-namespace",
         "Access-Control-Allow-Credentials": "true",
         "Access-Control-Max-Age": "600",
     }
+
+
+def _origins(ui_url: str | None) -> frozenset[str]:
+    """The Web UI's origin; on loopback under both of its names, because people type either."""
+    if not ui_url:
+        return frozenset()
+    configured = ui_url.rstrip("/")
+    names = ("127.0.0.1", "localhost")
+    parts = urlsplit(configured)
+    if parts.hostname not in names:
+        return frozenset({configured})
+    return frozenset(urlunsplit((parts.scheme, f"{name}:{parts.port or 80}", "", "", "")) for name in names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +24,7 @@ from playbooks.envelopes import (
 from playbooks.values import Actor
 from tests.support.plans import ORGANIZATION, person
 
-TASK = str(uuid4())
+TASK = str(UUID("b280cb89-bcb2-4290-bc5f-586e92256f2c"))
 DEEP: Any = {}
 for _ in range(MAX_ENVELOPE_DEPTH + 5_000):
     DEEP = {"x": DEEP}

@@ -11,6 +11,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -55,6 +56,15 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+
+    @field_validator("temporal_ui_url", mode="after")
+    @classmethod
+    def _is_origin(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)  # reading `port` raises ValueError where it is no number
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                raise ValueError("has to be an http or https address")
+        return value
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -140,7 +140,12 @@ def flush(call: FlushCall) -> workflow.ActivityHandle[FlushResult]:
 
 async def end_workflow_task() -> None:
     """A timer that is due at once: the workflow task ends, and waiting signals are delivered."""
-    await workflow.sleep(_YIELD, summary="let signals in")
+    await sleep(_YIELD, "let signals in")
+
+
+async def sleep(delay: timedelta, summary: str) -> None:
+    """A durable timer, also where the instant has passed: the clock must not decide whether there is one."""
+    await workflow.sleep(max(delay, _YIELD), summary=summary)
 
 
 def upsert_search_attributes(run: RunProjection) -> None:

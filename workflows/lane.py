@@ -24,11 +24,16 @@ class LaneJob:
 class Lane:
     """A queue of pure work with one worker."""
 
-    def __init__(self, spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]]) -> None:
+    def __init__(
+        self,
+        spawn: Callable[[Coroutine[None, None, None]], asyncio.Task[None]],
+        before_yield: Callable[[], None],
+    ) -> None:
         self._jobs: deque[LaneJob] = deque()
         self._task: asyncio.Task[None] | None = None
         self._spent_ms = 0
         self._spawn = spawn
+        self._before_yield = before_yield
 
     @property
     def is_idle(self) -> bool:
@@ -52,6 +57,7 @@ class Lane:
         while self._jobs:
             if self._spent_ms >= calls.LANE_BUDGET_MS:
                 self._spent_ms = 0
+                self._before_yield()
                 await calls.end_workflow_task()
                 continue
             self._spent_ms += await self._jobs.popleft().run()

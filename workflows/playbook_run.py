@@ -57,7 +57,6 @@ class PlaybookRunWorkflow:
                 if shell.state.status != "cancelled" or self._was_cancel_requested:
                     break
                 self._ask_cancel_once()
-        shell.stop_timers()
         return self._end()
 
     @workflow.query(name="state")

@@ -1,6 +1,11 @@
 """The shell around the machine: commands become activities and timers, outcomes become events.
 
 Owns what is in flight. Knows no rule about runs. It protects: one event at a time, one lane, one flush in flight.
+
+Whatever was handed to Temporal is never taken back by a command. A workflow task that a query ended early may record
+a local activity whose result the run sees in the next task only; its replay sees it in the same one, and there a
+start and its cancel annihilate each other, so the history would not match. A timer that is not wanted any more fires
+and is not heard; effects end with the workflow, of which their next heartbeat tells them.
 """
 
 from __future__ import annotations
@@ -65,14 +70,14 @@ class Shell:
         self.is_awake = False
         self._start = start
         self._inbox: deque[Event] = deque()
-        self._lane = Lane(self._watched)
-        self._effects: dict[str, workflow.ActivityHandle[object]] = {}
-        self._timers: dict[str, asyncio.Task[None]] = {}
+        self._lane = Lane(self._watched, before_yield=self._let_flush)
+        self._effects: dict[str, asyncio.Task[None]] = {}
+        self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._flush: asyncio.Task[None] | None = None
-        self._flush_timer: asyncio.Task[None] | None = None
+        self._is_flush_timed = False
         self._flushed_seq = self.state.seq
-        self._flushed_at = workflow.now()
+        self._is_flush_due = True
         self._listed_as: tuple[str, str | None] | None = None
         self._crash: BaseException | None = None
 
@@ -113,9 +118,14 @@ class Shell:
         self.is_awake = False
         if self._crash is not None:
             raise RuntimeError("the shell broke") from self._crash
+        commands: list[Command] = []
         while self._inbox:
-            self.state, commands = advance(self.plan, self.state, self._inbox.popleft())
-            for command in commands:
+            self.state, wanted = advance(self.plan, self.state, self._inbox.popleft())
+            commands.extend(wanted)
+        # What was begun and ended before anybody looked is never begun.
+        ended = {command.step for command in commands if isinstance(command, CancelStep)}
+        for command in commands:
+            if not (isinstance(command, RunStep | PrepareStep | OpenTask) and command.step in ended):
                 self._obey(command)
         self._flush_if_due()
 
@@ -128,11 +138,6 @@ class Shell:
         )
         self._spawn(self._await(calls.request_cancel(call)))
 
-    def stop_timers(self) -> None:
-        for timer in sorted(self._timers):
-            self._stop_timer(timer)
-        self._stop_flush_timer()
-
     def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
             case PrepareStep(step=key):
@@ -142,11 +147,11 @@ class Shell:
             case OpenTask(step=key):
                 self._spawn(self._await(calls.announce_task(self.plan.step(key), self._task_call(key))))
             case CancelStep(step=key):
-                self._cancel_effect(key)
+                self._effects.pop(key, None)
             case StartTimer(timer=timer, due=due, summary=summary):
                 self._start_timer(timer, due, summary)
             case StopTimer(timer=timer):
-                self._stop_timer(timer)
+                self._timers.pop(timer, None)
             case CheckMessage(request=request):
                 self._lane.put(LaneJob(run=lambda: self._check(request), is_control=True))
             case MakeOutput():
@@ -166,19 +171,15 @@ class Shell:
         if step.carrier == "pure":
             self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
             return
-        # Begun here and not in a task of its own: the next event may cancel it within this workflow task.
-        call = self._step_call(step, attempt)
-        handle = calls.effect_step(step, call)
-        self._effects[step.key] = handle
-        self._spawn(self._await_effect(step, call, handle))
+        self._effects[step.key] = self._watched(self._run_effect(step, self._step_call(step, attempt)))
 
-    async def _await_effect(self, step: PlanStep, call: StepCall, handle: workflow.ActivityHandle[StepOutcome]) -> None:
+    async def _run_effect(self, step: PlanStep, call: StepCall) -> None:
         try:
-            event: Event | None = self._reported(call, await handle)
+            event: Event | None = self._reported(call, await calls.effect_step(step, call))
         except ActivityError as error:
             event = read_failure(call, error, workflow.now())
         finally:
-            if self._effects.get(step.key) is handle:
+            if self._effects.get(step.key) is asyncio.current_task():
                 del self._effects[step.key]
         if event is not None:
             self.post(event)
@@ -204,11 +205,6 @@ class Shell:
 
     def _reported(self, call: StepCall, outcome: StepOutcome) -> StepReported:
         return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
-
-    def _cancel_effect(self, key: str) -> None:
-        handle = self._effects.get(key)
-        if handle is not None:
-            handle.cancel()
 
     def _step_call(self, step: PlanStep, attempt: int) -> StepCall:
         current = self.state.steps[step.key]
@@ -288,47 +284,45 @@ class Shell:
     # --- timers
 
     def _start_timer(self, timer: str, due: datetime, summary: str) -> None:
-        self._timers[timer] = asyncio.create_task(self._sleep_until(timer, due, summary))
+        self._timers[timer] = due
+        self._watched(self._sleep_until(timer, due, summary))
 
     async def _sleep_until(self, timer: str, due: datetime, summary: str) -> None:
-        delay = due - workflow.now()
-        if delay.total_seconds() > 0:
-            await workflow.sleep(delay, summary=summary)
-        self._timers.pop(timer, None)
-        self.post(TimerFired(at=workflow.now(), timer=timer))
-
-    def _stop_timer(self, timer: str) -> None:
-        task = self._timers.pop(timer, None)
-        if task is not None:
-            task.cancel()
+        await calls.sleep(due - workflow.now(), summary)
+        if self._timers.get(timer) == due:
+            del self._timers[timer]
+            self.post(TimerFired(at=workflow.now(), timer=timer))
 
     # --- projection
 
     def _flush_if_due(self) -> None:
+        """Project when nothing is ready to run at once, else once until the lane yields or the interval is over.
+
+        Never by looking at the clock. Between local activities a replay may see another time than the run saw,
+        where a query or a heartbeat had ended the workflow task early: the flush would move in the history.
+        """
         if not self.is_dirty or self._flush is not None:
             return
         is_idle = self._lane.is_idle and not self._effects
-        wait = self._flushed_at + calls.FLUSH_INTERVAL - workflow.now()
-        if is_idle or self.is_finished or wait.total_seconds() <= 0:
-            self._stop_flush_timer()
+        if is_idle or self.is_finished or self._is_flush_due:
+            self._is_flush_due = is_idle
             self._flush = self._watched(self._flush_now())
-        elif self._effects and self._flush_timer is None:
-            self._flush_timer = asyncio.create_task(self._flush_later(wait.total_seconds()))
+        if self._effects and not self._is_flush_timed:
+            self._is_flush_timed = True
+            self._watched(self._flush_later())
 
-    async def _flush_later(self, seconds: float) -> None:
-        await workflow.sleep(seconds, summary="project to the rows")
-        self._flush_timer = None
+    async def _flush_later(self) -> None:
+        await calls.sleep(calls.FLUSH_INTERVAL, "project to the rows")
+        self._is_flush_timed = False
+        self._let_flush()
+
+    def _let_flush(self) -> None:
+        self._is_flush_due = True
         self.wake()
-
-    def _stop_flush_timer(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
 
     async def _flush_now(self) -> None:
         call = flush_of(self.plan, self.state, flushed_seq=self._flushed_seq, temporal_run_id=workflow.info().run_id)
         self.state = replace(self.state, outbox=())
-        self._flushed_at = workflow.now()
         self._show(call.run)
         result = await calls.flush(call)
         self._flushed_seq = call.seq

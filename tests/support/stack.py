@@ -82,7 +82,7 @@ class Stack:
             "PLAYBOOK_ENCRYPTION_KEYS": ENCRYPTION_KEYS,
             "PLAYBOOK_TRUST_TEMPORAL": "true" if self.trust_temporal else "false",
             "PLAYBOOK_EGRESS_ALLOW": "127.0.0.0/8",
-            "PLAYBOOK_TEMPORAL_UI_URL": f"http://127.0.0.1:{self.ui_port}",
+            "PLAYBOOK_TEMPORAL_UI_URL": f"http://127.0.0.1:{self.ui_port}" if self.ui_port else "",
         }
 
     # --- start and stop

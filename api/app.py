@@ -77,7 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DBAPIError, _on_database)
     # Pages of a history are larger than any body of ours, and protobuf's parser reads them, not ours.
-    app.add_middleware(EdgeMiddleware, observe=metrics.observe, raw_paths={codec.PATH: MAX_REQUEST_BYTES})
+    app.add_middleware(EdgeMiddleware, observe=metrics.observe, raw_paths=dict.fromkeys(codec.PATHS, MAX_REQUEST_BYTES))
     app.openapi = lambda: openapi.document(app)
     return app
 

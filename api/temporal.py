@@ -125,7 +125,9 @@ class Runs:
             return WorkerUnavailableError(
                 "no worker took the request in time; it may still take effect: look, then ask"
             )
-        return ServiceUnavailableError("Temporal is away; nothing was changed")
+        return ServiceUnavailableError(
+            "Temporal does not answer, so it is not known whether the message arrived; repeat it, it counts once"
+        )
 
 
 def _has_ended(cause: BaseException) -> bool:

@@ -182,6 +182,7 @@ def read_document(value: Json) -> PlaybookDocument:
     if len(canonical(value)) > MAX_DOCUMENT_BYTES:
         large = problem("", "TOO_LARGE", f"a playbook has at most {MAX_DOCUMENT_BYTES} bytes")
         raise ValidationError("the playbook is too large", (large,))
+    value = _numbered(value)
     unbuilt = tuple(document_problems.not_supported(value))
     try:
         document = PlaybookDocument.model_validate(value)
@@ -191,6 +192,22 @@ def read_document(value: Json) -> PlaybookDocument:
         raise
     _refuse((*unbuilt, *_ambiguous_steps(document)))
     return document
+
+
+def _numbered(value: Json) -> Json:
+    """The document with a `step_number` on every step: one more than the step before it, where none was given."""
+    steps = value.get("steps") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(steps, list):
+        return value
+    numbered: list[Json] = []
+    last = 0
+    for step in steps:
+        if isinstance(step, dict) and "step_number" not in step:
+            step = {**step, "step_number": last + 1}  # noqa: PLW2901
+        given = step.get("step_number") if isinstance(step, dict) else None
+        last = given if isinstance(given, int) and not isinstance(given, bool) else last + 1
+        numbered.append(step)
+    return {**value, "steps": numbered}
 
 
 def snake_case(name: str) -> str:

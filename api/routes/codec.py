@@ -23,6 +23,7 @@ from runtime.codec import decode_payloads, echo_payloads
 
 PATH = "/codec/decode"
 ENCODE_PATH = "/codec/encode"
+PATHS = (PATH, ENCODE_PATH)
 router = APIRouter(tags=["operations"])
 
 _PAYLOADS: dict[str, Any] = {

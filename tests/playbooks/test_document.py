@@ -160,3 +160,11 @@ def test_reading_is_total_when_a_part_is_anything(part: Any, place: str, index: 
         assert isinstance(read_document(document), PlaybookDocument)
     except InputError as error:
         assert error.problems
+
+
+def test_numbers_steps_in_order_when_their_numbers_are_left_out() -> None:
+    steps: list[Any] = [{"name": name, "step_type": "system", "worker_type": "data_processor"} for name in ("A", "B")]
+    steps.append({"name": "C", "step_type": "system", "worker_type": "data_processor", "step_number": 10})
+    steps.append({"name": "D", "step_type": "system", "worker_type": "data_processor"})
+    document = read_document({"name": "N", "code": "numbers", "industry": "TESTING", "steps": steps})
+    assert [step.step_number for step in document.steps] == [1, 2, 10, 11]

@@ -23,11 +23,11 @@ _WORKER_SHUTDOWN = "WorkerShutdown"
 _KINDS = frozenset(cast("tuple[str, ...]", get_args(ErrorKind)))
 
 
-def read_failure(call: StepCall, error: ActivityError, at: datetime) -> StepReported | AttemptLost | None:
-    """The event of a failed attempt; None where it was cancelled, which the machine knows already."""
+def read_failure(call: StepCall, error: ActivityError, at: datetime) -> StepReported | AttemptLost:
+    """The event of a failed attempt. A run never cancels one: whatever else did, the attempt was lost."""
     cause = error.cause
     if isinstance(cause, CancelledError):
-        return None
+        return AttemptLost(at=at, step=call.step, visit=call.visit, attempt=call.attempt)
     if isinstance(cause, TimeoutError):
         if cause.type == TimeoutType.HEARTBEAT:
             return AttemptLost(at=at, step=call.step, visit=call.visit, attempt=call.attempt)

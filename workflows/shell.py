@@ -71,7 +71,7 @@ class Shell:
         self._start = start
         self._inbox: deque[Event] = deque()
         self._lane = Lane(self._watched, before_yield=self._let_flush)
-        self._effects: dict[str, asyncio.Task[None]] = {}
+        self._effects: dict[str, StepCall] = {}
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._flush: asyncio.Task[None] | None = None
@@ -171,27 +171,24 @@ class Shell:
         if step.carrier == "pure":
             self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
             return
-        self._effects[step.key] = self._watched(self._run_effect(step, self._step_call(step, attempt)))
+        call = self._effects[step.key] = self._step_call(step, attempt)
+        self._watched(self._run_effect(step, call))
 
     async def _run_effect(self, step: PlanStep, call: StepCall) -> None:
         try:
-            event: Event | None = self._reported(call, await calls.effect_step(step, call))
+            event: Event = self._reported(call, await calls.effect_step(step, call))
         except ActivityError as error:
             event = read_failure(call, error, workflow.now())
-        finally:
-            if self._effects.get(step.key) is asyncio.current_task():
-                del self._effects[step.key]
-        if event is not None:
-            self.post(event)
+        if self._effects.get(step.key) is call:
+            del self._effects[step.key]
+        self.post(event)
 
     async def _run_pure(self, step: PlanStep, attempt: int) -> int:
         call = self._step_call(step, attempt)
         try:
             outcome = await calls.pure_step(step, call)
         except ActivityError as error:
-            event = read_failure(call, error, workflow.now())
-            if event is not None:
-                self.post(event)
+            self.post(read_failure(call, error, workflow.now()))
             return calls.LANE_BUDGET_MS
         self.post(self._reported(call, outcome))
         return outcome.elapsed_ms

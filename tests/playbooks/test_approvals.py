@@ -125,7 +125,7 @@ def test_completes_with_the_vote_when_one_person_approves() -> None:
     assert (verdict.outcome, verdict.data) == (
         "accepted",
         {
-            "task_id": str(drive.step("h").task.id),  # type: ignore[union-attr]
+            "task_id": str(drive.task("h").id),
             "state": "closed",
             "decision": "approved",
             "approvals_required": 1,
@@ -163,8 +163,7 @@ def test_refuses_a_second_vote_when_the_person_has_voted() -> None:
     drive = opened(plan_with(threshold=2, max_voters=3))
     assert drive.decide("h", ANNA).outcome == "accepted"
     assert drive.decide("h", ANNA, "reject").code == "ALREADY_DECIDED"
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert [vote.choice for vote in task.votes] == ["approve"]
     assert drive.statuses == {"h": "waiting"}
     drive.decide("h", BEN)
@@ -228,8 +227,7 @@ def test_refuses_a_vote_when_there_is_no_such_task(target: Any, code: str) -> No
 
 def test_finds_the_task_when_it_is_named_by_its_id() -> None:
     drive = opened(plan_with())
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert drive.send("decide", ANNA, decision="approve", task_id=str(task.id)).outcome == "accepted"
 
 
@@ -253,7 +251,9 @@ def test_takes_the_authors_choice_when_a_step_is_rejected(on_reject: Any, run: s
 
 def test_reserves_the_decision_when_a_single_approver_claimed() -> None:
     drive = opened(plan_with())
-    assert drive.send("claim", ANNA, step="h").data["claimed_by"] == str(ANNA.id)  # type: ignore[index]
+    claimed = drive.send("claim", ANNA, step="h").data
+    assert claimed is not None
+    assert claimed["claimed_by"] == str(ANNA.id)
     assert drive.send("claim", BEN, step="h").code == "NOT_ELIGIBLE"
     assert drive.decide("h", BEN).code == "NOT_ELIGIBLE"
     assert drive.send("release", BEN, step="h").code == "NOT_ELIGIBLE"
@@ -273,8 +273,7 @@ def test_lets_everybody_decide_when_a_claim_is_one_of_several() -> None:
     drive = opened(plan_with(threshold=2, max_voters=2))
     drive.send("claim", ANNA, step="h")
     assert drive.send("claim", BEN, step="h").outcome == "accepted"
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert (task.claimant, task.claims) == (ANNA, (ANNA.id, BEN.id))
     assert drive.decide("h", CORA).outcome == "accepted"
 
@@ -344,13 +343,11 @@ def test_refuses_a_kept_decision_when_the_person_has_since_decided_a_step_that_m
 )
 def test_takes_the_authors_branch_when_the_window_is_over(action: Any, status: str, decision: str) -> None:
     drive = opened(plan_with(window_minutes=30.0, reminder_minutes=(40.0,), on_timeout=action))
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert task.due_at == drive.state.timers["window:h:1"]
     drive.fire("window:h:1")
     assert drive.statuses == {"h": status}
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert (task.decision, drive.state.timers) == (decision, {})
     if action == "fail":
         assert drive.state.error is not None
@@ -361,8 +358,7 @@ def test_asks_more_people_for_one_more_window_when_it_escalates() -> None:
     rules = {"window_minutes": 30.0, "on_timeout": "escalate", "escalate_to_roles": ("chief", "approver")}
     drive = opened(plan_with(**rules))
     drive.fire("window:h:1")
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert (task.roles, task.escalated) == (("approver", "chief"), True)
     assert (drive.state.timers["window:h:1"] - drive.now).total_seconds() == 1_800
     assert drive.kinds[-1] == "task_escalated"
@@ -370,7 +366,7 @@ def test_asks_more_people_for_one_more_window_when_it_escalates() -> None:
     late = opened(plan_with(**rules))
     late.fire("window:h:1")
     late.fire("window:h:1")
-    assert late.step("h").task.decision == "timed_out"  # type: ignore[union-attr]
+    assert late.task("h").decision == "timed_out"
     assert drive.decide("h", chief).outcome == "accepted"
 
 
@@ -394,7 +390,6 @@ def test_counts_a_vote_cast_while_paused_when_the_window_closes_during_the_pause
     drive.send("pause")
     assert drive.decide("h", ANNA).outcome == "kept"
     drive.fire("window:h:1")
-    task = drive.step("h").task
-    assert task is not None
+    task = drive.task("h")
     assert task.decision == "approved"
     assert drive.kinds.count("decision_made") == 1

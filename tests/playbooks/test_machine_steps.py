@@ -268,8 +268,7 @@ def test_stops_everything_in_flight_when_one_of_a_group_fails() -> None:
     cancelled = [command.step for command in drive.last if isinstance(command, CancelStep)]
     assert cancelled == ["b", "c"]
     assert drive.statuses == {"a": "failed", "b": "cancelled", "c": "cancelled", "d": "cancelled"}
-    task = drive.step("c").task
-    assert task is not None
+    task = drive.task("c")
     assert (task.decision, task.closed_at) == (None, drive.now)
     assert drive.step("b").attempts[0].ended_at == drive.now
     assert drive.state.timers == {}

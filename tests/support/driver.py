@@ -21,7 +21,7 @@ from playbooks.events import (
 from playbooks.machine import advance, new_run
 from playbooks.messages import OutcomeOfCheck, StepOutcome
 from playbooks.plan import Plan
-from playbooks.state import AuditEvent, RunState, StepState
+from playbooks.state import AuditEvent, RunState, StepState, TaskState
 from playbooks.values import Actor, Json, StepError, Verdict
 from tests.support.plans import run_input
 from tests.support.simulation import START
@@ -50,12 +50,13 @@ class Drive:
         return self
 
     def prepare(self, key: str, **outcome: Any) -> tuple[Command, ...]:
-        ready = StepOutcome(**{"status": "ready", "input": {}, **outcome})
-        return self.post(StepPrepared(at=self.now, step=key, visit=1, outcome=ready))
+        fields: dict[str, Any] = {"status": "ready", "input": {}, **outcome}
+        return self.post(StepPrepared(at=self.now, step=key, visit=1, outcome=StepOutcome(**fields)))
 
     def report(self, key: str, attempt: int | None = None, **outcome: Any) -> tuple[Command, ...]:
         number = attempt if attempt is not None else len(self.step(key).attempts)
-        done = StepOutcome(**{"status": "succeeded", "output": {"step": key}, **outcome})
+        fields: dict[str, Any] = {"status": "succeeded", "output": {"step": key}, **outcome}
+        done = StepOutcome(**fields)
         return self.post(StepReported(at=self.now, step=key, visit=1, attempt=number, outcome=done))
 
     def fail(self, key: str, kind: Any = "network", code: str = "HTTP_500", **error: Any) -> tuple[Command, ...]:
@@ -98,6 +99,12 @@ class Drive:
 
     def step(self, key: str) -> StepState:
         return self.state.steps[key]
+
+    def task(self, key: str) -> TaskState:
+        """The step's task. AssertionError where it has none."""
+        task = self.step(key).task
+        assert task is not None
+        return task
 
     @property
     def statuses(self) -> dict[str, str]:

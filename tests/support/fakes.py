@@ -28,7 +28,7 @@ from playbooks.values import RunStatus
 
 Answer: TypeAlias = StepOutcome | Exception | Callable[[StepCall], Awaitable[StepOutcome]]
 
-_BEAT_SECONDS = 0.2
+_BEAT_SECONDS = 0.02
 
 
 @dataclass
@@ -36,7 +36,8 @@ class FakeWorld:
     """Records every call; `scripts` holds a list of answers for a step's attempts, the last one repeated.
 
     `answer` is asked for steps without a script. `gates` holds events by activity name or step key: a call waits,
-    beating, until its gate is set. `row_status` is what a flush finds in the row, `refuses_flushes` makes it stale.
+    beating, until its gate is set; `cancelled` names the gates before which a call was cancelled.
+    `row_status` is what a flush finds in the row, `refuses_flushes` makes it stale.
     """
 
     scripts: dict[str, list[Answer]] = field(default_factory=dict[str, list[Answer]])
@@ -48,6 +49,7 @@ class FakeWorld:
     flushes: list[FlushCall] = field(default_factory=list[FlushCall])
     tasks: list[TaskCall] = field(default_factory=list[TaskCall])
     notifications: list[NotificationCall] = field(default_factory=list[NotificationCall])
+    cancelled: list[str] = field(default_factory=list[str])
     cancels: list[CancelCall] = field(default_factory=list[CancelCall])
     cancel: Callable[[CancelCall], Any] | None = None
     gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
@@ -69,7 +71,11 @@ class FakeWorld:
             gate = self.gates.get(name)
             while gate is not None and not gate.is_set():
                 activity.heartbeat()
-                await asyncio.sleep(_BEAT_SECONDS if activity.info().is_local else 0.02)
+                try:
+                    await asyncio.sleep(_BEAT_SECONDS)
+                except asyncio.CancelledError:
+                    self.cancelled.append(name)
+                    raise
 
     async def _step(self, name: str, call: StepCall) -> StepOutcome:
         self.calls.append((name, call.step))

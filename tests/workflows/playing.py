@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -54,7 +55,8 @@ class Stage:
         self, *, workflow: type = PlaybookRunWorkflow, passed: tuple[str, ...] = (), **options: Any
     ) -> AsyncGenerator[Worker]:
         """A running worker; stopped, with what it was doing, at the end."""
-        settings: dict[str, Any] = {"max_cached_workflows": 50, **options}
+        sticky = timedelta(seconds=1)
+        settings: dict[str, Any] = {"sticky_queue_schedule_to_start_timeout": sticky, **options}
         worker = Worker(
             self.client,
             task_queue=self.queue,
@@ -66,13 +68,14 @@ class Stage:
         async with worker:
             yield worker
 
-    async def start(self, plan: Plan, **fields: Any) -> Handle:
+    async def start(self, plan: Plan, *, task_timeout: timedelta = timedelta(seconds=2), **fields: Any) -> Handle:
         execution: UUID = fields.pop("execution_id", None) or uuid4()
         return await self.client.start_workflow(
             "PlaybookRun",
             run_input(plan, execution_id=execution, **fields),
             id=ids.workflow_id(ORGANIZATION, execution),
             task_queue=self.queue,
+            task_timeout=task_timeout,
             result_type=RunResult,
         )
 
@@ -88,9 +91,12 @@ class Stage:
         )
 
 
-async def update(handle: Handle, verb: str, body: JsonObject | None = None) -> Verdict:
-    """Send an update and wait for its verdict."""
-    return await handle.execute_update(verb, body or {}, result_type=Verdict)
+async def update(handle: Handle, verb: str, *arguments: Any) -> Verdict:
+    """Send an update (without arguments: an empty object) and wait for its verdict."""
+    # The SDK leaves a part of this signature's type open.
+    return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+        verb, args=arguments or ({},), result_type=Verdict
+    )
 
 
 async def state_of(handle: Handle) -> RunState:

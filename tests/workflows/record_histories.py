@@ -9,6 +9,7 @@ ever made such runs.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +19,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 
 from playbooks.messages import ENGINE_VERSION, StepOutcome
 from playbooks.plan import ApprovalPlan, RetryPolicy
-from playbooks.values import StepError
+from playbooks.values import Json, JsonObject, StepError
 from tests.support.plans import effect, human, plan_of, step
 from tests.support.servers import running_temporal, scratch_folder
 from tests.workflows.playing import Handle, Stage, until, update, vote
@@ -150,7 +151,19 @@ async def record(client: Client, scenario: str) -> str:
             await handle.result()
         except WorkflowFailureError as failure:
             print(f"{scenario}: ended as {failure.cause!r}")
-        return (await handle.fetch_history()).to_json()
+        return _without_traces(json.loads((await handle.fetch_history()).to_json()))
+
+
+def _without_traces(history: JsonObject) -> str:
+    """Stack traces name the recording machine's folders and mean nothing to a replay."""
+    stack: list[Json] = [history]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            item.pop("stackTrace", None)
+        if isinstance(item, dict | list):
+            stack.extend(item.values() if isinstance(item, dict) else item)
+    return json.dumps(history, indent=1)
 
 
 async def main() -> None:

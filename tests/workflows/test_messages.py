@@ -14,6 +14,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
+from playbooks.values import JsonObject
 from tests.support.plans import effect, human, plan_of, step
 from tests.workflows.playing import Stage, events_of, state_of, until, update, vote
 
@@ -82,11 +83,11 @@ async def test_rejects_without_a_trace_when_an_update_is_malformed(stage: Stage)
         bodies: list[list[Any]] = [[], ["approve"], [{"step": "h"}], [{**vote("h", "anna"), "x": 1}], [{}, {}], [None]]
         for arguments in bodies:
             with pytest.raises(WorkflowUpdateFailedError) as failure:
-                await handle.execute_update("decide", args=arguments)
+                await update(handle, "decide", *arguments)
             assert isinstance(failure.value.cause, ApplicationError)
             assert failure.value.cause.type == "VALIDATION_ERROR"
         with pytest.raises(WorkflowUpdateFailedError) as unknown:
-            await handle.execute_update("frobnicate", {})
+            await update(handle, "frobnicate")
         assert isinstance(unknown.value.cause, ApplicationError)
         assert unknown.value.cause.type == "INVALID_ACTION"
         assert await state_of(handle) == before
@@ -99,10 +100,10 @@ async def test_answers_a_refusal_and_records_it_when_a_vote_is_not_admissible(st
     async with stage.worker():
         handle = await stage.start(PLAN)
         await until(lambda: stage.world.tasks)
-        stranger = {"step": "h", "decision": "approve", "actor": {"sub": "dan", "roles": ["clerk"]}}
-        nobody = {"step": "h", "decision": "approve"}
-        assert (await update(handle, "decide", stranger)).code == "NOT_ELIGIBLE"  # type: ignore[arg-type]
-        assert (await update(handle, "decide", nobody)).code == "NOT_ELIGIBLE"  # type: ignore[arg-type]
+        stranger: JsonObject = {"step": "h", "decision": "approve", "actor": {"sub": "dan", "roles": ["clerk"]}}
+        nobody: JsonObject = {"step": "h", "decision": "approve"}
+        assert (await update(handle, "decide", stranger)).code == "NOT_ELIGIBLE"
+        assert (await update(handle, "decide", nobody)).code == "NOT_ELIGIBLE"
         await handle.signal("decide", vote("h", "anna"))
         assert (await handle.result()).status == "completed"
     assert stage.world.event_kinds.count("decision_refused") == 2

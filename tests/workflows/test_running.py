@@ -10,6 +10,7 @@ import pytest
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 from playbooks.digest import digest_of_lines
@@ -119,9 +120,9 @@ async def test_shows_the_run_in_lists_when_the_namespace_knows_our_attributes(st
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1)), has_search_attributes=True, priority="high")
         await handle.result()
-        described = (await handle.describe()).typed_search_attributes
-    shown = {pair.key.name: pair.value for pair in described}
-    assert (shown["RunStatus"], shown["RunPriority"], shown["CurrentStep"]) == ("completed", "high", "-")
+        shown = (await handle.describe()).typed_search_attributes
+    keys = [SearchAttributeKey.for_keyword(name) for name in ("RunStatus", "RunPriority", "CurrentStep")]
+    assert [shown.get(key) for key in keys] == ["completed", "high", "-"]
 
 
 # --- losses

@@ -22,7 +22,6 @@ RESERVED_NAMES = frozenset(
         "prepare_step",
         "record_notification",
         "request_cancel",
-        "run_pure_step",
     }
 )
 

@@ -81,10 +81,6 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
     pure = {name: handler for name, handler in handlers.items() if handler.description.is_pure}
 
     @activity.defn
-    async def run_pure_step(call: StepCall) -> StepOutcome:
-        return await execution.execute(deps, call, pure)
-
-    @activity.defn
     async def prepare_step(call: StepCall) -> StepOutcome:
         return await _retryable(execution.prepare(deps, call))
 
@@ -96,7 +92,17 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
     async def make_output(call: OutputCall) -> OutputResult:
         return await _retryable(output.make_output(deps, call))
 
-    return [run_pure_step, prepare_step, check_message, make_output]
+    return [*(_pure(deps, pure, name) for name in sorted(pure)), prepare_step, check_message, make_output]
+
+
+def _pure(deps: ActivityDependencies, pure: Mapping[str, Handler], name: str) -> Callable[..., Any]:
+    """The local activity of one pure handler, under its name: that is what an operator sees in the history."""
+
+    @activity.defn(name=name)
+    async def run_pure(call: StepCall) -> StepOutcome:
+        return await execution.execute(deps, call, pure)
+
+    return run_pure
 
 
 def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:

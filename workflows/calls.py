@@ -49,9 +49,9 @@ _CURRENT_STEP = SearchAttributeKey.for_keyword("CurrentStep")
 
 
 def pure_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
-    """One attempt of a pure handler. Not retried by Temporal: the machine owns the retry policy."""
+    """One attempt of a pure handler, named by it. Not retried by Temporal: the machine owns the retry policy."""
     return workflow.start_local_activity(
-        "run_pure_step",
+        step.worker_type,
         call,
         result_type=StepOutcome,
         start_to_close_timeout=timedelta(seconds=step.timeout_seconds),

@@ -88,6 +88,8 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
         "ai",
         "announce_task",
         "check_message",
+        "data_processor",
+        "data_validator",
         "flush",
         "http_request",
         "make_output",
@@ -95,14 +97,14 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
         "prepare_step",
         "record_notification",
         "request_cancel",
-        "run_pure_step",
+        "rules_engine",
     ]
 
 
 async def test_lane_answers_when_a_pure_step_fails(world: World) -> None:
-    outcome: StepOutcome = await perform(world, "run_pure_step", world.call("a", {"input": [1]}))
+    outcome: StepOutcome = await perform(world, "data_processor", world.call("a", {"input": [1]}))
     assert outcome.status == "failed"
-    effect: StepOutcome = await perform(world, "run_pure_step", world.call("tell", {"input": {"name": "Ann"}}))
+    effect: StepOutcome = await perform(world, "data_processor", world.call("tell", {"input": {"name": "Ann"}}))
     assert effect.error is not None and effect.error.code == "UNKNOWN_HANDLER"
 
 

@@ -93,9 +93,9 @@ class FakeWorld:
     def activities(self) -> list[Callable[..., Any]]:
         """The activities of the contract, as the worker registers them."""
 
-        @activity.defn(name="run_pure_step")
-        async def run_pure_step(call: StepCall) -> StepOutcome:
-            return await self._step("run_pure_step", call)
+        @activity.defn(name="data_processor")
+        async def data_processor(call: StepCall) -> StepOutcome:
+            return await self._step("data_processor", call)
 
         @activity.defn(name="http_request")
         async def http_request(call: StepCall) -> StepOutcome:
@@ -141,7 +141,7 @@ class FakeWorld:
                 await self.cancel(call)
 
         return [
-            run_pure_step,
+            data_processor,
             http_request,
             ai,
             prepare_step,

@@ -180,7 +180,7 @@ async def test_goes_on_when_the_worker_restarts_between_steps(stage: Stage) -> N
     async with stage.worker():
         await update(handle, "decide", vote("h", "anna"))
         assert (await handle.result()).status == "completed"
-    assert [call for call in stage.world.calls if call[1] == "a"] == [("run_pure_step", "a")]
+    assert [call for call in stage.world.calls if call[1] == "a"] == [("data_processor", "a")]
 
 
 # --- bursts
@@ -271,7 +271,7 @@ async def test_goes_on_as_a_new_execution_when_its_history_grows(stage: Stage) -
         assert (await handle.result()).status == "completed"
         latest = await stage.client.get_workflow_handle(handle.id).describe()
     runs = {call.temporal_run_id for call in stage.world.flushes}
-    assert len(runs) > 2
+    assert len(runs) >= 2
     assert latest.status == WorkflowExecutionStatus.COMPLETED
     seqs = [call.seq for call in stage.world.flushes]
     assert seqs == sorted(set(seqs))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from storage.playbooks import VersionCache
 from temporalio.client import Client
 
 from activities.http_request import HttpFactory
 from runtime.settings import Settings
 from storage.database import Database
+from storage.playbooks import VersionCache
 from storage.sensitive import Sealer
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from storage.notifications import record_notification
-
 from activities.dependencies import ActivityDependencies
 from activities.handler import HandlerCall, HandlerResult
 from playbooks.handlers import BUILT_IN
 from playbooks.messages import NotificationCall
 from playbooks.values import JsonObject
+from storage.notifications import record_notification
 
 _MAPPED = ("recipients", "subject", "message", "data")
 

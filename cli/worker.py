@@ -15,7 +15,6 @@ from pathlib import Path
 
 import structlog
 import uvloop
-from storage.playbooks import VersionCache
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -27,6 +26,7 @@ from runtime.logging import configure_logging
 from runtime.settings import Settings
 from runtime.temporal import connect_when_ready, register_search_attributes
 from storage.database import Database
+from storage.playbooks import VersionCache
 from storage.sensitive import Sealer
 from workflows.playbook_run import PlaybookRunWorkflow
 

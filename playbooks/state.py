@@ -21,13 +21,16 @@ TaskDecision: TypeAlias = Literal["approved", "rejected", "changes_requested", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a step. A lost worker is not an attempt: `lost` counts how often this one was dispatched again."""
+    """One try at a step. A lost worker is not an attempt, nor is one that could not begin: `lost` and `not_started`
+    count how often this one was dispatched again.
+    """
 
     number: int
     started_at: datetime
     ended_at: datetime | None = None
     error: StepError | None = None
     lost: int = 0
+    not_started: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,6 @@ def _backoff_ms(policy: RetryPolicy, made: int) -> float:
     return min(grown, policy.max_delay_ms)
 
 
-def delay_after_loss(lost: int) -> timedelta:
+def delay_before_redispatch(made: int) -> timedelta:
     """Wait before an attempt that could not begin is dispatched again: 0.5 s, doubling, at most 5 s."""
-    return timedelta(milliseconds=min(5_000, 500 * 2 ** min(lost, 6)))
+    return timedelta(milliseconds=min(5_000, 500 * 2 ** min(made, 6)))

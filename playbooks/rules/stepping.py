@@ -18,7 +18,7 @@ from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import Unreachable, readiness
 from playbooks.rules.outcomes import complete, error_data, fail, skip
 from playbooks.rules.redaction import safe_evaluation
-from playbooks.rules.retries import MAX_LOST, NOT_STARTED, delay_after_loss, delay_before_next, policy_of
+from playbooks.rules.retries import MAX_LOST, NOT_STARTED, delay_before_next, delay_before_redispatch, policy_of
 from playbooks.state import Attempt, PauseState, StepState
 from playbooks.values import StepError
 
@@ -227,21 +227,21 @@ def on_lost(draft: Draft, key: str, visit: int, attempt: int) -> None:
         message = f"its worker vanished {MAX_LOST} times"
         _fail_attempt(draft, step, current, StepError(kind="system", code="WORKER_LOST", message=message))
         return
-    _count_loss(draft, current)
+    _change_attempt(draft, current, lost=current.attempts[-1].lost + 1)
     draft.record("attempt_lost", step=key, data={"attempt": attempt})
     draft.command(RunStep(step=key, visit=visit, attempt=attempt))
 
 
 def _redispatch_later(draft: Draft, current: StepState) -> None:
-    lost = current.attempts[-1].lost
-    _count_loss(draft, current)
-    due = draft.at + delay_after_loss(lost)
+    before = current.attempts[-1].not_started
+    _change_attempt(draft, current, not_started=before + 1)
+    due = draft.at + delay_before_redispatch(before)
     draft.start_timer(timer_name("retry", current, current.visit), due, "the effect could not begin; again soon")
 
 
-def _count_loss(draft: Draft, current: StepState) -> None:
+def _change_attempt(draft: Draft, current: StepState, **changes: int) -> None:
     last = current.attempts[-1]
-    draft.put(current, attempts=(*current.attempts[:-1], replace(last, lost=last.lost + 1)))
+    draft.put(current, attempts=(*current.attempts[:-1], replace(last, **changes)))
 
 
 def _is_running(draft: Draft, current: StepState, visit: int, attempt: int) -> bool:

@@ -201,6 +201,16 @@ def test_does_not_count_an_attempt_when_it_could_not_begin() -> None:
     assert len(drive.step("a").attempts) == 1
 
 
+def test_still_bears_a_lost_worker_when_the_attempt_could_not_begin_for_long() -> None:
+    drive = Drive(plan_of(effect("a", 1))).begin()
+    for _ in range(MAX_LOST + 1):
+        drive.fail("a", kind="temporary_failure", code="NOT_STARTED")
+        drive.fire("retry:a:1")
+    drive.lose("a")
+    attempt = drive.step("a").attempts[0]
+    assert (drive.step("a").status, attempt.lost, attempt.not_started) == ("in_progress", 1, MAX_LOST + 1)
+
+
 def test_hears_nothing_of_an_attempt_when_it_waits_to_go_out_again() -> None:
     drive = Drive(plan_of(effect("a", 1))).begin()
     drive.fail("a", code="NOT_STARTED")

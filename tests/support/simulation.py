@@ -339,7 +339,7 @@ class Simulation:
         match command:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 last = self._begun.get((key, visit), 0)
-                lost = after.steps[key].attempts[-1].lost
+                lost = after.steps[key].attempts[-1].lost + after.steps[key].attempts[-1].not_started
                 assert attempt == last + 1 or (attempt == last and lost > 0), (
                     "an attempt goes out twice after a loss only"
                 )

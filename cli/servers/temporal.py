@@ -23,6 +23,8 @@ _DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "200",
     # A workflow task that failed while the worker was being replaced is tried again within seconds, not minutes.
     "history.workflowTaskRetryMaxInterval": '"5s"',
+    # Timers are due when they are due: by default the server lets each wait for up to a second more.
+    "history.timerProcessorMaxTimeShift": '"10ms"',
 }
 
 

@@ -65,7 +65,10 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepState:
-    """One visit of a step, as its line shows it."""
+    """One visit of a step, as its line shows it.
+
+    `measured_cost` is what its worker said it cost; without it the plan's price counts at completion.
+    """
 
     key: str
     seq: int = 0
@@ -83,6 +86,7 @@ class StepState:
     completed_at: datetime | None = None
     wait_until: datetime | None = None
     cost: Decimal = Decimal(0)
+    measured_cost: Decimal | None = None
     confidence: float | None = None
     confidence_source: str | None = None
     task: TaskState | None = None

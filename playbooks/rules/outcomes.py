@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from playbooks.plan import PlanStep
 from playbooks.rules import endings
 from playbooks.rules.draft import Draft
@@ -11,9 +9,9 @@ from playbooks.state import StepState
 from playbooks.values import JsonObject, StepError
 
 
-def complete(draft: Draft, step: PlanStep, current: StepState, cost: Decimal | None = None) -> None:
+def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
     """End a step well; its price counts once per completed visit."""
-    price = step.cost if cost is None else cost
+    price = step.cost if current.measured_cost is None else current.measured_cost
     draft.put(current, status="completed", completed_at=draft.at, cost=price, error=None)
     draft.change(cost=draft.state.cost + price)
     draft.record("step_completed", step=step.key, data={"cost": str(price), "attempts": len(current.attempts)})

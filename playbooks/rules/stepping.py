@@ -201,13 +201,14 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
                 done,
                 input=outcome.input,
                 output=outcome.output,
+                measured_cost=outcome.cost,
                 confidence=outcome.confidence,
                 confidence_source=outcome.confidence_source,
             )
             if outcome.needs_review:
                 tasks.open_task(draft, step, done, is_review=True)
             else:
-                complete(draft, step, done, outcome.cost)
+                complete(draft, step, done)
         case "failed":
             error = _error_of(outcome)
             if error.code == NOT_STARTED:

@@ -364,9 +364,10 @@ def test_asks_a_person_when_an_ai_is_not_sure() -> None:
 def test_takes_the_ais_answer_when_a_person_approves_it_as_it_is() -> None:
     ai = effect("a", 1, step_type="ai", worker_type="scripted", required_roles=("approver",))
     drive = Drive(plan_of(ai)).begin()
-    drive.report("a", output={"grade": 1}, needs_review=True)
+    drive.report("a", output={"grade": 1}, needs_review=True, cost=Decimal("0.25"))
     drive.decide("a", ANNA)
     assert drive.step("a").output == {"grade": 1}
+    assert drive.state.cost == drive.step("a").cost == Decimal("0.25")
 
 
 @pytest.mark.parametrize("decision", ["reject", "request_changes"])

@@ -13,6 +13,7 @@ new_organization       async function that makes further ones: `await new_organi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,8 @@ async def database(database_url: str) -> AsyncGenerator[Database]:
 
     connected = Database.connect(database_url)
     yield connected
-    await connected.close()
+    # Bounded: what a failed test left behind must fail the run, never hang it.
+    await asyncio.wait_for(connected.close(), 20)
 
 
 @pytest.fixture

@@ -55,10 +55,11 @@ async def test_a_run_is_accepted_and_started_later_when_temporal_was_away(
     assert (await without_temporal.get("/readyz")).json() == {"status": "ready", "database": True, "temporal": False}
     assert (await author.get(f"/playbooks/runs/{execution_id}")).json()["data"]["status"] == "queued"
     client = await connect(settings)
-    started = await sweep_once(
-        database, client, settings, Sealer(settings.key_ring), {}, older_than=timedelta(seconds=0)
-    )
-    assert started >= 1
+    resting: dict[UUID, float] = {}
+    # A round takes a hundred, the oldest first, and other tests of this process may have left more than that.
+    while await sweep_once(database, client, settings, Sealer(settings.key_ring), resting, older_than=timedelta(0)):
+        pass
+    assert UUID(execution_id) in resting
     handle = client.get_workflow_handle(workflow_id(organization_id, UUID(execution_id)))
     assert (await handle.describe()).workflow_type == "PlaybookRun"
     await handle.terminate()

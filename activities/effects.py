@@ -13,6 +13,7 @@ from activities.dependencies import ActivityDependencies
 from activities.versions import load_version
 from playbooks.ids import workflow_id
 from playbooks.messages import CancelCall, FlushCall, FlushResult, NotificationCall, TaskCall
+from runtime.histories import read_flushes
 from storage import notifications, projection, tasks
 
 
@@ -24,10 +25,19 @@ async def announce_task(deps: ActivityDependencies, call: TaskCall) -> None:
 
 
 async def flush(deps: ActivityDependencies, call: FlushCall) -> FlushResult:
-    """Write committed state to the run's rows, in one transaction. Raises ServiceUnavailableError."""
+    """Write committed state to the run's rows, in one transaction. Raises ServiceUnavailableError.
+
+    Where the rows stand elsewhere (a restored backup, a reset), everything that the history has committed is written.
+    """
     version = await load_version(deps, call.organization_id, call.playbook_id)
+    try:
+        async with deps.database.writing(call.organization_id) as session:
+            return await projection.apply_flush(session, call, version.plan, deps.sealer)
+    except projection.RowsElsewhereError:
+        workflow = workflow_id(call.organization_id, call.execution_id)
+        flushes = await read_flushes(deps.client, workflow, call.temporal_run_id)
     async with deps.database.writing(call.organization_id) as session:
-        return await projection.apply_flush(session, call, version.plan, deps.sealer)
+        return await projection.apply_whole(session, flushes, version.plan, deps.sealer)
 
 
 async def record_notification(deps: ActivityDependencies, call: NotificationCall) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: workflows, activities, and the sweeper that starts what was accepted.
+"""The worker process: workflows, activities, the sweeper that starts what was accepted, and the reconciler.
 
 Owns how the process is put together. Must not know a step or a rule. Invariant: on SIGTERM no new work is taken,
 and what is in flight has its time to finish.
@@ -21,6 +21,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.dependencies import ActivityDependencies
 from activities.registry import build_activities
+from recovery.closing import Tools
+from recovery.reconciler import run_reconciler
 from recovery.sweeper import run_sweeper
 from runtime.logging import configure_logging
 from runtime.settings import Settings
@@ -58,7 +60,7 @@ def build_worker(client: Client, settings: Settings, dependencies: ActivityDepen
 
 @asynccontextmanager
 async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
-    """Worker and sweeper, taking work within the block; waits for Temporal first."""
+    """Worker, sweeper and reconciler, taking work within the block; waits for Temporal first."""
     async with AsyncExitStack() as cleanup:
         database = Database.connect(settings.needed("database_url"), pool_size=20)
         cleanup.push_async_callback(database.close)
@@ -73,6 +75,8 @@ async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
         )
         worker = await cleanup.enter_async_context(build_worker(client, settings, dependencies))
         await cleanup.enter_async_context(_in_background(run_sweeper(database, client, settings)))
+        tools = Tools(database=database, client=client, sealer=dependencies.sealer)
+        await cleanup.enter_async_context(_in_background(run_reconciler(tools)))
         yield worker
 
 

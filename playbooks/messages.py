@@ -193,7 +193,11 @@ class RunProjection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushCall:
-    """Committed state on its way to the tables: the run, each step that changed, and the new events."""
+    """Committed state on its way to the tables: the run, each step that changed, and the new events.
+
+    It tells what changed since `after_seq`, the seq of the flush before it: rows that stand elsewhere need more than
+    this flush. None where that is not known.
+    """
 
     organization_id: UUID
     execution_id: UUID
@@ -203,6 +207,7 @@ class FlushCall:
     run: RunProjection
     steps: tuple[StepState, ...]
     events: tuple[AuditEvent, ...]
+    after_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from playbooks.digest import digest_of_lines
 from playbooks.messages import FlushCall, RunProjection
 from playbooks.plan import Plan
@@ -21,7 +24,20 @@ def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: 
         run=project_run(plan, state),
         steps=tuple(step for _, step in sorted(state.steps.items()) if step.seq > flushed_seq),
         events=state.outbox,
+        after_seq=flushed_seq,
     )
+
+
+def fold(flushes: Sequence[FlushCall]) -> FlushCall:
+    """The flushes of one run, in order, as one that carries everything: the last state of the run and of each step.
+
+    Raises ValueError where there is none.
+    """
+    if not flushes:
+        raise ValueError("there is nothing to fold")
+    steps = {(step.key, step.visit): step for flush in flushes for step in flush.steps}
+    events = tuple(event for flush in flushes for event in flush.events)
+    return replace(flushes[-1], steps=tuple(steps[name] for name in sorted(steps)), events=events, after_seq=None)
 
 
 def project_run(plan: Plan, state: RunState) -> RunProjection:

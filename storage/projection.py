@@ -1,8 +1,8 @@
 """Committed state on its way into the rows: the one writer of a run once its workflow speaks.
 
-Owns `apply_flush`. Must not know how the state came about. Invariants: rows only change when (epoch, seq) rises; a
-finished run's status, output and cost never change again; a Temporal run that another one replaced is not listened to;
-everything of a flush is stored in one transaction, or nothing.
+Owns `apply_flush` and `apply_whole`. Must not know how the state came about. Invariants: rows only change when (epoch,
+seq) rises; a finished run's status, output and cost never change again; a Temporal run that another one replaced is not
+listened to; everything of a flush is stored in one transaction, or nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from playbooks import ids
 from playbooks.errors import NotFoundError
 from playbooks.messages import FlushCall, FlushResult, RunProjection
 from playbooks.plan import Plan
+from playbooks.projecting import fold
 from playbooks.state import AuditEvent
 from playbooks.values import FINISHED_RUN, Json, JsonObject, PayloadRef, RunStatus
 from storage import shapes
@@ -28,6 +29,7 @@ from storage.database import WriteSession
 from storage.events import NewEvent, append_events, from_machine, quarantine_events
 from storage.labels import set_priority_label
 from storage.poison import Quarantine
+from storage.repairs import take_back_lines
 from storage.run_rows import counts_of, head_from_json, head_to_json, is_run
 from storage.sensitive import Sealer
 from storage.step_lines import Outgoing, line_number, line_values, with_further_lines
@@ -37,6 +39,13 @@ from storage.tasks import sync_task
 _KEPT_RUN_IDS = 20
 _TOTALS_BELOW = Decimal(10) ** 15 - 1
 """numeric(19,4) has fifteen digits before the point; one less leaves room for rounding."""
+
+
+class RowsElsewhereError(Exception):
+    """The rows do not stand where the flush goes on from: a backup was restored, or a reset took steps back.
+
+    This flush alone cannot mend that; everything that the history has committed can (`apply_whole`).
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +72,64 @@ class _Known:
 async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer: Sealer) -> FlushResult:
     """Bring the run's rows to the state that `call` carries; a repeated or overtaken flush changes nothing.
 
-    `row_status` of the answer is the row's status before: `cancelled` tells a workflow that its run was cancelled
-    before it spoke. Raises NotFoundError when there is no such run here.
+    `row_status` of the answer is the row's status before: a finished one tells a workflow that is not finished that its
+    run is over. Raises NotFoundError when there is no such run here, RowsElsewhereError (and writes nothing) when the
+    rows do not stand where the flush goes on from.
     """
     known = await _hold(session, call)
     epoch = _next_epoch(known, call)
     if epoch is None:
         return FlushResult(applied=False, row_status=known.status)
+    if call.after_seq not in (None, known.seq) and not known.is_finished:
+        raise RowsElsewhereError
+    return await _apply(session, _Flush(call=call, new=_unseen(known, call, epoch), epoch=epoch), plan, known, sealer)
+
+
+async def apply_whole(session: WriteSession, flushes: Sequence[FlushCall], plan: Plan, sealer: Sealer) -> FlushResult:
+    """Bring the run's rows to what all its flushes, in order, say together, wherever the rows stand now.
+
+    Lines of steps that these flushes do not know become `pending` again: a reset took them back. Entries that the trail
+    lacks are added. Repeating it changes nothing. Raises NotFoundError when there is no such run here.
+    """
+    call = fold(flushes)
+    known = await _hold(session, call)
+    is_new = call.temporal_run_id not in known.run_ids
+    is_replaced = not is_new and call.temporal_run_id != known.run_ids[-1]
+    if is_replaced or (not is_new and call.seq < known.seq) or (known.is_finished and known.run_ids):
+        return FlushResult(applied=False, row_status=known.status)
+    last = head_from_json(known.metadata.get("events")).source_number
+    new = [
+        event
+        for flush in flushes
+        for event in flush.events
+        if event.number > last or (is_new and flush.temporal_run_id == call.temporal_run_id)
+    ]
+    epoch = known.epoch + 1
+    result = await _apply(session, _Flush(call=call, new=new, epoch=epoch, is_whole=True), plan, known, sealer)
+    if result.applied:
+        await take_back_lines(session, call.execution_id, epoch)
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Flush:
+    """A flush that applies: under which epoch, and which of its events are new. `is_whole`: it knows every step."""
+
+    call: FlushCall
+    new: Sequence[AuditEvent]
+    epoch: int
+    is_whole: bool = False
+
+
+async def _apply(session: WriteSession, flush: _Flush, plan: Plan, known: _Known, sealer: Sealer) -> FlushResult:
+    call, epoch = flush.call, flush.epoch
     if known.is_finished:
-        await _follow(session, call, plan, known)
+        await _follow(session, flush, plan, known)
         return FlushResult(applied=False, row_status=known.status)
     quarantine = Quarantine()
     out = Outgoing(epoch=epoch, sealer=sealer, quarantine=quarantine)
     further = await _put_steps(session, call, plan, known, out)
-    moving = _moving(known, call, epoch)
+    moving = _moving(known, flush)
     if moving["priority"] != known.metadata.get("priority"):
         await set_priority_label(session, call.execution_id, call.run.priority)
     ending = _ending(call.run, plan, sealer, quarantine)
@@ -84,7 +137,7 @@ async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer
     moving["cancel_reason"] = quarantine.take_text("cancel_reason", call.run.cancel_reason)
     moving["pause"] = quarantine.take("pause", shapes.pause_to_json(call.run.pause))
     cost = quarantine.take_amount("total_amount", call.run.cost, _TOTALS_BELOW)
-    new = [from_machine(event) for event in _unseen(known, call, epoch)]
+    new = [from_machine(event) for event in flush.new]
     at = call.events[-1].at if call.events else datetime.now(UTC)
     moving["events"] = await _append(session, call, plan, known, [*new, *quarantine_events(quarantine, at)])
     await _put_run(session, call, cost, moving, ending)
@@ -162,10 +215,12 @@ def _upsert_lines() -> Any:
     )
 
 
-def _moving(known: _Known, call: FlushCall, epoch: int) -> dict[str, Json]:
+def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
     """The part of the row that every flush rewrites."""
-    run, before = call.run, known.metadata
-    statuses = {key: str(value) for key, value in shapes.as_object(before.get("step_statuses")).items()}
+    call, before = flush.call, known.metadata
+    run = call.run
+    kept = {} if flush.is_whole else shapes.as_object(before.get("step_statuses"))
+    statuses = {key: str(value) for key, value in kept.items()}
     statuses |= {step.key: step.status for step in call.steps}
     run_ids = list(known.run_ids)
     if call.temporal_run_id not in run_ids:
@@ -173,7 +228,8 @@ def _moving(known: _Known, call: FlushCall, epoch: int) -> dict[str, Json]:
     completed = counts_of(statuses)["completed_steps"]
     return {
         **before,
-        "epoch": epoch,
+        "epoch": flush.epoch,
+        "stuck": None,
         "temporal_run_ids": list[Json](run_ids[-_KEPT_RUN_IDS:]),
         "has_started": run.started_at is not None,
         "priority": run.priority,
@@ -211,9 +267,10 @@ def _unseen(known: _Known, call: FlushCall, epoch: int) -> list[AuditEvent]:
     return [event for event in call.events if event.number > last]
 
 
-async def _follow(session: WriteSession, call: FlushCall, plan: Plan, known: _Known) -> None:
+async def _follow(session: WriteSession, flush: _Flush, plan: Plan, known: _Known) -> None:
     """A finished run: what was on its way joins the trail, and nothing else changes."""
-    new = [from_machine(event) for event in _unseen(known, call, known.epoch)]
+    call, last = flush.call, head_from_json(known.metadata.get("events")).source_number
+    new = [from_machine(event) for event in flush.new if event.number > last]
     moving = {**known.metadata, "events": await _append(session, call, plan, known, new)}
     if not known.run_ids:
         # Cancelled before its workflow spoke: from now on only this execution is listened to.

@@ -32,6 +32,14 @@ _APART = ("plan", "state", "input")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Since when a run's workflow cannot go on, and what Temporal says of it."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     """One run as stored. `input`, `output` are sealed at their sensitive pointers.
 
@@ -71,6 +79,7 @@ class RunRow:
     variables: JsonObject
     pause: PauseState | None
     cancel_reason: str | None
+    stuck: Stuck | None
     digest: str | None
     max_retries: int | None
     timeout_minutes: float | None
@@ -191,6 +200,7 @@ def read_run(row: RowMapping) -> RunRow:
         variables=shapes.as_object(moving.get("variables")),
         pause=shapes.pause_from_json(moving.get("pause")),
         cancel_reason=shapes.as_text(moving.get("cancel_reason")),
+        stuck=_stuck(moving.get("stuck")),
         digest=shapes.as_text(moving.get("digest")),
         max_retries=cast("int | None", start.get("max_retries")),
         timeout_minutes=cast("float | None", start.get("timeout_minutes")),
@@ -200,3 +210,9 @@ def read_run(row: RowMapping) -> RunRow:
         temporal_run_ids=tuple(str(item) for item in shapes.as_list(moving.get("temporal_run_ids"))),
         events=head_from_json(moving.get("events")),
     )
+
+
+def _stuck(value: object) -> Stuck | None:
+    data = shapes.as_object(value)
+    since = shapes.instant_from_json(data.get("since"))
+    return None if since is None else Stuck(since=since, reason=shapes.as_text(data.get("reason")) or "")

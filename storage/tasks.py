@@ -73,10 +73,14 @@ async def open_task(
         created_at=step.task.opened_at,
         **_columns(facts, sealed_task(plan_step, step, out), step.status, 0, step.seq),
     )
-    made = await session.connection.execute(
-        statement.on_conflict_do_nothing(index_elements=["id"]).returning(entities.c.id)
+    new = statement.excluded
+    again = statement.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: new[name] for name in ("status", "tags", "metadata", "version", "created_at")},
+        # Withdrawn by a reset; any other task that is there was announced before.
+        where=(entities.c.version == 0) & (entities.c.status == "cancelled"),
     )
-    if made.first() is None:
+    if (await session.connection.execute(again.returning(entities.c.id))).first() is None:
         return
     fields: dict[str, JsonObject] = {"form": {"value": written.output_contract}}
     fields["input"] = _field(out, step.key, "input", step.input, plan_step.sensitive_input)
@@ -191,7 +195,12 @@ async def _insert_fields(session: WriteSession, task_id: UUID, plan: Plan, field
         }
         for name, value in fields.items()
     ]
-    await session.connection.execute(insert(dynamic_data).on_conflict_do_nothing(), rows)
+    statement = insert(dynamic_data)
+    again = statement.on_conflict_do_update(
+        index_elements=["organization_id", "entity_id", "field_name"],
+        set_={"field_value_json": statement.excluded.field_value_json},
+    )
+    await session.connection.execute(again, rows)
 
 
 async def _insert_relationship(session: WriteSession, task_id: UUID, plan: Plan, plan_step: PlanStep) -> None:

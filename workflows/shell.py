@@ -324,8 +324,9 @@ class Shell:
         result = await calls.flush(call)
         self._flushed_seq = call.seq
         self._flush = None
-        if result.row_status == "cancelled" and not result.applied:
-            self.post(CancelRequested(at=workflow.now(), reason="cancelled before it started"))
+        if result.row_status in FINISHED_RUN and not result.applied and not self.is_finished:
+            # Cancelled before it started; or it was over, and an operator reset its workflow.
+            self.post(CancelRequested(at=workflow.now(), reason="the run was over before"))
         self.wake()
 
     def _show(self, run: RunProjection) -> None:

@@ -226,6 +226,11 @@ class EventView(BaseModel):
     previous_hash: str | None = None
 
 
+class StuckView(BaseModel):
+    since: datetime
+    reason: str = Field(examples=["category=WorkflowTaskFailed"])
+
+
 class RunView(BaseModel):
     """A run. `steps` and `timeline` are there when they were asked for with `include`."""
 
@@ -259,6 +264,7 @@ class RunView(BaseModel):
     error_details: StepErrorView | None = None
     pause: PauseView | None = None
     cancel_reason: str | None = None
+    stuck: StuckView | None = Field(default=None, description="its workflow cannot go on; a fixed worker heals it")
     revision: int = Field(description="rises with every change; the ETag")
     permissions: RunPermissions
     steps: list[StepView] | None = None

@@ -31,8 +31,10 @@ MAX_WAIT_SECONDS = 30
 
 
 def run_tag(row: RunRow) -> str:
-    """The run's ETag. The seq may fall where the epoch rises, and a run cancelled before it started keeps seq 0."""
-    return etag_of(f"{row.epoch}.{row.seq}{'.cancelled' if row.seq == 0 and row.status == 'cancelled' else ''}")
+    """The run's ETag. The seq may fall where the epoch rises, and a run cancelled before it started keeps seq 0, as
+    does one whose workflow is found stuck."""
+    mark = ".cancelled" if row.seq == 0 and row.status == "cancelled" else ".stuck" if row.stuck else ""
+    return etag_of(f"{row.epoch}.{row.seq}{mark}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from api.models.runs import (
     RunView,
     StepErrorView,
     StepView,
+    StuckView,
     money,
 )
 from api.operations.read_runs import RunDetails
@@ -62,6 +63,7 @@ def run_view(row: RunRow, principal: Principal) -> RunView:
         error_details=_error(row.error),
         pause=_pause(row),
         cancel_reason=row.cancel_reason,
+        stuck=None if row.stuck is None else StuckView(since=row.stuck.since, reason=row.stuck.reason),
         revision=row.seq,
         permissions=_permissions(row, principal),
     )

@@ -22,27 +22,28 @@ ANNA = Actor(id=UUID(int=7), name="Anna")
 Accept = Callable[[UUID], Awaitable[RunInput]]
 
 
+async def accept_into(database: Database, settings: Settings, organization_id: UUID) -> RunInput:
+    """Insert a published playbook and a queued run of it, as the API does before it starts the workflow."""
+    written, playbook_id = read_document(document()), uuid4()
+    plan = compile_playbook(written, playbook_id=playbook_id, version=1).plan
+    assert isinstance(plan, Plan)
+    run_input = RunInput(
+        organization_id=organization_id,
+        execution_id=uuid4(),
+        plan=plan,
+        initiator=ANNA,
+        input={"amount": 5, "iban": "DE00"},
+        tags=("urgent",),
+        priority="high",
+    )
+    async with database.writing(organization_id) as session:
+        await playbooks.insert_version(session, playbook_id=playbook_id, document=written, version=1, actor=ANNA)
+        await playbooks.store_plan(session, playbook_id, plan)
+        await runs.insert_run(session, runs.NewRun(input=run_input), Sealer(settings.key_ring))
+    return run_input
+
+
 @pytest.fixture
 def accept(database: Database, settings: Settings) -> Accept:
-    """Insert a published playbook and a queued run of it, as the API does before it starts the workflow."""
-
-    async def make(organization_id: UUID) -> RunInput:
-        written, playbook_id = read_document(document()), uuid4()
-        plan = compile_playbook(written, playbook_id=playbook_id, version=1).plan
-        assert isinstance(plan, Plan)
-        run_input = RunInput(
-            organization_id=organization_id,
-            execution_id=uuid4(),
-            plan=plan,
-            initiator=ANNA,
-            input={"amount": 5, "iban": "DE00"},
-            tags=("urgent",),
-            priority="high",
-        )
-        async with database.writing(organization_id) as session:
-            await playbooks.insert_version(session, playbook_id=playbook_id, document=written, version=1, actor=ANNA)
-            await playbooks.store_plan(session, playbook_id, plan)
-            await runs.insert_run(session, runs.NewRun(input=run_input), Sealer(settings.key_ring))
-        return run_input
-
-    return make
+    """`accept_into` the database that all tests share."""
+    return lambda organization_id: accept_into(database, settings, organization_id)

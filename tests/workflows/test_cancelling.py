@@ -93,7 +93,7 @@ async def test_ends_cancelled_when_the_row_was_cancelled_before_the_first_flush(
     async with stage.worker():
         handle = await stage.start(PLAN)
         await closes_as_cancelled(handle)
-        assert (await state_of(handle)).cancel_reason == "cancelled before it started"
+        assert (await state_of(handle)).cancel_reason == "the run was over before"
 
 
 async def test_answers_everybody_when_people_speak_while_it_is_being_cancelled(stage: Stage) -> None:

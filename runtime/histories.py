@@ -1,0 +1,71 @@
+"""What a run's history has committed: the flushes that its workflow scheduled, whether or not the rows have them.
+
+Owns how they are found in a history and over continue-as-new. Must not know rows. Invariant: it only reads; what it
+returns was committed by Temporal, and in that order.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from playbooks.messages import FlushCall, RunInput
+from playbooks.projecting import flush_of
+
+FLUSH: Final = "flush"
+"""The activity's name, in every history that there is."""
+
+_SCHEDULED: Final = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+
+
+async def read_flushes(client: Client, workflow_id: str, run_id: str) -> tuple[FlushCall, ...]:
+    """Every flush of this execution and of those it goes on from, oldest first; the last one may not be done yet.
+
+    Where an earlier execution is not kept any more, its end stands for it: a flush without events. Raises RPCError.
+    """
+    found: list[FlushCall] = []
+    wanted: str | None = run_id
+    while wanted is not None:
+        events = await _events_of(client, workflow_id, wanted)
+        if not events:
+            break
+        own = [await _decode(client, event) for event in events if _is_flush(event)]
+        started = events[0].workflow_execution_started_event_attributes
+        wanted = started.continued_execution_run_id or None
+        carried = await _carried_over(client, events[0], wanted) if wanted else ()
+        found = [*carried, *own, *found]
+    return tuple(found)
+
+
+async def _events_of(client: Client, workflow_id: str, run_id: str) -> list[HistoryEvent]:
+    handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+    try:
+        return [event async for event in handle.fetch_history_events()]
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return []
+        raise
+
+
+def _is_flush(event: HistoryEvent) -> bool:
+    return event.event_type == _SCHEDULED and event.activity_task_scheduled_event_attributes.activity_type.name == FLUSH
+
+
+async def _decode(client: Client, event: HistoryEvent) -> FlushCall:
+    payloads = event.activity_task_scheduled_event_attributes.input.payloads
+    (call,) = await client.data_converter.decode(payloads, [FlushCall])
+    return call
+
+
+async def _carried_over(client: Client, first: HistoryEvent, run_id: str) -> tuple[FlushCall, ...]:
+    """The state that continue-as-new handed on."""
+    payloads = first.workflow_execution_started_event_attributes.input.payloads
+    (start,) = await client.data_converter.decode(payloads, [RunInput])
+    if not isinstance(start, RunInput) or start.state is None:
+        return ()
+    whole = flush_of(start.plan, start.state, flushed_seq=0, temporal_run_id=run_id)
+    return (whole,)

@@ -1,0 +1,180 @@
+"""The reconciler on a database of its own: what is stuck, what is missing, and who may look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.dependencies import ActivityDependencies
+from cli.servers.postgres import PostgresServer
+from cli.worker import build_worker
+from playbooks.ids import workflow_id
+from playbooks.machine import new_run
+from playbooks.messages import FlushCall, RunInput
+from playbooks.projecting import flush_of
+from recovery import reconciler as reconciler_module
+from recovery.closing import Tools
+from recovery.reconciler import Reconciler, reconcile_once
+from recovery.start import start_run
+from runtime.settings import Settings
+from runtime.temporal import connect
+from storage import runs
+from storage.database import Database
+from storage.migrate import upgrade
+from storage.organizations import create_organization
+from storage.projection import apply_flush
+from storage.run_rows import RunRow
+from storage.sensitive import Sealer
+from tests.recovery.conftest import accept_into
+from tests.support import servers
+
+
+@workflow.defn(name="PlaybookRun", sandboxed=False)
+class BrokenRun:
+    """What a worker with a bug runs: every workflow task fails."""
+
+    @workflow.run
+    async def run(self, _start: RunInput) -> None:
+        raise KeyError("a bug")
+
+
+class Place:
+    """One organization's runs in a database where nobody else is."""
+
+    def __init__(self, database: Database, client: Client, settings: Settings, organization_id: UUID) -> None:
+        self.database, self.client, self.settings = database, client, settings
+        self.organization_id = organization_id
+        self.sealer = Sealer(settings.key_ring)
+        tools = Tools(database=database, client=client, sealer=self.sealer)
+        self.reconciler = Reconciler(tools=tools, older_than=timedelta(0), missing_seconds=0.3)
+
+    async def accept(self) -> RunInput:
+        return await accept_into(self.database, self.settings, self.organization_id)
+
+    async def spoken(self) -> RunInput:
+        """A run that has flushed, and of which Temporal knows nothing."""
+        start = await self.accept()
+        state = replace(new_run(start), status="in_progress", seq=1)
+        call: FlushCall = flush_of(start.plan, state, flushed_seq=0, temporal_run_id="gone")
+        async with self.database.writing(self.organization_id) as session:
+            await apply_flush(session, call, start.plan, self.sealer)
+        return start
+
+    async def row(self, start: RunInput) -> RunRow:
+        async with self.database.reading(self.organization_id) as session:
+            return await runs.get_run(session, start.execution_id)
+
+    async def stuck(self, start: RunInput) -> str | None:
+        stuck = (await self.row(start)).stuck
+        return None if stuck is None else stuck.reason
+
+    def worker(self) -> Worker:
+        dependencies = ActivityDependencies(
+            database=self.database, settings=self.settings, sealer=self.sealer, client=self.client
+        )
+        return build_worker(self.client, self.settings, dependencies)
+
+
+@pytest.fixture
+async def place(postgres: PostgresServer, settings: Settings) -> AsyncGenerator[Place]:
+    admin = servers.fresh_database(postgres)
+    await asyncio.to_thread(upgrade, admin, servers.SERVICE_PASSWORD)
+    organization = await create_organization(admin, code="alone", name="Alone")
+    url = servers.service_url(postgres, admin)
+    own = settings.model_copy(update={"database_url": url, "task_queue": f"queue-{organization.id}"})
+    database = Database.connect(url)
+    yield Place(database, await connect(own, is_lazy=False), own, organization.id)
+    await asyncio.wait_for(database.close(), 20)
+
+
+async def test_row_says_stuck_while_the_workflow_fails_and_not_when_the_fix_is_deployed(place: Place) -> None:
+    start = await place.accept()
+    async with Worker(place.client, task_queue=place.settings.task_queue, workflows=[BrokenRun]):
+        await start_run(place.client, place.settings, start)
+        async with asyncio.timeout(60):
+            while await place.stuck(start) is None:
+                await asyncio.sleep(1)
+                await reconcile_once(place.reconciler)
+    assert "WorkflowTaskFailed" in (await place.stuck(start) or "")
+    async with place.worker(), asyncio.timeout(60):
+        while await place.stuck(start) is not None:
+            await asyncio.sleep(0.5)
+    assert (await place.row(start)).status == "in_progress"
+    await place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id)).terminate()
+
+
+async def test_run_is_cancelled_with_what_was_flushed_when_no_worker_can_replay_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recovery.closing._QUERY_TIMEOUT", timedelta(seconds=1))
+    start = await place.accept()
+    handle = place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id))
+    async with place.worker():
+        await start_run(place.client, place.settings, start)
+        async with asyncio.timeout(20):
+            while (await place.row(start)).status == "queued":
+                await asyncio.sleep(0.1)
+    await handle.terminate()
+    async with asyncio.timeout(20):
+        while await reconcile_once(place.reconciler) == 0:
+            await asyncio.sleep(0.2)
+    row = await place.row(start)
+    assert (row.status, row.cancel_reason) == ("cancelled", "its workflow was terminated in Temporal")
+    assert "in_progress" not in row.step_statuses.values()
+    assert "waiting" not in row.step_statuses.values()
+
+
+async def test_run_is_left_to_the_sweeper_when_it_never_spoke(place: Place) -> None:
+    start = await place.accept()
+    for _ in range(3):
+        await reconcile_once(place.reconciler)
+        await asyncio.sleep(0.2)
+    assert (await place.row(start)).status == "queued"
+
+
+async def test_run_is_lost_only_after_it_was_missing_for_long_enough(place: Place) -> None:
+    start = await place.spoken()
+    assert await reconcile_once(place.reconciler) == 0
+    assert (await place.row(start)).status == "in_progress"
+    await asyncio.sleep(0.4)
+    assert await reconcile_once(place.reconciler) == 1
+    row = await place.row(start)
+    assert (row.status, row.error.code if row.error else None) == ("failed", "RUN_LOST")
+    assert await reconcile_once(place.reconciler) == 0
+
+
+async def test_nothing_is_lost_at_once_when_temporal_knows_hardly_any_run(place: Place) -> None:
+    started = [await place.spoken() for _ in range(12)]
+    for _ in range(3):
+        assert await reconcile_once(place.reconciler) == 0
+        await asyncio.sleep(0.3)
+    assert {(await place.row(start)).status for start in started} == {"in_progress"}
+
+
+async def test_every_run_is_looked_at_when_there_are_more_than_a_round_takes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler_module, "RUNS_A_ROUND", 2)
+    started = [await place.spoken() for _ in range(5)]
+    ended = 0
+    async with asyncio.timeout(20):
+        while ended < len(started):
+            ended += await reconcile_once(place.reconciler)
+            await asyncio.sleep(0.1)
+    assert {(await place.row(start)).status for start in started} == {"failed"}
+
+
+async def test_only_one_reconciler_works_when_there_are_two(place: Place) -> None:
+    start = await place.spoken()
+    other = Reconciler(tools=place.reconciler.tools, older_than=timedelta(0), missing_seconds=0)
+    place.reconciler.missing_seconds = 0
+    assert sum(await asyncio.gather(reconcile_once(place.reconciler), reconcile_once(other))) == 1
+    assert (await place.row(start)).events.count == 2

@@ -15,7 +15,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.worker import Worker
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from playbooks import ids
@@ -89,6 +90,11 @@ class Stage:
                 input=Payloads(payloads=payloads),
             )
         )
+
+
+def replayer(workflow: type = PlaybookRunWorkflow) -> Replayer:
+    """Replays histories as the stage's workers run them."""
+    return Replayer(workflows=[workflow], data_converter=pydantic_data_converter, workflow_runner=sandbox())
 
 
 async def update(handle: Handle, verb: str, *arguments: Any) -> Verdict:

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from datetime import timedelta
 from pathlib import Path
-from random import Random
-from uuid import UUID, uuid4
 
 import pytest
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
-from temporalio.client import WorkflowFailureError, WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
-from temporalio.worker import Replayer
+from temporalio.client import WorkflowHistory
 from temporalio.workflow import NondeterminismError
 
-from playbooks.messages import ENGINE_VERSION, StepCall, StepOutcome
-from playbooks.plan import Plan
-from playbooks.values import FINISHED_RUN, JsonObject
-from tests.support.simulation import random_message, random_outcome, random_plan
-from tests.workflows.playing import Handle, Stage, sandbox, state_of, update
+from playbooks.messages import ENGINE_VERSION
+from tests.workflows.playing import replayer
 from tests.workflows.record_histories import FOLDER, SCENARIOS, file_of
-from tests.workflows.short_lived import ShortLivedRunWorkflow
-from workflows.playbook_run import PlaybookRunWorkflow
 
 TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 UNHANDLED_COMMAND = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND
-
-
-def replayer(workflow: type = PlaybookRunWorkflow) -> Replayer:
-    return Replayer(workflows=[workflow], data_converter=pydantic_data_converter, workflow_runner=sandbox())
 
 
 def read(path: Path) -> WorkflowHistory:
@@ -56,112 +39,3 @@ async def test_fails_to_replay_when_a_history_is_of_other_code() -> None:
     events = json.loads(told.replace('"http_request"', '"smtp_request"'))["events"]
     with pytest.raises(NondeterminismError):
         await replayer().replay_workflow(WorkflowHistory.from_json("tampered", json.dumps({"events": events})))
-
-
-class Players:
-    """Plays random runs on one stage: random plans, outcomes and messages, everything from the run's seed."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._runs: dict[UUID, tuple[Plan, Random]] = {}
-        stage.world.answer = self._answer
-        stage.world.prepare = self._prepare
-
-    def _answer(self, call: StepCall) -> StepOutcome:
-        plan, rng = self._runs[call.execution_id]
-        return random_outcome(rng, plan.step(call.step))
-
-    def _prepare(self, call: StepCall) -> StepOutcome:
-        plan, rng = self._runs[call.execution_id]
-        is_skipped = plan.step(call.step).has_condition and rng.random() < 0.2
-        return StepOutcome(status="skipped" if is_skipped else "ready", input={}, elapsed_ms=rng.choice([0, 200]))
-
-    async def play(self, seed: int) -> Handle:
-        """Play one run to its end."""
-        rng, execution = Random(seed), uuid4()
-        plan = random_plan(rng, max_steps=5, has_clocks=False)
-        self._runs[execution] = (plan, Random(seed + 1))
-        handle = await self._stage.start(
-            plan, execution_id=execution, debug=seed % 3 == 0, task_timeout=timedelta(seconds=2)
-        )
-        try:
-            for _ in range(rng.randint(0, 8)):
-                await asyncio.sleep(rng.choice([0, 0, 0.01, 0.05]))
-                await self._say(handle, rng, *random_message(rng, plan))
-            while await self._help(handle, rng, execution):
-                await asyncio.sleep(0.2)
-        except RPCError:
-            # The run ended while somebody still spoke to it.
-            pass
-        try:
-            await handle.result()
-        except WorkflowFailureError as failure:
-            assert isinstance(failure.cause, ApplicationError)
-        return handle
-
-    async def _say(self, handle: Handle, rng: Random, verb: str, body: JsonObject) -> None:
-        roll = rng.random()
-        if roll < 0.1:
-            await handle.signal(verb, "nonsense")
-        elif roll < 0.2:
-            # A query ends the workflow task early, with a local activity in flight.
-            await state_of(handle)
-        elif roll < 0.5:
-            await handle.signal(verb, body)
-        else:
-            await update(handle, verb, body)
-
-    async def _help(self, handle: Handle, rng: Random, execution: UUID) -> bool:
-        """Somebody goes on with a run that waits for somebody; false when it is over."""
-        told = [call for call in self._stage.world.flushes if call.execution_id == execution]
-        if told and told[-1].run.status in FINISHED_RUN:
-            return False
-        if told and told[-1].run.pause is not None:
-            await handle.signal("resume")
-        steps = {line.key: line for call in told for line in call.steps}
-        for key, now in steps.items():
-            if now.status == "waiting" and now.task is not None:
-                claimant = now.task.claimant
-                name = str(claimant.id) if claimant and rng.random() < 0.5 else f"helper{rng.random()}"
-                actor: JsonObject = {"sub": name, "roles": list(now.task.roles)}
-                await handle.signal("decide", {"step": key, "decision": "approve", "actor": actor})
-        return True
-
-
-async def histories_of(stage: Stage, handle: Handle) -> list[WorkflowHistory]:
-    """Of every execution of this run that flushed."""
-    runs = {
-        call.temporal_run_id
-        for call in stage.world.flushes
-        if handle.id.endswith(str(call.execution_id)) and call.temporal_run_id
-    }
-    return [await stage.client.get_workflow_handle(handle.id, run_id=run).fetch_history() for run in sorted(runs)]
-
-
-# Without a cache the SDK evicts while a local activity runs, and then warns about its own cancellation of it.
-@pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")
-@pytest.mark.parametrize(
-    ("workflow", "cached", "seeds"),
-    [
-        (PlaybookRunWorkflow, 100, range(1_000, 1_012)),
-        (PlaybookRunWorkflow, 1, range(2_000, 2_003)),
-        (PlaybookRunWorkflow, 0, range(3_000, 3_002)),
-        (ShortLivedRunWorkflow, 100, range(4_000, 4_007)),
-    ],
-    ids=["cached", "crowded", "uncached", "continued"],
-)
-async def test_replays_when_plans_outcomes_and_messages_are_random(
-    stage: Stage, workflow: type, cached: int, seeds: range
-) -> None:
-    players = Players(stage)
-    async with stage.worker(workflow=workflow, max_cached_workflows=cached):
-        async with asyncio.timeout(90):
-            handles = await asyncio.gather(*(players.play(seed) for seed in seeds))
-        told = [history for handle in handles for history in await histories_of(stage, handle)]
-    assert len(told) >= len(seeds)
-    replay = replayer(workflow)
-    for history in told:
-        await replay.replay_workflow(history)
-    events = [event for history in told for event in history.events]
-    causes = {event.workflow_task_failed_event_attributes.cause for event in events if event.event_type == TASK_FAILED}
-    assert causes <= {UNHANDLED_COMMAND}, "a signal came while the run ended; everything else is a bug"

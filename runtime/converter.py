@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import (
     ActivitySerializationContext,
+    CompositePayloadConverter,
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
     PayloadCodec,
@@ -32,13 +34,28 @@ KEY_ID_FIELD = "encryption-key-id"
 WORKFLOW_ID_FIELD = "playbook-workflow-id"
 
 
+_CONVERTERS: Final = tuple(PydanticPayloadConverter().converters.values())
+
+
 def data_converter(key_ring: KeyRing) -> DataConverter:
     """The converter that every client, worker and replayer uses. Failure messages are encrypted too."""
     return dataclasses.replace(
         pydantic_data_converter,
+        payload_converter_class=SharedPayloadConverter,
         payload_codec=EncryptionCodec(key_ring),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
+
+
+class SharedPayloadConverter(CompositePayloadConverter):
+    """Pydantic's JSON, with one cache of schemas for the process.
+
+    The SDK makes a converter for each workflow; each would build the schemas of our messages again, which costs more
+    than all else that a short run does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):

@@ -32,12 +32,18 @@ class Lane:
         self._jobs: deque[LaneJob] = deque()
         self._task: asyncio.Task[None] | None = None
         self._spent_ms = 0
+        self._is_yielding = False
         self._spawn = spawn
         self._before_yield = before_yield
 
     @property
     def is_idle(self) -> bool:
         return self._task is None
+
+    @property
+    def rests(self) -> bool:
+        """No local activity is outstanding, and none begins before something else is heard."""
+        return self.is_idle or self._is_yielding
 
     def put(self, job: LaneJob) -> None:
         """Queue a job: control messages before steps, otherwise in order."""
@@ -58,7 +64,9 @@ class Lane:
             if self._spent_ms >= calls.LANE_BUDGET_MS:
                 self._spent_ms = 0
                 self._before_yield()
+                self._is_yielding = True
                 await calls.end_workflow_task()
+                self._is_yielding = False
                 continue
             self._spent_ms += await self._jobs.popleft().run()
         self._task = None

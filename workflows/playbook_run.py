@@ -70,7 +70,7 @@ class PlaybookRunWorkflow:
         message = _read(name, arguments)
         if isinstance(message, Malformed):
             refused = MessageRefused(at=workflow.now(), verb=message.verb, code=message.code, reason=message.reason)
-            self._shell.post(refused)
+            self._shell.post(refused, is_message=True)
         else:
             self._post(message, request=f"signal-{workflow.uuid4()}", wants_answer=False)
 
@@ -94,9 +94,8 @@ class PlaybookRunWorkflow:
             raise ApplicationError(message.reason, type=message.code, non_retryable=True)
 
     def _post(self, envelope: Envelope, *, request: str, wants_answer: bool) -> None:
-        self._shell.post(
-            MessageReceived(at=workflow.now(), envelope=envelope, request=request, wants_answer=wants_answer)
-        )
+        received = MessageReceived(at=workflow.now(), envelope=envelope, request=request, wants_answer=wants_answer)
+        self._shell.post(received, is_message=True)
 
     def _has_work(self) -> bool:
         return self._shell.is_awake or (self._is_ending and self._can_end())

@@ -2,10 +2,9 @@
 
 Owns what is in flight. Knows no rule about runs. It protects: one event at a time, one lane, one flush in flight.
 
-Whatever was handed to Temporal is never taken back by a command. A workflow task that a query ended early may record
-a local activity whose result the run sees in the next task only; its replay sees it in the same one, and there a
-start and its cancel annihilate each other, so the history would not match. A timer that is not wanted any more fires
-and is not heard; effects end with the workflow, of which their next heartbeat tells them.
+Nothing that comes from outside the lane is looked at before the lane rests (`arrivals`, docs/decisions/0010), and
+what was handed to Temporal is never taken back (0008): a timer that is not wanted any more fires and is not heard;
+effects end with the workflow, of which their next heartbeat tells them.
 """
 
 from __future__ import annotations
@@ -41,6 +40,8 @@ from playbooks.machine import advance, new_run
 from playbooks.messages import (
     CancelCall,
     CheckCall,
+    FlushCall,
+    FlushResult,
     NotificationCall,
     OutputCall,
     RunInput,
@@ -56,6 +57,7 @@ from playbooks.rules.control import find_target
 from playbooks.state import RunState
 from playbooks.values import FINISHED_RUN, JsonObject, Verdict
 from workflows import calls
+from workflows.arrivals import Arrival, Arrivals
 from workflows.failures import read_failure
 from workflows.lane import Lane, LaneJob
 
@@ -70,6 +72,7 @@ class Shell:
         self.is_awake = False
         self._start = start
         self._inbox: deque[Event] = deque()
+        self._arrivals = Arrivals()
         self._lane = Lane(self._watched, before_yield=self._let_flush)
         self._effects: dict[str, StepCall] = {}
         self._timers: dict[str, datetime] = {}
@@ -77,8 +80,8 @@ class Shell:
         self._flush: asyncio.Task[None] | None = None
         self._is_flush_timed = False
         self._flushed_seq = self.state.seq
-        self._is_flush_due = True
-        self._listed_as: tuple[str, str | None] | None = None
+        self._is_flush_due = False
+        self._listed_as: tuple[str, str | None] = ("in_progress", None)
         self._crash: BaseException | None = None
 
     @property
@@ -93,16 +96,15 @@ class Shell:
     @property
     def is_quiet(self) -> bool:
         """Nothing is in flight and nothing waits to be projected; only timers and people may act."""
-        busy = self._inbox or self._effects or self._tasks or self._flush is not None
+        busy = self._inbox or self._arrivals or self._effects or self._tasks or self._flush is not None
         return not busy and self._lane.is_idle and not self.is_dirty
 
     def wake(self) -> None:
         self.is_awake = True
 
-    def post(self, event: Event) -> None:
-        """Hand in what happened; it is looked at in order, one event at a time."""
-        self._inbox.append(event)
-        self.wake()
+    def post(self, event: Event, *, is_message: bool = False) -> None:
+        """Hand in what came from outside; it is looked at when the lane rests, one event at a time."""
+        self._arrive(lambda: self._inbox.append(event), is_message=is_message)
 
     def restore_timers(self) -> None:
         """After continue-as-new: timers and waits go on from their absolute deadlines."""
@@ -112,22 +114,36 @@ class Shell:
     def work(self) -> None:
         """Let the machine see every event, obey its commands, and project where it is time.
 
-        Raises what a task of the shell died of: only a bug does that, and it blocks this workflow task, visibly,
-        until a fixed deploy heals the run.
+        Raises what a task of the shell died of: a bug, which blocks this workflow task, visibly, until a fixed deploy.
         """
         self.is_awake = False
         if self._crash is not None:
             raise RuntimeError("the shell broke") from self._crash
-        commands: list[Command] = []
-        while self._inbox:
-            self.state, wanted = advance(self.plan, self.state, self._inbox.popleft())
-            commands.extend(wanted)
-        # What was begun and ended before anybody looked is never begun.
-        ended = {command.step for command in commands if isinstance(command, CancelStep)}
-        for command in commands:
-            if not (isinstance(command, RunStep | PrepareStep | OpenTask) and command.step in ended):
-                self._obey(command)
+        while batch := self._look():
+            # What was begun and ended before anybody looked is never begun.
+            ended = {command.step for command in batch if isinstance(command, CancelStep)}
+            for command in batch:
+                if not (isinstance(command, RunStep | PrepareStep | OpenTask) and command.step in ended):
+                    self._obey(command)
         self._flush_if_due()
+
+    def _look(self) -> list[Command]:
+        """What follows from the events that came, up to the first local activity; empty when none is left."""
+        batch: list[Command] = []
+        while not any(self._is_for_lane(command) for command in batch):
+            if not self._inbox and self._arrivals and self._lane.rests:
+                self._arrivals.take()()
+            elif self._inbox:
+                self.state, wanted = advance(self.plan, self.state, self._inbox.popleft())
+                batch.extend(wanted)
+            else:
+                break
+        return batch
+
+    def _is_for_lane(self, command: Command) -> bool:
+        if isinstance(command, RunStep):
+            return self.plan.step(command.step).carrier == "pure"
+        return isinstance(command, PrepareStep | CheckMessage | MakeOutput)
 
     def ask_cancel(self) -> None:
         """Let an activity ask Temporal for the cancel that this workflow has to end with."""
@@ -179,25 +195,29 @@ class Shell:
             event: Event = self._reported(call, await calls.effect_step(step, call))
         except ActivityError as error:
             event = read_failure(call, error, workflow.now())
-        if self._effects.get(step.key) is call:
-            del self._effects[step.key]
-        self.post(event)
+
+        def has_ended() -> None:
+            if self._effects.get(step.key) is call:
+                del self._effects[step.key]
+            self._inbox.append(event)
+
+        self._arrive(has_ended)
 
     async def _run_pure(self, step: PlanStep, attempt: int) -> int:
         call = self._step_call(step, attempt)
         try:
             outcome = await calls.pure_step(step, call)
         except ActivityError as error:
-            self.post(read_failure(call, error, workflow.now()))
+            self._hear(read_failure(call, error, workflow.now()))
             return calls.LANE_BUDGET_MS
-        self.post(self._reported(call, outcome))
+        self._hear(self._reported(call, outcome))
         return outcome.elapsed_ms
 
     async def _prepare(self, key: str) -> int:
         step = self.plan.step(key)
         call = self._step_call(step, 0)
         outcome = await calls.prepare_step(step, call)
-        self.post(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
+        self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
 
     def _reported(self, call: StepCall, outcome: StepOutcome) -> StepReported:
@@ -241,7 +261,7 @@ class Shell:
             checks_form=approves and (not is_review or "data" in envelope.body),
         )
         outcome = await calls.check_message(envelope.verb, call)
-        self.post(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
+        self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
     def _task_call(self, key: str) -> TaskCall:
@@ -275,7 +295,7 @@ class Shell:
             stored=stored,
         )
         result = await calls.make_output(call)
-        self.post(OutputMade(at=workflow.now(), output=result.output, error=result.error))
+        self._hear(OutputMade(at=workflow.now(), output=result.output, error=result.error))
         return result.elapsed_ms
 
     # --- timers
@@ -286,17 +306,21 @@ class Shell:
 
     async def _sleep_until(self, timer: str, due: datetime, summary: str) -> None:
         await calls.sleep(due - workflow.now(), summary)
-        if self._timers.get(timer) == due:
-            del self._timers[timer]
-            self.post(TimerFired(at=workflow.now(), timer=timer))
+        fired = TimerFired(at=workflow.now(), timer=timer)
+
+        def has_fired() -> None:
+            if self._timers.get(timer) == due:
+                del self._timers[timer]
+                self._inbox.append(fired)
+
+        self._arrive(has_fired)
 
     # --- projection
 
     def _flush_if_due(self) -> None:
         """Project when nothing is ready to run at once, else once until the lane yields or the interval is over.
 
-        Never by looking at the clock. Between local activities a replay may see another time than the run saw,
-        where a query or a heartbeat had ended the workflow task early: the flush would move in the history.
+        Never by looking at the clock: a replay may see another time, and the flush would move in the history.
         """
         if not self.is_dirty or self._flush is not None:
             return
@@ -310,8 +334,12 @@ class Shell:
 
     async def _flush_later(self) -> None:
         await calls.sleep(calls.FLUSH_INTERVAL, "project to the rows")
-        self._is_flush_timed = False
-        self._let_flush()
+
+        def is_over() -> None:
+            self._is_flush_timed = False
+            self._is_flush_due = True
+
+        self._arrive(is_over)
 
     def _let_flush(self) -> None:
         self._is_flush_due = True
@@ -322,22 +350,36 @@ class Shell:
         self.state = replace(self.state, outbox=())
         self._show(call.run)
         result = await calls.flush(call)
+        self._arrive(lambda: self._has_flushed(call, result))
+
+    def _has_flushed(self, call: FlushCall, result: FlushResult) -> None:
         self._flushed_seq = call.seq
         self._flush = None
         if result.row_status in FINISHED_RUN and not result.applied and not self.is_finished:
             # Cancelled before it started; or it was over, and an operator reset its workflow.
-            self.post(CancelRequested(at=workflow.now(), reason="the run was over before"))
-        self.wake()
+            self._inbox.append(CancelRequested(at=workflow.now(), reason="the run was over before"))
 
     def _show(self, run: RunProjection) -> None:
-        """The Web UI's view: current details, and search attributes where the namespace knows them."""
+        """The Web UI's view: current details, and search attributes where the namespace knows them.
+
+        Lists are told the current step only where the run stays at it: each telling costs the server as much as a step.
+        """
         workflow.set_current_details(progress_of(self.plan, self.state))
-        shown = (run.status, run.current_step)
+        shown = (run.status, self._listed_as[1] if self._effects else run.current_step)
         if self._start.has_search_attributes and shown != self._listed_as:
             self._listed_as = shown
             calls.upsert_search_attributes(run)
 
     # --- in flight
+
+    def _arrive(self, arrival: Arrival, *, is_message: bool = False) -> None:
+        self._arrivals.put(arrival, is_message=is_message)
+        self.wake()
+
+    def _hear(self, event: Event) -> None:
+        """What the lane did is looked at before anything else."""
+        self._inbox.append(event)
+        self.wake()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.add(self._watched(work))

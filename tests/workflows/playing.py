@@ -24,6 +24,7 @@ from playbooks.messages import CancelCall, RunResult
 from playbooks.plan import Plan
 from playbooks.state import RunState
 from playbooks.values import JsonObject, Verdict
+from runtime.undisturbed import UndisturbedRunner
 from tests.support.fakes import FakeWorld
 from tests.support.plans import ORGANIZATION, run_input
 from workflows.playbook_run import PlaybookRunWorkflow
@@ -63,7 +64,7 @@ class Stage:
             task_queue=self.queue,
             workflows=[workflow],
             activities=self.world.activities(),
-            workflow_runner=sandbox(*passed),
+            workflow_runner=UndisturbedRunner(sandbox(*passed)),
             **settings,
         )
         async with worker:

@@ -74,7 +74,11 @@ async def pause(stage: Stage) -> Handle:
     await update(handle, "pause", {"reason": "lunch"})
     await update(handle, "decide", vote("h", "anna"))
     gate.set()
-    await until(lambda: any(line.key == "a" and line.status == "completed" for line in stage.world.flushes[-1].steps))
+    await until(
+        lambda: any(
+            line.key == "a" and line.status == "completed" for flush in stage.world.flushes for line in flush.steps
+        )
+    )
     await update(handle, "resume")
     return handle
 

@@ -1,0 +1,99 @@
+"""Workflow tasks whose order a replay sees again, where the SDK alone does not promise it.
+
+Owns two things. What comes with one workflow task is handed to the workflow at once, so that the workflow can order it.
+And a task is given back where the server gave up the one before while a local activity was outstanding: the worker was
+frozen or starved until the task timed out. The SDK goes on with the workflow in its cache, which has seen the two tasks
+one after the other; a replay sees them as one. Given back, the worker forgets the workflow, and the server repeats
+the task from the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.converter import SerializationContext, StorageDriverStoreContext
+from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker._command_aware_visitor import CommandInfo
+from temporalio.worker._workflow_instance import (
+    _WorkflowLogicFlag,  # pyright: ignore[reportPrivateUsage]
+)
+from temporalio.workflow import Info, _Definition
+
+TIMED_OUT: Final = "the workflow task before this one timed out during a local activity; it starts again"
+
+_AS_SINGLE_BATCH: Final = 2
+"""The SDK's flag for handing over signals together with all else; recorded in each history that was made with it."""
+
+_HARMLESS: Final = frozenset({"query_workflow", "remove_from_cache", "notify_has_patch", "update_random_seed"})
+"""Jobs that begin nothing."""
+
+
+@dataclass(frozen=True)
+class UndisturbedRunner(WorkflowRunner):
+    """Runs workflows with another runner; replays that are no stricter than the SDK's accept its histories."""
+
+    inner: WorkflowRunner = field(default_factory=UnsandboxedWorkflowRunner)
+
+    def prepare_workflow(self, defn: _Definition) -> None:
+        self.inner.prepare_workflow(defn)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        flags = frozenset({_WorkflowLogicFlag(_AS_SINGLE_BATCH)})
+        return _Undisturbed(self.inner.create_instance(replace(det, default_workflow_logic_flags=flags)))
+
+    def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
+        self.inner.set_worker_level_failure_exception_types(types)
+
+
+class _Undisturbed(WorkflowInstance):
+    """One workflow in the cache, and which local activities it waits for."""
+
+    def __init__(self, inner: WorkflowInstance) -> None:
+        self._inner = inner
+        self._outstanding: set[int] = set()
+        self._patience = inner.get_info().task_timeout.total_seconds() * 1000
+        self._lived: int | None = None
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        began = act.timestamp.ToMilliseconds()
+        is_disturbed = self._outstanding and any(_begins_something(job) for job in act.jobs)
+        if is_disturbed and self._lived is not None and began - self._lived >= self._patience:
+            # By the server's clock alone. A task that ended with a heartbeat ended earlier than this.
+            return _given_back()
+        self._lived = None if act.is_replaying else began
+        self._outstanding -= {job.resolve_activity.seq for job in act.jobs if _is_local_result(job)}
+        completion = self._inner.activate(act)
+        for command in completion.successful.commands:
+            if command.HasField("schedule_local_activity"):
+                self._outstanding.add(command.schedule_local_activity.seq)
+        return completion
+
+    def get_serialization_context(self, command_info: CommandInfo | None) -> SerializationContext | None:
+        return self._inner.get_serialization_context(command_info)
+
+    def get_external_store_context(self, command_info: CommandInfo | None) -> StorageDriverStoreContext:
+        return self._inner.get_external_store_context(command_info)
+
+    def get_info(self) -> Info:
+        return self._inner.get_info()
+
+    def get_thread_id(self) -> int | None:
+        return self._inner.get_thread_id()
+
+
+def _is_local_result(job: WorkflowActivationJob) -> bool:
+    return job.HasField("resolve_activity") and job.resolve_activity.is_local
+
+
+def _begins_something(job: WorkflowActivationJob) -> bool:
+    return job.WhichOneof("variant") not in _HARMLESS and not _is_local_result(job)
+
+
+def _given_back() -> WorkflowActivationCompletion:
+    completion = WorkflowActivationCompletion()
+    completion.failed.failure.message = TIMED_OUT
+    return completion

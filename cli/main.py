@@ -98,6 +98,24 @@ def token(*, org: str, user: str, roles: str = "", permissions: str | None = Non
     return print_token(data_dir, org=org, user=user, roles=roles, permissions=permissions)
 
 
+@app.command
+def doctor(
+    *,
+    org: str | None = None,
+    run: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    older_than: float = 5.0,
+    data_dir: DataDir = None,
+) -> int:
+    """Compare Temporal's histories with the rows; 0 clean, 1 differences, 2 could not look. Changes nothing.
+
+    Runs that changed in the last `--older-than` seconds are not judged.
+    """
+    from cli.doctor import run_doctor
+
+    return run_doctor(data_dir, org=org, run=run, as_json=json, older_than=older_than)
+
+
 def main() -> None:
     """The program's entry point; exits with the command's code."""
     from cli.failures import explained

@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 WORKERS ?= 2
 
-.PHONY: demo dev test test-browser check format lock install clean
+.PHONY: demo dev test test-browser soak bench check format lock install clean
 
 demo: $(STAMP)
 	$(BIN)/playbook demo
@@ -25,6 +25,14 @@ test: $(STAMP)
 test-browser: $(STAMP)
 	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 	$(BIN)/pytest -p no:cacheprovider -m browser tests/browser $(ARGS)
+
+# Faults, random runs and everything else that takes longer than a test may. Not on a machine that does other things.
+soak: $(STAMP)
+	$(BIN)/pytest -m soak $(ARGS)
+
+# Ours against hand-written Temporal code, on one server, in the same minutes; writes docs/performance.md's figures.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ class Size:
     stored: int = 1_000_000
 
 
-SMALL = Size(rounds=1, row=20, burst=40, waiting=50, parallel=30, killed=20, stored=20_000)
+SMALL = Size(rounds=1, row=20, burst=100, waiting=50, parallel=30, killed=20, stored=20_000)
 FULL = Size()
 
 Measured = Callable[[], Awaitable[float]]

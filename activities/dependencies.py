@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from temporalio.client import Client
 
 from activities.http_request import HttpFactory
+from activities.pace import Pace
 from runtime.settings import Settings
 from storage.database import Database
 from storage.playbooks import VersionCache
@@ -23,3 +24,4 @@ class ActivityDependencies:
     versions: VersionCache = field(default_factory=VersionCache)
     client: Client
     http: HttpFactory | None = None
+    pace: Pace = field(default_factory=Pace)

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import checks, effects, execution, output
 from activities.ai_scripted import ScriptedHandler
+from activities.carrying import carrying
 from activities.dependencies import ActivityDependencies
 from activities.failures import as_application_error
 from activities.handler import Handler
@@ -128,11 +129,11 @@ def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
 
 
 def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: str) -> Callable[..., Any]:
-    """The regular activity of one effect handler; all AI providers share one."""
+    """The regular activity of one effect handler; all AI providers share one. It may carry the run's rows."""
 
     @activity.defn(name=name)
-    async def run_effect(call: StepCall) -> StepOutcome:
-        outcome = await beating(execution.execute(deps, call, handlers))
+    async def run_effect(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
+        outcome = await beating(carrying(deps, rows, execution.execute(deps, call, handlers)))
         if outcome.status == "failed":
             raise as_application_error(outcome)
         return outcome

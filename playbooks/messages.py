@@ -81,7 +81,8 @@ class StepOutcome:
     """What an attempt, or a preparation (`status` `ready`), came to.
 
     `values` are what the condition read; `needs_review` asks for a person because the confidence is too low;
-    `elapsed_ms` lets the shell bound a workflow task without a clock.
+    `elapsed_ms` lets the shell bound a workflow task without a clock; `rows_seq` is set where the activity wrote the
+    rows that it carried, up to this seq.
     """
 
     status: Literal["ready", "succeeded", "skipped", "failed"]
@@ -96,6 +97,7 @@ class StepOutcome:
     needs_review: bool = False
     wait_until: datetime | None = None
     elapsed_ms: int = 0
+    rows_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

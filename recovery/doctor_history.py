@@ -34,7 +34,10 @@ _CLOSED: dict[int, Closed] = {
 
 @dataclass(slots=True)
 class _Read:
-    """What has been read of one execution so far, by the number of the event that scheduled it."""
+    """What has been read of one execution so far, by the number of the event that scheduled it.
+
+    An effect may carry a flush; `done` are the flushes of which the history says that they were written.
+    """
 
     flushes: dict[int, FlushCall] = field(default_factory=dict[int, FlushCall])
     effects: dict[int, StepCall] = field(default_factory=dict[int, StepCall])
@@ -115,17 +118,23 @@ async def _scheduled(client: Client, event: HistoryEvent, read: _Read) -> None:
     if name == "flush":
         read.flushes[event.event_id] = await _decode(client, scheduled.input.payloads, FlushCall)
     elif name not in _OF_THE_SERVICE:
-        read.effects[event.event_id] = await _decode(client, scheduled.input.payloads, StepCall)
+        read.effects[event.event_id] = await _decode(client, scheduled.input.payloads[:1], StepCall)
+        carried = await _decode(client, scheduled.input.payloads[1:2], FlushCall | None)
+        if carried is not None:
+            read.flushes[event.event_id] = carried
 
 
 async def _completed(client: Client, event: HistoryEvent, read: _Read) -> None:
     completed = event.activity_task_completed_event_attributes
     number = completed.scheduled_event_id
-    read.done.add(number)
-    if number in read.effects:
-        outcome = await _decode(client, completed.result.payloads, StepOutcome)
-        if outcome.status == "succeeded":
-            read.succeeded.add(number)
+    if number not in read.effects:
+        read.done.add(number)
+        return
+    outcome = await _decode(client, completed.result.payloads, StepOutcome)
+    if outcome.rows_seq is not None:
+        read.done.add(number)
+    if outcome.status == "succeeded":
+        read.succeeded.add(number)
 
 
 async def _start_of(client: Client, event: HistoryEvent) -> RunInput:
@@ -148,7 +157,7 @@ async def _result(client: Client, event: HistoryEvent) -> ResultFact | None:
     return None
 
 
-async def _decode(client: Client, payloads: Any, kind: type[Any]) -> Any:
+async def _decode(client: Client, payloads: Any, kind: Any) -> Any:
     (value,) = await client.data_converter.decode(payloads, [kind])
     return value
 

@@ -1,13 +1,18 @@
 """What a run's history has committed: the flushes that its workflow scheduled, whether or not the rows have them.
 
+A flush is an activity of its own, or what an effect's activity carries as its second argument.
+
 Owns how they are found in a history and over continue-as-new. Must not know rows. Invariant: it only reads; what it
 returns was committed by Temporal, and in that order.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
 
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
@@ -33,12 +38,24 @@ async def read_flushes(client: Client, workflow_id: str, run_id: str) -> tuple[F
         events = await _events_of(client, workflow_id, wanted)
         if not events:
             break
-        own = [await _decode(client, event) for event in events if _is_flush(event)]
+        carrying = [payload for event in events if (payload := _payload_of_flush(event)) is not None]
+        own = [flush for payload in carrying if (flush := await _decode(client, payload)) is not None]
         started = events[0].workflow_execution_started_event_attributes
         wanted = started.continued_execution_run_id or None
         carried = await _carried_over(client, events[0], wanted) if wanted else ()
         found = [*carried, *own, *found]
-    return tuple(found)
+    return _each_event_once(found)
+
+
+def _each_event_once(flushes: Sequence[FlushCall]) -> tuple[FlushCall, ...]:
+    """What one flush carried, and nobody is known to have written, the next one carries again."""
+    told: set[tuple[str, int]] = set()
+    once: list[FlushCall] = []
+    for flush in flushes:
+        new = tuple(event for event in flush.events if (flush.temporal_run_id, event.number) not in told)
+        told.update((flush.temporal_run_id, event.number) for event in new)
+        once.append(replace(flush, events=new))
+    return tuple(once)
 
 
 async def _events_of(client: Client, workflow_id: str, run_id: str) -> list[HistoryEvent]:
@@ -51,13 +68,20 @@ async def _events_of(client: Client, workflow_id: str, run_id: str) -> list[Hist
         raise
 
 
-def _is_flush(event: HistoryEvent) -> bool:
-    return event.event_type == _SCHEDULED and event.activity_task_scheduled_event_attributes.activity_type.name == FLUSH
+def _payload_of_flush(event: HistoryEvent) -> Payload | None:
+    if event.event_type != _SCHEDULED:
+        return None
+    scheduled = event.activity_task_scheduled_event_attributes
+    arguments = scheduled.input.payloads
+    if scheduled.activity_type.name == FLUSH:
+        return arguments[0]
+    return arguments[1] if len(arguments) > 1 else None
 
 
-async def _decode(client: Client, event: HistoryEvent) -> FlushCall:
-    payloads = event.activity_task_scheduled_event_attributes.input.payloads
-    (call,) = await client.data_converter.decode(payloads, [FlushCall])
+async def _decode(client: Client, payload: Payload) -> FlushCall | None:
+    """None where an effect carries nothing."""
+    kind: Any = FlushCall | None
+    (call,) = await client.data_converter.decode([payload], [kind])
     return call
 
 

@@ -80,7 +80,7 @@ async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer
     epoch = _next_epoch(known, call)
     if epoch is None:
         return FlushResult(applied=False, row_status=known.status)
-    if call.after_seq not in (None, known.seq) and not known.is_finished:
+    if _is_elsewhere(known, call) and not known.is_finished:
         raise RowsElsewhereError
     return await _apply(session, _Flush(call=call, new=_unseen(known, call, epoch), epoch=epoch), plan, known, sealer)
 
@@ -174,6 +174,18 @@ def _next_epoch(known: _Known, call: FlushCall) -> int | None:
     if known.is_finished and known.run_ids:
         return None
     return known.epoch + 1
+
+
+def _is_elsewhere(known: _Known, call: FlushCall) -> bool:
+    """Whether the rows lack something that `call` does not carry, or have what its execution took back.
+
+    Rows may know more than `after_seq` of one execution: an effect wrote them, and its workflow has not heard of it.
+    """
+    if call.after_seq is None:
+        return False
+    if known.run_ids and call.temporal_run_id == known.run_ids[-1]:
+        return known.seq < call.after_seq
+    return known.seq != call.after_seq
 
 
 async def _put_steps(

@@ -60,11 +60,14 @@ def pure_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOut
     )
 
 
-def effect_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
-    """One attempt of an effect, named by its handler. A vanished worker shows within the heartbeat timeout."""
+def effect_step(step: PlanStep, call: StepCall, rows: FlushCall | None) -> workflow.ActivityHandle[StepOutcome]:
+    """One attempt of an effect, named by its handler. A vanished worker shows within the heartbeat timeout.
+
+    `rows` is what it may write to the tables on its way.
+    """
     return workflow.start_activity(
         "ai" if step.step_type == "ai" else step.worker_type,
-        call,
+        args=[call, rows],
         result_type=StepOutcome,
         start_to_close_timeout=timedelta(seconds=step.timeout_seconds),
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,

@@ -51,8 +51,6 @@ from playbooks.messages import (
     TaskCall,
 )
 from playbooks.plan import PlanStep
-from playbooks.progress import progress_of
-from playbooks.projecting import flush_of
 from playbooks.rules.control import find_target
 from playbooks.state import RunState
 from playbooks.values import FINISHED_RUN, JsonObject, Verdict
@@ -60,6 +58,8 @@ from workflows import calls
 from workflows.arrivals import Arrival, Arrivals
 from workflows.failures import read_failure
 from workflows.lane import Lane, LaneJob
+from workflows.rows import Rows
+from workflows.shown import Shown
 
 
 class Shell:
@@ -77,11 +77,8 @@ class Shell:
         self._effects: dict[str, StepCall] = {}
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flush: asyncio.Task[None] | None = None
-        self._is_flush_timed = False
-        self._flushed_seq = self.state.seq
-        self._is_flush_due = False
-        self._listed_as: tuple[str, str | None] = ("in_progress", None)
+        self._rows = Rows(self.plan, self.state, workflow.info().run_id)
+        self._shown = Shown(self.plan, has_search_attributes=start.has_search_attributes)
         self._crash: BaseException | None = None
 
     @property
@@ -89,15 +86,10 @@ class Shell:
         return self.state.status in FINISHED_RUN
 
     @property
-    def is_dirty(self) -> bool:
-        """Whether the tables lack something that the history has."""
-        return self.state.seq > self._flushed_seq
-
-    @property
     def is_quiet(self) -> bool:
         """Nothing is in flight and nothing waits to be projected; only timers and people may act."""
-        busy = self._inbox or self._arrivals or self._effects or self._tasks or self._flush is not None
-        return not busy and self._lane.is_idle and not self.is_dirty
+        busy = self._inbox or self._arrivals or self._effects or self._tasks or self._rows.is_flushing
+        return not busy and self._lane.is_idle and not self._rows.lack(self.state)
 
     def wake(self) -> None:
         self.is_awake = True
@@ -114,7 +106,7 @@ class Shell:
     def work(self) -> None:
         """Let the machine see every event, obey its commands, and project where it is time.
 
-        Raises what a task of the shell died of: a bug, which blocks this workflow task, visibly, until a fixed deploy.
+        Raises what a task of the shell died of: a bug, which blocks this workflow task until a fixed deploy heals it.
         """
         self.is_awake = False
         if self._crash is not None:
@@ -188,15 +180,22 @@ class Shell:
             self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
             return
         call = self._effects[step.key] = self._step_call(step, attempt)
-        self._watched(self._run_effect(step, call))
+        if (rows := self._rows.for_effect(self.state)) is not None:
+            self._show(rows.run)
+        self._watched(self._run_effect(step, call, rows))
 
-    async def _run_effect(self, step: PlanStep, call: StepCall) -> None:
+    async def _run_effect(self, step: PlanStep, call: StepCall, rows: FlushCall | None) -> None:
+        is_written = False
         try:
-            event: Event = self._reported(call, await calls.effect_step(step, call))
+            outcome = await calls.effect_step(step, call, rows)
+            event: Event = self._reported(call, outcome)
+            is_written = outcome.rows_seq is not None
         except ActivityError as error:
             event = read_failure(call, error, workflow.now())
 
         def has_ended() -> None:
+            if rows is not None:
+                self._have_been_carried(rows, is_written=is_written)
             if self._effects.get(step.key) is call:
                 del self._effects[step.key]
             self._inbox.append(event)
@@ -318,57 +317,52 @@ class Shell:
     # --- projection
 
     def _flush_if_due(self) -> None:
-        """Project when nothing is ready to run at once, else once until the lane yields or the interval is over.
-
-        Never by looking at the clock: a replay may see another time, and the flush would move in the history.
-        """
-        if not self.is_dirty or self._flush is not None:
+        """Project when nothing is ready to run at once, else once until the lane yields or the interval is over."""
+        rows = self._rows
+        if rows.is_flushing or not rows.lack(self.state):
             return
         is_idle = self._lane.is_idle and not self._effects
-        if is_idle or self.is_finished or self._is_flush_due:
-            self._is_flush_due = is_idle
-            self._flush = self._watched(self._flush_now())
-        if self._effects and not self._is_flush_timed:
-            self._is_flush_timed = True
+        if is_idle or self.is_finished or rows.is_due:
+            rows.is_due = is_idle
+            call = rows.for_flush(self.state)
+            self.state = replace(self.state, outbox=())
+            self._watched(self._flush(call))
+        elif self._effects and not rows.is_timed and rows.wait_for_nothing(self.state):
+            rows.is_timed = True
             self._watched(self._flush_later())
 
     async def _flush_later(self) -> None:
         await calls.sleep(calls.FLUSH_INTERVAL, "project to the rows")
 
         def is_over() -> None:
-            self._is_flush_timed = False
-            self._is_flush_due = True
+            self._rows.is_timed = False
+            self._rows.is_due = self._rows.wait_for_nothing(self.state)
 
         self._arrive(is_over)
 
     def _let_flush(self) -> None:
-        self._is_flush_due = True
+        self._rows.is_due = True
         self.wake()
 
-    async def _flush_now(self) -> None:
-        call = flush_of(self.plan, self.state, flushed_seq=self._flushed_seq, temporal_run_id=workflow.info().run_id)
-        self.state = replace(self.state, outbox=())
+    async def _flush(self, call: FlushCall) -> None:
         self._show(call.run)
         result = await calls.flush(call)
         self._arrive(lambda: self._has_flushed(call, result))
 
     def _has_flushed(self, call: FlushCall, result: FlushResult) -> None:
-        self._flushed_seq = call.seq
-        self._flush = None
+        self._rows.has_flushed(call)
         if result.row_status in FINISHED_RUN and not result.applied and not self.is_finished:
             # Cancelled before it started; or it was over, and an operator reset its workflow.
             self._inbox.append(CancelRequested(at=workflow.now(), reason="the run was over before"))
 
-    def _show(self, run: RunProjection) -> None:
-        """The Web UI's view: current details, and search attributes where the namespace knows them.
+    def _have_been_carried(self, call: FlushCall, *, is_written: bool) -> None:
+        self._rows.has_been_carried(call, is_written=is_written)
+        if is_written and call.events:
+            left = tuple(event for event in self.state.outbox if event.number > call.events[-1].number)
+            self.state = replace(self.state, outbox=left)
 
-        Lists are told the current step only where the run stays at it: each telling costs the server as much as a step.
-        """
-        workflow.set_current_details(progress_of(self.plan, self.state))
-        shown = (run.status, self._listed_as[1] if self._effects else run.current_step)
-        if self._start.has_search_attributes and shown != self._listed_as:
-            self._listed_as = shown
-            calls.upsert_search_attributes(run)
+    def _show(self, run: RunProjection) -> None:
+        self._shown.show(self.state, run, rests=not self._effects)
 
     # --- in flight
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from temporalio import activity
@@ -37,7 +37,8 @@ class FakeWorld:
 
     `answer` is asked for steps without a script. `gates` holds events by activity name or step key: a call waits,
     beating, until its gate is set; `cancelled` names the gates before which a call was cancelled.
-    `row_status` is what a flush finds in the row, `refuses_flushes` makes it stale.
+    `writes_carried` says whether an effect writes the rows that it carries. `row_status` is what a flush finds in the
+    row, `refuses_flushes` makes it stale.
     """
 
     scripts: dict[str, list[Answer]] = field(default_factory=dict[str, list[Answer]])
@@ -53,6 +54,7 @@ class FakeWorld:
     cancels: list[CancelCall] = field(default_factory=list[CancelCall])
     cancel: Callable[[CancelCall], Any] | None = None
     gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
+    writes_carried: Callable[[FlushCall], bool] = lambda _: False
     row_status: RunStatus = "in_progress"
     refuses_flushes: bool = False
     _made: dict[str, int] = field(default_factory=lambda: defaultdict[str, int](int))
@@ -90,6 +92,12 @@ class FakeWorld:
             raise answer
         return answer if isinstance(answer, StepOutcome) else await answer(call)
 
+    def _carry(self, rows: FlushCall | None, outcome: StepOutcome) -> StepOutcome:
+        if rows is None or not self.writes_carried(rows):
+            return outcome
+        self.flushes.append(rows)
+        return replace(outcome, rows_seq=rows.seq)
+
     def activities(self) -> list[Callable[..., Any]]:
         """The activities of the contract, as the worker registers them."""
 
@@ -98,12 +106,12 @@ class FakeWorld:
             return await self._step("data_processor", call)
 
         @activity.defn(name="http_request")
-        async def http_request(call: StepCall) -> StepOutcome:
-            return await self._step("http_request", call)
+        async def http_request(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
+            return self._carry(rows, await self._step("http_request", call))
 
         @activity.defn(name="ai")
-        async def ai(call: StepCall) -> StepOutcome:
-            return await self._step("ai", call)
+        async def ai(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
+            return self._carry(rows, await self._step("ai", call))
 
         @activity.defn(name="prepare_step")
         async def prepare_step(call: StepCall) -> StepOutcome:

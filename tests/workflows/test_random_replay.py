@@ -40,6 +40,7 @@ class Players:
         self._runs: dict[UUID, tuple[Plan, Random]] = {}
         stage.world.answer = self._answer
         stage.world.prepare = self._prepare
+        stage.world.writes_carried = lambda rows: self._runs[rows.execution_id][1].random() < 0.5
 
     def _answer(self, call: StepCall) -> StepOutcome:
         plan, rng = self._runs[call.execution_id]

@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 from benchmarks import playbooks, yardstick
 from benchmarks.place import Place, now
 from benchmarks.report import Figure, Side, percentile, side_of
-from cli.servers.processes import ChildProcess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,7 @@ class Size:
     """How much of everything: `small` to try the jobs out, `full` for figures that count."""
 
     rounds: int = 3
+    pairs: int = 2
     row: int = 50
     burst: int = 300
     waiting: int = 1_000
@@ -32,7 +32,7 @@ class Size:
     stored: int = 1_000_000
 
 
-SMALL = Size(rounds=1, row=20, burst=100, waiting=50, parallel=30, killed=20, stored=20_000)
+SMALL = Size(rounds=1, pairs=1, row=20, burst=100, waiting=50, parallel=30, killed=20, stored=20_000)
 FULL = Size()
 
 Measured = Callable[[], Awaitable[float]]
@@ -68,10 +68,18 @@ async def run_one(place: Place, playbook: str) -> float:
     return now() - began
 
 
-async def run_many(place: Place, playbook: str, count: int) -> float:
-    """Runs per second, all offered at once."""
+async def run_many(place: Place, playbook: str, count: int, starts: list[float]) -> float:
+    """Runs per second, all offered at once; `starts` gets the milliseconds that each start took its caller."""
     before, began = await place.count(playbook, "completed"), now()
-    await asyncio.gather(*(place.execute(playbook) for _ in range(count)))
+    gate = asyncio.Semaphore(32)
+
+    async def execute() -> None:
+        async with gate:
+            asked = now()
+            await place.execute(playbook)
+            starts.append((now() - asked) * 1000)
+
+    await asyncio.gather(*(execute() for _ in range(count)))
 
     async def are_done() -> bool:
         return await place.count(playbook, "completed") >= before + count
@@ -160,18 +168,21 @@ async def burst(place: Place, size: Size) -> list[Figure]:
     """J2: runs of five steps, all offered at once, per second."""
     pure = await place.publish(playbooks.steps_in_a_row(playbooks.PURE, 5))
     effect = await place.publish(playbooks.steps_in_a_row(playbooks.EFFECT, 5))
+    starts: list[float] = []
     sides = await in_turn(
         place,
         size.rounds,
-        pure=lambda: run_many(place, pure, size.burst),
+        pure=lambda: run_many(place, pure, size.burst, starts),
         regular=lambda: hand_many(place, yardstick.HandRegular.run, [5], size.burst),
-        effect=lambda: run_many(place, effect, size.burst),
+        effect=lambda: run_many(place, effect, size.burst, starts),
         local=lambda: hand_many(place, yardstick.HandLocal.run, [5], size.burst),
     )
     return [
         Figure(job="J2 pure", unit="runs/s", ours=sides["pure"], yard=sides["regular"], at_least=1.0),
         Figure(job="J2 effect", unit="runs/s", ours=sides["effect"], yard=sides["regular"], at_least=0.7),
         Figure(job="J2 pure against local", unit="runs/s", ours=sides["pure"], yard=sides["local"]),
+        Figure(job="J2 answer to a start, p50", unit="ms", ours=side_of([percentile(starts, 50)])),
+        Figure(job="J2 answer to a start, p99", unit="ms", ours=side_of([percentile(starts, 99)])),
     ]
 
 
@@ -191,58 +202,3 @@ async def one_wide_run(place: Place, size: Size) -> list[Figure]:
         Figure(job="J4 pure", unit="s", ours=sides["pure"], yard=sides["local"], at_most=1.5),
         Figure(job="J4 effect", unit="s", ours=sides["effect"], yard=sides["regular"]),
     ]
-
-
-# --- J5
-
-
-async def killed_worker(place: Place, size: Size) -> list[Figure]:
-    """J5: seconds from the restart of a killed worker until every run is complete; nothing done twice."""
-    slow = await place.publish(playbooks.steps_in_a_row("bench_sleep", 5, {"ms": 200}))
-    before = await place.count(slow, "completed")
-    place.effects.write_text("")
-    await asyncio.gather(*(place.execute(slow) for _ in range(size.killed)))
-    await asyncio.sleep(1.0)
-    stack = place.stack
-    await asyncio.to_thread(stack.kill, stack.worker)
-    in_flight = _begun(place) - _done(place)
-    await asyncio.to_thread(stack.start_worker)
-    began = now()
-
-    async def are_done() -> bool:
-        return await place.count(slow, "completed") >= before + size.killed
-
-    await place.until(are_done, seconds=180, every=0.05)
-    ours = now() - began
-    done = [line for line in place.effects.read_text().splitlines() if line.startswith("done")]
-    yard = await _killed_yardstick(place, size)
-    return [
-        Figure(job="J5 from restart to all complete", unit="s", ours=side_of([ours]), yard=side_of([yard]), limit=10),
-        Figure(job="J5 steps in flight at the kill", unit="steps", ours=side_of([float(len(in_flight))])),
-        Figure(job="J5 effects done twice", unit="effects", ours=side_of([float(len(done) - len(set(done)))]), limit=0),
-    ]
-
-
-def _begun(place: Place) -> set[str]:
-    return {line[6:] for line in place.effects.read_text().splitlines() if line.startswith("begin")}
-
-
-def _done(place: Place) -> set[str]:
-    return {line[5:] for line in place.effects.read_text().splitlines() if line.startswith("done")}
-
-
-async def _killed_yardstick(place: Place, size: Size) -> float:
-    handles = [
-        await place.temporal.start_workflow(
-            yardstick.HandSlow.run, args=[5, 200], id=f"hand/{uuid4()}", task_queue=yardstick.QUEUE
-        )
-        for _ in range(size.killed)
-    ]
-    await asyncio.sleep(1.0)
-    yard: ChildProcess = place.yard
-    yard.popen.kill()
-    await asyncio.to_thread(yard.popen.wait)
-    place.start_yardstick()
-    began = now()
-    await asyncio.gather(*(handle.result() for handle in handles))
-    return now() - began

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,18 +77,13 @@ class Place:
         assert self.stack.api
         assert self.stack.worker
         assert self.stack.temporal
-        used = {
+        return {
             "api": _cpu(self.stack.api.pid),
             "worker": _cpu(self.stack.worker.pid),
             "temporal": _cpu(self.stack.temporal.process.pid),
             "yardstick": _cpu(self.yard.pid),
+            "postgres": _cpu(_postmaster(self.stack.folder / "postgres")),
         }
-        used["postgres"] = sum(
-            _cpu(process.pid, with_children=False)
-            for process in psutil.process_iter(["name"])
-            if process.info["name"] == "postgres"
-        )
-        return used
 
     def worker_bytes(self) -> int:
         """Resident memory of our worker."""
@@ -102,10 +97,17 @@ class Place:
         self.yard = start_yardstick(self.stack)
 
 
-def _cpu(pid: int, *, with_children: bool = True) -> float:
+def _postmaster(folder: Path) -> int:
+    """The pid that PostgreSQL wrote for the server on this data folder."""
+    return int(next(folder.rglob("postmaster.pid")).read_text().split()[0])
+
+
+def _cpu(
+    pid: int,
+) -> float:
     try:
         process = psutil.Process(pid)
-        family = [process, *(process.children(recursive=True) if with_children else [])]
+        family = [process, *process.children(recursive=True)]
         return sum(sum(member.cpu_times()[:2]) for member in family)
     except psutil.NoSuchProcess:
         return 0.0
@@ -123,27 +125,25 @@ async def running_place() -> AsyncGenerator[Place]:
         effects = folder / "effects.txt"
         os.environ["PYTHONPATH"] = f"{ROOT}{os.pathsep}{PLUGIN}"
         os.environ["BENCH_EFFECTS"] = str(effects)
+        os.environ["BENCH_YARDSTICK"] = str(folder / "yardstick.txt")
         stack = Stack(folder)
-        yard: ChildProcess | None = None
-        try:
+        async with AsyncExitStack() as leaving:
+            leaving.push_async_callback(asyncio.to_thread, stack.stop)
             await asyncio.to_thread(stack.start)
-            yard = start_yardstick(stack)
             token = stack.token("bench", "playbook_author", "approver")
-            headers = {"Authorization": f"Bearer {token}"}
-            limits = httpx2.Limits(max_connections=32)
             pool = await asyncpg.create_pool(plain_database_url(stack.admin_url), min_size=1, max_size=4)
-            async with httpx2.AsyncClient(
-                base_url=f"{stack.api_url}/api/v1", headers=headers, limits=limits, timeout=120
-            ) as http:
-                temporal = await yardstick.connect(stack.temporal_address)
-                place = Place(stack, http, pool, temporal, effects, yard)
-                yield place
-                yard = place.yard
-            await pool.close()
-        finally:
-            if yard is not None:
-                yard.stop()
-            await asyncio.to_thread(stack.stop)
+            leaving.push_async_callback(pool.close)
+            http = httpx2.AsyncClient(
+                base_url=f"{stack.api_url}/api/v1",
+                headers={"Authorization": f"Bearer {token}"},
+                limits=httpx2.Limits(max_connections=32),
+                timeout=120,
+            )
+            await leaving.enter_async_context(http)
+            temporal = await yardstick.connect(stack.temporal_address)
+            place = Place(stack, http, pool, temporal, effects, start_yardstick(stack))
+            leaving.callback(lambda: place.yard.stop())  # noqa: PLW0108 -- a job may replace it
+            yield place
 
 
 def now() -> float:

@@ -81,17 +81,21 @@ def percentile(values: Sequence[float], share: float) -> float:
 def table(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table."""
     lines = [
-        "| job | ours | yardstick | ratio | target | met | CPU seconds of ours |",
-        "|---|---|---|---|---|---|---|",
+        "| job | ours | yardstick | ratio | target | met | CPU seconds of ours | of the yardstick |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
         met = {True: "yes", False: "**no**", None: ""}[figure.is_met]
         yard = "" if figure.yard is None else figure.yard.text
-        used = ", ".join(f"{name} {value:.1f}" for name, value in figure.ours.cpu.items() if value >= 0.05)
-        cells = [figure.job, f"{figure.ours.text} {figure.unit}", yard, ratio, figure.target, met, used]
+        used = [_used(side.cpu) if side else "" for side in (figure.ours, figure.yard)]
+        cells = [figure.job, f"{figure.ours.text} {figure.unit}", yard, ratio, figure.target, met, *used]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _used(cpu: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1f}" for name, value in cpu.items() if value >= 0.05)
 
 
 def write(figures: Sequence[Figure], size: str) -> None:

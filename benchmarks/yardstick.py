@@ -1,13 +1,16 @@
 """The yardstick: the same work written by hand for Temporal, without REST, rows, contracts or an audit trail.
 
-Run as a process of its own, like our worker: `python -m benchmarks.yardstick ADDRESS`.
+Run as a process of its own, like our worker: `python -m benchmarks.yardstick ADDRESS`. Its worker has what ours has:
+the same loop, no sandbox, the same sticky timeout and heartbeat throttle.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import uvloop
 from temporalio import activity, workflow
@@ -15,12 +18,18 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import GrpcCompression
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 QUEUE = "yardstick"
 _TIMEOUT = timedelta(seconds=30)
 _HEARTBEAT = timedelta(seconds=5)
 _RETRY = RetryPolicy(maximum_interval=timedelta(seconds=5))
+
+
+def note(what: str, key: str) -> None:
+    """One line in the file that `BENCH_YARDSTICK` names, written at once."""
+    with Path(os.environ["BENCH_YARDSTICK"]).open("a") as file:
+        file.write(f"{what} {key}\n")
 
 
 @activity.defn
@@ -30,7 +39,9 @@ async def noop(value: dict[str, int]) -> dict[str, int]:
 
 @activity.defn
 async def pause(milliseconds: int) -> dict[str, int]:
-    """Beats, as ours does, so that a lost worker is noticed as soon."""
+    """Beats, as ours does, so that a lost worker is noticed as soon. Says when it begins, so that repeats are seen."""
+    info = activity.info()
+    note("begin", f"{info.workflow_id}/{info.activity_id}")
     for _ in range(max(1, milliseconds // 100)):
         activity.heartbeat()
         await asyncio.sleep(min(milliseconds, 100) / 1000)
@@ -124,7 +135,10 @@ async def _work(address: str) -> None:
         task_queue=QUEUE,
         workflows=[HandRegular, HandLocal, HandParallel, HandSlow, HandApproval],
         activities=[noop, pause],
+        workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        default_heartbeat_throttle_interval=timedelta(seconds=1),
     )
     await worker.run()
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import (
     Priority,
@@ -51,6 +54,21 @@ async def start_run(client: Client, settings: Settings, run_input: RunInput) -> 
         # Also a refusal that has another reason than an outage: the run is accepted, so it is tried until it starts.
         detail = "Temporal is away" if is_away(error) else "Temporal does not take the run"
         raise ServiceUnavailableError(detail) from error
+
+
+async def has_workflow(client: Client, organization_id: UUID, execution_id: UUID) -> bool:
+    """Whether Temporal knows a workflow of this run, open or closed. Raises ServiceUnavailableError when it is away."""
+    request = DescribeWorkflowExecutionRequest(
+        namespace=client.namespace,
+        execution=WorkflowExecution(workflow_id=workflow_id(organization_id, execution_id)),
+    )
+    try:
+        await client.workflow_service.describe_workflow_execution(request, timeout=START_TIMEOUT)
+    except (RPCError, RuntimeError) as error:
+        if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise ServiceUnavailableError("Temporal is away") from error
+    return True
 
 
 async def _start_with_or_without_attributes(client: Client, settings: Settings, run_input: RunInput) -> None:

@@ -15,7 +15,7 @@ import structlog
 from temporalio.client import Client
 
 from playbooks.errors import UnavailableError
-from recovery.start import start_run
+from recovery.start import has_workflow, start_run
 from runtime.settings import Settings
 from storage import runs
 from storage.database import Database
@@ -79,6 +79,10 @@ async def sweep_once(
             continue
         resting[execution_id] = time.monotonic() + RETRY_SECONDS
         try:
+            # In a burst a row stays queued until its run's first flush: asking costs a fraction of starting again.
+            if await has_workflow(client, organization_id, execution_id):
+                resting[execution_id] = time.monotonic() + REST_SECONDS
+                continue
             started += await _start_if_still_queued(
                 database=database,
                 client=client,

@@ -9,13 +9,15 @@ reader that needs a typed value fails with an unknown encoding, and one that rea
 
 from __future__ import annotations
 
-import dataclasses
+import zlib
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from functools import cached_property
+from typing import Final, Self
 
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import (
     ActivitySerializationContext,
     CompositePayloadConverter,
@@ -32,44 +34,72 @@ from runtime.keys import KeyRing, KeyRingError
 ENCODING = b"binary/encrypted"
 KEY_ID_FIELD = "encryption-key-id"
 WORKFLOW_ID_FIELD = "playbook-workflow-id"
+COMPRESSION_FIELD = "compression"
+COMPRESSED_FROM_BYTES: Final = 1024
+"""Plans and flushes are repetitive JSON: a tenth of it is left, which the server stores and reads again and again."""
 
-
-_CONVERTERS: Final = tuple(PydanticPayloadConverter().converters.values())
+_ZLIB: Final = b"zlib"
+_CONVERTERS: Final = PydanticPayloadConverter().converters
+_KEPT_CONTEXTS: Final = 4096
+"""Workflows whose converter a process keeps at hand: about as many as a worker has in its cache, and a few KB each."""
 
 
 def data_converter(key_ring: KeyRing) -> DataConverter:
     """The converter that every client, worker and replayer uses. Failure messages are encrypted too."""
-    return dataclasses.replace(
-        pydantic_data_converter,
+    return RunDataConverter(
         payload_converter_class=SharedPayloadConverter,
         payload_codec=EncryptionCodec(key_ring),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
 
 
+class RunDataConverter(DataConverter):
+    """Keeps the converter of each workflow: the SDK asks for it with every payload, and making one costs more than
+    converting with it."""
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """The converter for the payloads of one workflow, whether its own or those of its activities."""
+        owner = _owner_of(context)
+        if owner is None or not isinstance(self.payload_codec, EncryptionCodec) or self.payload_codec.owner is not None:
+            return super().with_context(context)
+        found = self._of_workflows.get(owner)
+        if found is None:
+            found = self._of_workflows[owner] = super().with_context(context)
+            if len(self._of_workflows) > _KEPT_CONTEXTS:
+                self._of_workflows.popitem(last=False)
+        return found
+
+    @cached_property
+    def _of_workflows(self) -> OrderedDict[str, Self]:
+        return OrderedDict()
+
+
 class SharedPayloadConverter(CompositePayloadConverter):
     """Pydantic's JSON, with one cache of schemas for the process.
 
-    The SDK makes a converter for each workflow; each would build the schemas of our messages again, which costs more
-    than all else that a short run does.
+    The SDK makes a converter for each workflow, and two for each of its tasks; each would build the schemas of our
+    messages again, which costs more than all else that a short run does.
     """
 
-    def __init__(self) -> None:
-        super().__init__(*_CONVERTERS)
+    def __init__(self) -> None:  # pyright: ignore[reportMissingSuperCall]
+        self.converters = _CONVERTERS
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """None of these converters looks at whose payload it is."""
+        return self
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Seals payloads. `workflow_id` is whose they are, or None where the SDK does not say (the codec endpoint)."""
+    """Seals payloads. `owner` is whose they are, or None where the SDK does not say (the codec endpoint)."""
 
     def __init__(self, key_ring: KeyRing, workflow_id: str | None = None) -> None:
         self._key_ring = key_ring
-        self._workflow_id = workflow_id
+        self.owner = workflow_id
 
     def with_context(self, context: SerializationContext) -> EncryptionCodec:
         """The same codec for the payloads of one workflow; a known owner is never replaced by an unknown one."""
-        if isinstance(context, WorkflowSerializationContext | ActivitySerializationContext) and context.workflow_id:
-            return EncryptionCodec(self._key_ring, context.workflow_id)
-        return self
+        owner = _owner_of(context)
+        return self if owner is None else EncryptionCodec(self._key_ring, owner)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Sealed payloads, one for each, marked with key id and owner."""
@@ -80,19 +110,33 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         return [self._open(payload) for payload in payloads]
 
     def _seal(self, payload: Payload) -> Payload:
-        owner = (self._workflow_id or "").encode()
-        key_id, sealed = self._key_ring.seal(payload.SerializeToString(), owner)
-        metadata = {"encoding": ENCODING, KEY_ID_FIELD: key_id.encode(), WORKFLOW_ID_FIELD: owner}
+        owner = (self.owner or "").encode()
+        plain = payload.SerializeToString()
+        metadata = {"encoding": ENCODING, WORKFLOW_ID_FIELD: owner}
+        if len(plain) >= COMPRESSED_FROM_BYTES:
+            plain = zlib.compress(plain, level=1)
+            metadata[COMPRESSION_FIELD] = _ZLIB
+        key_id, sealed = self._key_ring.seal(plain, owner)
+        metadata[KEY_ID_FIELD] = key_id.encode()
         return Payload(metadata=metadata, data=sealed)
 
     def _open(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             return payload
         owner = payload.metadata.get(WORKFLOW_ID_FIELD, b"")
-        if self._workflow_id is not None and owner and owner != self._workflow_id.encode():
+        if self.owner is not None and owner and owner != self.owner.encode():
             return payload
         key_id = payload.metadata.get(KEY_ID_FIELD, b"").decode(errors="replace")
         try:
-            return Payload.FromString(self._key_ring.open(key_id, payload.data, owner))
-        except (KeyRingError, DecodeError):
+            plain = self._key_ring.open(key_id, payload.data, owner)
+            if payload.metadata.get(COMPRESSION_FIELD) == _ZLIB:
+                plain = zlib.decompress(plain)
+            return Payload.FromString(plain)
+        except (KeyRingError, DecodeError, zlib.error):
             return payload
+
+
+def _owner_of(context: SerializationContext) -> str | None:
+    """The id of the workflow whose payloads these are, or None where the SDK does not say."""
+    known = isinstance(context, WorkflowSerializationContext | ActivitySerializationContext)
+    return (context.workflow_id or None) if known else None

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -50,7 +51,7 @@ class KeyRing:
     def seal(self, plaintext: bytes, associated_data: bytes) -> tuple[str, bytes]:
         """Key id, and nonce plus ciphertext. The same `associated_data` is needed to open it again."""
         nonce = os.urandom(NONCE_BYTES)
-        sealed = AESGCM(self.keys[self.current_id]).encrypt(nonce, plaintext, associated_data)
+        sealed = _cipher(self.keys[self.current_id]).encrypt(nonce, plaintext, associated_data)
         return self.current_id, nonce + sealed
 
     def open(self, key_id: str, sealed: bytes, associated_data: bytes) -> bytes:
@@ -59,7 +60,7 @@ class KeyRing:
         if key is None:
             raise KeyRingError(f"the key ring has no key '{key_id[:64]}'")
         try:
-            return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated_data)
+            return _cipher(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], associated_data)
         except (InvalidTag, ValueError) as error:
             raise KeyRingError("a sealed value was changed, or belongs to somebody else") from error
 
@@ -67,6 +68,12 @@ class KeyRing:
         """A 32-byte key for one purpose, from the current key (or the named one) by HKDF-SHA256."""
         source = self.keys[key_id or self.current_id]
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=label.encode()).derive(source)
+
+
+@lru_cache(maxsize=64)
+def _cipher(key: bytes) -> AESGCM:
+    """Expanding a key costs more than sealing a small value with it."""
+    return AESGCM(key)
 
 
 def generate_key(key_id: str) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from temporalio.api.enums.v1 import CommandType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
-from temporalio.converter import SerializationContext, StorageDriverStoreContext
+from temporalio.converter import SerializationContext, StorageDriverStoreContext, WorkflowSerializationContext
 from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 from temporalio.worker._command_aware_visitor import CommandInfo
 from temporalio.worker._workflow_instance import (
@@ -30,6 +31,14 @@ _AS_SINGLE_BATCH: Final = 2
 
 _HARMLESS: Final = frozenset({"query_workflow", "remove_from_cache", "notify_has_patch", "update_random_seed"})
 """Jobs that begin nothing."""
+
+_TO_OTHERS: Final = frozenset(
+    {
+        CommandType.COMMAND_TYPE_START_CHILD_WORKFLOW_EXECUTION,
+        CommandType.COMMAND_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION,
+    }
+)
+"""Commands whose payloads are for another workflow."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,8 @@ class _Undisturbed(WorkflowInstance):
         self._outstanding: set[int] = set()
         self._patience = inner.get_info().task_timeout.total_seconds() * 1000
         self._lived: int | None = None
+        info = inner.get_info()
+        self._context = WorkflowSerializationContext(namespace=info.namespace, workflow_id=info.workflow_id)
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         began = act.timestamp.ToMilliseconds()
@@ -73,7 +84,10 @@ class _Undisturbed(WorkflowInstance):
         return completion
 
     def get_serialization_context(self, command_info: CommandInfo | None) -> SerializationContext | None:
-        return self._inner.get_serialization_context(command_info)
+        """Whose a payload is, is all that our converter asks: the same for the workflow and for its activities."""
+        if command_info is not None and command_info.command_type in _TO_OTHERS:
+            return self._inner.get_serialization_context(command_info)
+        return self._context
 
     def get_external_store_context(self, command_info: CommandInfo | None) -> StorageDriverStoreContext:
         return self._inner.get_external_store_context(command_info)

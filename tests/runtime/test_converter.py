@@ -39,6 +39,31 @@ async def test_returns_equal_values_when_sent_through_encrypted_payloads() -> No
     assert await _of("run/1").decode(payloads, [Example]) == [value]
 
 
+async def test_takes_little_room_when_a_value_is_large() -> None:
+    value = [Example(UUID(int=1), Decimal(n)) for n in range(1_000)]
+    payloads = await _of("run/1").encode([value])
+    assert payloads[0].ByteSize() < 20_000
+    assert await _of("run/1").decode(payloads, [list[Example]]) == [value]
+
+
+@pytest.mark.parametrize("mark", [b"zlib", b"lz4"])
+async def test_leaves_a_payload_closed_when_its_compression_is_a_lie(mark: bytes) -> None:
+    small = (await _of("run/1").encode(["x"]))[0]
+    small.metadata["compression"] = mark
+    opened = await EncryptionCodec(RING, "run/1").decode([small])
+    assert (opened == [small]) == (mark == b"zlib")
+
+
+async def test_keeps_workflows_apart_when_their_converters_are_kept() -> None:
+    whole = data_converter(RING)
+    one, again, other = (whole.with_context(WorkflowSerializationContext("default", name)) for name in "aab")
+    assert one is again
+    sealed = await one.encode(["x"])
+    assert await EncryptionCodec(RING, "b").decode(sealed) == sealed
+    with pytest.raises(KeyError, match="binary/encrypted"):
+        await other.decode(sealed, [str])
+
+
 async def test_leaves_a_payload_closed_when_it_belongs_to_another_run() -> None:
     payloads = await _of("run/1").encode(["theirs"])
     opened = await EncryptionCodec(RING, "run/2").decode(payloads)

@@ -36,6 +36,7 @@ _LATER_CODES = frozenset({"40P01", "40001", "55P03", "25P03"})
 # Edges refuse these with a pointer; what slips through is still the sender's mistake.
 _UNFIT_CODES = frozenset({"22000", "22003", "22021", "22P05"})
 
+_SET_ORGANIZATION = text("SELECT set_config('app.current_org', :organization, true)")
 _LONG_NUMBER = re.compile("[0-9]{19}")
 
 
@@ -145,8 +146,7 @@ class Database:
 
 async def _set_organization(connection: AsyncConnection, organization_id: UUID) -> None:
     # Local to the transaction: a pooled connection forgets it at the end, whatever happens.
-    statement = text("SELECT set_config('app.current_org', :organization, true)")
-    await connection.execute(statement, {"organization": str(organization_id)})
+    await connection.execute(_SET_ORGANIZATION, {"organization": str(organization_id)})
 
 
 @contextmanager

@@ -6,10 +6,11 @@ Owns lines `run_label`, numbered from 900,001. Invariant: the first one is the p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
 from playbooks import ids, smart_codes
 from playbooks.values import Priority
@@ -28,13 +29,28 @@ def tag_label(tag: str) -> str:
     return f"tag:{tag}"
 
 
-async def insert_labels(
-    session: WriteSession, execution_id: UUID, industry: str, priority: Priority, tags: Sequence[str]
-) -> None:
-    """Write the labels of a new run."""
+def label_lines(
+    session: WriteSession, execution_id: UUID, *, industry: str, priority: Priority, tags: Sequence[str], at: datetime
+) -> list[dict[str, Any]]:
+    """The lines of a new run's labels: the columns that an event's line has too."""
     labels = [priority_label(priority), *(tag_label(tag) for tag in dict.fromkeys(tags))]
-    rows = [_values(session, execution_id, industry, _FIRST_LINE + index, text) for index, text in enumerate(labels)]
-    await session.connection.execute(insert(lines), rows)
+    return [
+        {
+            "id": ids.line_id(execution_id, _FIRST_LINE + index),
+            "organization_id": session.organization_id,
+            "transaction_id": execution_id,
+            "line_number": _FIRST_LINE + index,
+            "line_type": LABEL_TYPE,
+            "description": label,
+            "quantity": 0,
+            "smart_code": smart_codes.build(industry, "RUN.LABEL", label.partition(":")[0]),
+            "line_data": {},
+            "created_at": at,
+            "updated_at": at,
+            "created_by": None,
+        }
+        for index, label in enumerate(labels)
+    ]
 
 
 async def set_priority_label(session: WriteSession, execution_id: UUID, priority: Priority) -> None:
@@ -46,16 +62,3 @@ async def set_priority_label(session: WriteSession, execution_id: UUID, priority
         .values(description=priority_label(priority))
     )
     await session.connection.execute(statement)
-
-
-def _values(session: WriteSession, execution_id: UUID, industry: str, number: int, text: str) -> dict[str, Any]:
-    return {
-        "id": ids.line_id(execution_id, number),
-        "organization_id": session.organization_id,
-        "transaction_id": execution_id,
-        "line_number": number,
-        "line_type": LABEL_TYPE,
-        "description": text,
-        "quantity": 0,
-        "smart_code": smart_codes.build(industry, "RUN.LABEL", text.partition(":")[0]),
-    }

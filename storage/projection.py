@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import Integer, select, tuple_, update
-from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Update, bindparam, select, update
 
 from playbooks import ids
 from playbooks.errors import NotFoundError
@@ -28,17 +27,27 @@ from storage import shapes
 from storage.database import WriteSession
 from storage.events import NewEvent, append_events, from_machine, quarantine_events
 from storage.labels import set_priority_label
+from storage.line_writes import upsert_step_lines
 from storage.poison import Quarantine
 from storage.repairs import take_back_lines
 from storage.run_rows import counts_of, head_from_json, head_to_json, is_run
 from storage.sensitive import Sealer
 from storage.step_lines import Outgoing, line_number, line_values, with_further_lines
-from storage.tables import lines, transactions
+from storage.tables import transactions
 from storage.tasks import sync_task
 
 _KEPT_RUN_IDS = 20
 _TOTALS_BELOW = Decimal(10) ** 15 - 1
 """numeric(19,4) has fifteen digits before the point; one less leaves room for rounding."""
+
+
+# Statements that every flush needs are made once: to make one costs more than to send it.
+_THE_RUN = is_run(bindparam("organization")) & (transactions.c.id == bindparam("run"))
+_HOLD = (
+    select(transactions.c.transaction_status, transactions.c.version, transactions.c.metadata)
+    .where(_THE_RUN)
+    .with_for_update()
+)
 
 
 class RowsElsewhereError(Exception):
@@ -146,12 +155,8 @@ async def _apply(session: WriteSession, flush: _Flush, plan: Plan, known: _Known
 
 async def _hold(session: WriteSession, call: FlushCall) -> _Known:
     """Lock the run's row: flushes, announcements and cancellations of one run take turns."""
-    statement = (
-        select(transactions.c.transaction_status, transactions.c.version, transactions.c.metadata)
-        .where(is_run(session.organization_id), transactions.c.id == call.execution_id)
-        .with_for_update()
-    )
-    row = (await session.connection.execute(statement)).mappings().one_or_none()
+    whose = {"organization": session.organization_id, "run": call.execution_id}
+    row = (await session.connection.execute(_HOLD, whose)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such run")
     return _Known(
@@ -206,25 +211,11 @@ async def _put_steps(
                 "line_number": number,
             }
         )
-    if rows:
-        await session.connection.execute(_upsert_lines(), rows)
+    await upsert_step_lines(session, rows)
     for step in call.steps:
         if step.task is not None:
             await sync_task(session, call.execution_id, plan, step, out)
     return dict[str, Json](further)
-
-
-def _upsert_lines() -> Any:
-    statement = insert(lines)
-    new = statement.excluded
-    changing = ("description", "unit_amount", "line_amount", "ai_confidence", "line_data", "version", "updated_at")
-    before = tuple_(sql_cast(lines.c.line_data["epoch"].astext, Integer()), lines.c.version)
-    after = tuple_(sql_cast(new.line_data["epoch"].astext, Integer()), new.version)
-    return statement.on_conflict_do_update(
-        index_elements=["transaction_id", "line_number"],
-        set_={name: getattr(new, name) for name in changing},
-        where=(lines.c.line_type == "step_execution") & (before < after),
-    )
 
 
 def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
@@ -298,21 +289,29 @@ async def _follow(session: WriteSession, flush: _Flush, plan: Plan, known: _Know
 async def _put_run(
     session: WriteSession, call: FlushCall, cost: Decimal | None, moving: JsonObject, ending: JsonObject
 ) -> None:
-    run, table = call.run, transactions.c
-    values: dict[str, Any] = {
-        "transaction_status": run.status,
-        "metadata": moving,
-        "version": call.seq,
-    }
+    run = call.run
+    values: dict[str, Any] = {"transaction_status": run.status, "metadata": moving, "version": call.seq}
     if cost is not None:  # else the sum over the lines stands
         values["total_amount"] = cost
     if run.started_at is not None:
         values["transaction_date"] = run.started_at
     if ending:
-        values["business_context"] = table.business_context.concat(ending)
+        values["business_context"] = ending
         values["updated_at"] = run.completed_at or datetime.now(UTC)
-    statement = update(transactions).where(is_run(session.organization_id), table.id == call.execution_id)
-    await session.connection.execute(statement.values(**values))
+    given = {f"new_{name}": value for name, value in values.items()}
+    whose = {"organization": session.organization_id, "run": call.execution_id}
+    await session.connection.execute(_update_run(tuple(values)), {**whose, **given})
+
+
+@lru_cache(maxsize=16)
+def _update_run(columns: tuple[str, ...]) -> Update:
+    """What joins the unchanging part of the row is added to it; everything else replaces what is there."""
+    values: dict[str, Any] = {}
+    for name in columns:
+        column = transactions.c[name]
+        given = bindparam(f"new_{name}", type_=column.type)
+        values[name] = column.concat(given) if name == "business_context" else given
+    return update(transactions).where(_THE_RUN).values(values)
 
 
 def _numbers(value: object) -> Mapping[str, int]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, RowMapping, Select, select
+from sqlalchemy import BindParameter, ColumnElement, RowMapping, Select, select
 
 from playbooks.errors import NotFoundError
 from playbooks.messages import RunInput
@@ -28,7 +28,7 @@ from storage.tables import transactions
 
 RUN_TYPE = "PLAYBOOK_RUN"
 _RUN_INPUT = TypeAdapter(RunInput)
-_APART = ("plan", "state", "input")
+_APART = {"plan", "state", "input"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class RunRow:
     events: ChainHead
 
 
-def is_run(organization_id: UUID) -> ColumnElement[bool]:
+def is_run(organization_id: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
     """The condition that a transaction is a run of the organization, and ours.
 
     Another application may have transactions of this type; ours keep their steps' statuses in `metadata`.
@@ -99,25 +99,31 @@ def is_run(organization_id: UUID) -> ColumnElement[bool]:
     return mine & transactions.c.metadata.has_key("step_statuses")
 
 
+RUN_COLUMNS = tuple(
+    transactions.c[name]
+    for name in (
+        "id",
+        "organization_id",
+        "target_entity_id",
+        "source_entity_id",
+        "external_reference",
+        "transaction_status",
+        "transaction_date",
+        "total_amount",
+        "transaction_currency_code",
+        "business_context",
+        "metadata",
+        "version",
+        "created_at",
+        "updated_at",
+    )
+)
+"""All that `read_run` needs."""
+
+
 def select_runs(organization_id: UUID) -> Select[*tuple[Any, ...]]:
-    """All columns of the organization's runs that `read_run` needs."""
-    table = transactions.c
-    return select(
-        table.id,
-        table.organization_id,
-        table.target_entity_id,
-        table.source_entity_id,
-        table.external_reference,
-        table.transaction_status,
-        table.transaction_date,
-        table.total_amount,
-        table.transaction_currency_code,
-        table.business_context,
-        table.metadata,
-        table.version,
-        table.created_at,
-        table.updated_at,
-    ).where(is_run(organization_id))
+    """The organization's runs, as `read_run` reads them."""
+    return select(*RUN_COLUMNS).where(is_run(organization_id))
 
 
 async def get_run(session: ReadSession, execution_id: UUID) -> RunRow:
@@ -131,8 +137,7 @@ async def get_run(session: ReadSession, execution_id: UUID) -> RunRow:
 
 def start_to_json(start: RunInput) -> JsonObject:
     """What a run was started with, but for plan and input, which are stored apart."""
-    dumped = cast("JsonObject", _RUN_INPUT.dump_python(start, mode="json"))
-    return {name: value for name, value in dumped.items() if name not in _APART}
+    return cast("JsonObject", _RUN_INPUT.dump_python(start, mode="json", exclude=_APART))
 
 
 def start_from_json(value: JsonObject, plan: Plan, run_input: JsonObject) -> RunInput:

@@ -19,19 +19,22 @@ from playbooks.problems import error as problem
 from playbooks.values import Actor, JsonObject
 from storage import shapes
 from storage.database import ReadSession, RecoverySession, WriteSession
-from storage.events import ChainHead, NewEvent, append_events, list_events
-from storage.labels import insert_labels
+from storage.events import ChainHead, NewEvent, append_events, event_line, link_events, list_events
+from storage.labels import label_lines
+from storage.line_writes import insert_lines
 from storage.payloads import industry_of
 from storage.playbooks import get_plan
 from storage.poison import refuse_poison
 from storage.run_lists import RunFilter, list_runs, summarize_runs
 from storage.run_rows import (
+    RUN_COLUMNS,
     RUN_TYPE,
     RunRow,
     get_run,
     head_from_json,
     head_to_json,
     is_run,
+    read_run,
     start_from_json,
     start_to_json,
 )
@@ -88,7 +91,9 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
     _refuse_poison(run)
     await _check_references(session, run)
     plan = start.plan
-    head = ChainHead()
+    data: JsonObject = {"playbook_id": str(plan.playbook_id), "playbook": plan.code, "version": plan.version}
+    queued = NewEvent(at=accepted_at, kind="run_queued", actor=start.initiator, data=data, source_number=1)
+    entries, head = link_events(start.execution_id, ChainHead(), [queued])
     statement = insert(transactions).values(
         id=start.execution_id,
         organization_id=session.organization_id,
@@ -115,6 +120,7 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
             "success_rate": 0,
             "variables": start.variables,
             "step_statuses": {},
+            "events": head_to_json(head),
         },
         created_at=accepted_at,
         updated_at=accepted_at,
@@ -123,16 +129,22 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
         version=0,
     )
     made = await session.connection.execute(
-        statement.on_conflict_do_nothing(index_elements=["id"]).returning(transactions.c.id)
+        statement.on_conflict_do_nothing(index_elements=["id"]).returning(*RUN_COLUMNS)
     )
-    if made.first() is None:
+    row = made.mappings().one_or_none()
+    if row is None:
         return InsertedRun(row=await _same_request(session, run), was_created=False)
-    await insert_labels(session, start.execution_id, plan.industry, start.priority, start.tags)
-    data: JsonObject = {"playbook_id": str(plan.playbook_id), "playbook": plan.code, "version": plan.version}
-    queued = NewEvent(at=accepted_at, kind="run_queued", actor=start.initiator, data=data, source_number=1)
-    head = await append_events(session, start.execution_id, plan.industry, head, [queued])
-    await _set_metadata(session, start.execution_id, {"events": head_to_json(head)})
-    return InsertedRun(row=await get_run(session, start.execution_id), was_created=True)
+    labels = label_lines(
+        session,
+        start.execution_id,
+        industry=plan.industry,
+        priority=start.priority,
+        tags=start.tags,
+        at=accepted_at,
+    )
+    events = [event_line(session, start.execution_id, plan.industry, entry) for entry in entries]
+    await insert_lines(session, [*labels, *events])
+    return InsertedRun(row=read_run(row), was_created=True)
 
 
 async def get_run_input(session: ReadSession, execution_id: UUID, sealer: Sealer) -> RunInput:

@@ -15,9 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import RowMapping, select
 
-from playbooks.messages import StepOutcome
 from playbooks.plan import Plan, PlanStep
-from playbooks.rules.redaction import safe_evaluation
+from playbooks.rules.redaction import safe_values
 from playbooks.state import Attempt, StepState, TaskState
 from playbooks.values import Json, JsonObject, PayloadRef, StepError, StepStatus, StepType
 from storage import shapes
@@ -144,7 +143,8 @@ def _data(plan: Plan, plan_step: PlanStep, step: StepState, out: Outgoing) -> Js
         "attempts": _attempts(step, quarantine),
         "error": take("error", shapes.error_to_json(step.error)),
         "reason": quarantine.take_text("reason", step.reason, step=step.key),
-        "values": take("values", _shown_values(plan, plan_step, step)),
+        # Without what is marked sensitive: the paths do not tell a reader's rights apart.
+        "values": take("values", safe_values(plan, step.values)),
         "confidence": take("confidence", step.confidence),
         "confidence_source": quarantine.take_text("confidence_source", step.confidence_source, step=step.key),
         "task": sealed_task(plan_step, step, out),
@@ -168,11 +168,6 @@ def _attempts(step: StepState, quarantine: Quarantine) -> Json:
             error = shapes.error_to_json(shapes.error_from_json(error))
         attempts.append({**attempt, "error": error})
     return attempts
-
-
-def _shown_values(plan: Plan, plan_step: PlanStep, step: StepState) -> Json:
-    """What conditions read, without what is marked sensitive: the paths do not tell a reader's rights apart."""
-    return safe_evaluation(plan, plan_step, StepOutcome(status="ready", values=step.values))["values"]
 
 
 def _task_json(plan_step: PlanStep, task: TaskState, out: Outgoing) -> Json:

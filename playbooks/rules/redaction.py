@@ -12,11 +12,13 @@ HIDDEN = "***"
 
 def safe_evaluation(plan: Plan, step: PlanStep, outcome: StepOutcome) -> JsonObject:
     """`{input, values}` of an evaluation: the resolved input and what the condition read, by path."""
-    secret = _sensitive_paths(plan)
-    values: JsonObject = {
-        path: HIDDEN if _touches(path, secret) else value for path, value in sorted(outcome.values.items())
-    }
-    return {"input": _safe_input(step, outcome.input), "values": values}
+    return {"input": _safe_input(step, outcome.input), "values": safe_values(plan, outcome.values)}
+
+
+def safe_values(plan: Plan, values: JsonObject) -> JsonObject:
+    """What a condition read, by path."""
+    secret = _sensitive_paths(plan) if values else ()
+    return {path: HIDDEN if _touches(path, secret) else value for path, value in sorted(values.items())}
 
 
 def _safe_input(step: PlanStep, value: Json | PayloadRef) -> Json:

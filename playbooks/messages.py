@@ -17,7 +17,8 @@ from playbooks.plan import Plan
 from playbooks.state import AuditEvent, PauseState, RunState, StepState
 from playbooks.values import Actor, Held, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
+"""What a new run is stamped with. Version 2 tells Temporal's lists of a run's end when its workflow closes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

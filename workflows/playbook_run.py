@@ -115,6 +115,7 @@ class PlaybookRunWorkflow:
             self._shell.ask_cancel()
 
     def _end(self) -> RunResult:
+        self._shell.show_end()
         state = self._shell.state
         result = RunResult(status=state.status, seq=state.seq, digest=digest_of_lines(state))
         if state.status == "cancelled":

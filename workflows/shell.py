@@ -78,7 +78,7 @@ class Shell:
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rows = Rows(self.plan, self.state, workflow.info().run_id)
-        self._shown = Shown(self.plan, has_search_attributes=start.has_search_attributes)
+        self._shown = Shown(start)
         self._crash: BaseException | None = None
 
     @property
@@ -136,6 +136,10 @@ class Shell:
         if isinstance(command, RunStep):
             return self.plan.step(command.step).carrier == "pure"
         return isinstance(command, PrepareStep | CheckMessage | MakeOutput)
+
+    def show_end(self) -> None:
+        """To be called with what closes the workflow."""
+        self._shown.show_end(self.state)
 
     def ask_cancel(self) -> None:
         """Let an activity ask Temporal for the cancel that this workflow has to end with."""

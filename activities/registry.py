@@ -110,8 +110,8 @@ def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
     """Regular activities that write what the history has committed."""
 
     @activity.defn
-    async def announce_task(call: TaskCall) -> None:
-        await beating(_retryable(effects.announce_task(deps, call)))
+    async def announce_task(call: TaskCall, rows: FlushCall | None = None) -> FlushResult | None:
+        return await beating(_retryable(effects.announce_task(deps, call, rows)))
 
     @activity.defn
     async def flush(call: FlushCall) -> FlushResult:

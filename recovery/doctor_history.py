@@ -36,7 +36,7 @@ _CLOSED: dict[int, Closed] = {
 class _Read:
     """What has been read of one execution so far, by the number of the event that scheduled it.
 
-    An effect may carry a flush; `done` are the flushes of which the history says that they were written.
+    An effect, or the announcement of a task, may carry a flush; `done` are those that the history says were written.
     """
 
     flushes: dict[int, FlushCall] = field(default_factory=dict[int, FlushCall])
@@ -117,8 +117,10 @@ async def _scheduled(client: Client, event: HistoryEvent, read: _Read) -> None:
     name = scheduled.activity_type.name
     if name == "flush":
         read.flushes[event.event_id] = await _decode(client, scheduled.input.payloads, FlushCall)
-    elif name not in _OF_THE_SERVICE:
+        return
+    if name not in _OF_THE_SERVICE:
         read.effects[event.event_id] = await _decode(client, scheduled.input.payloads[:1], StepCall)
+    if len(scheduled.input.payloads) > 1:
         carried = await _decode(client, scheduled.input.payloads[1:2], FlushCall | None)
         if carried is not None:
             read.flushes[event.event_id] = carried

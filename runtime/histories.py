@@ -1,6 +1,6 @@
 """What a run's history has committed: the flushes that its workflow scheduled, whether or not the rows have them.
 
-A flush is an activity of its own, or what an effect's activity carries as its second argument.
+A flush is an activity of its own, or what another activity carries as its second argument.
 
 Owns how they are found in a history and over continue-as-new. Must not know rows. Invariant: it only reads; what it
 returns was committed by Temporal, and in that order.

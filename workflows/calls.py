@@ -7,7 +7,7 @@ one outstanding at a time; everything else is regular and visible in the history
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributeUpdate
@@ -102,9 +102,19 @@ def _lane(name: str, call: object, result_type: type, summary: str) -> workflow.
     )
 
 
-def announce_task(step: PlanStep, call: TaskCall) -> workflow.ActivityHandle[None]:
-    """Make a task visible to people; repeated until it is."""
-    return _until_done("announce_task", call, step.name)
+def announce_task(
+    step: PlanStep, call: TaskCall, rows: FlushCall | None
+) -> workflow.ActivityHandle[FlushResult | None]:
+    """Make a task visible to people; repeated until it is. With `rows` it is a flush as well."""
+    return workflow.start_activity(
+        "announce_task",
+        args=[call, rows],
+        result_type=cast("type[FlushResult | None]", FlushResult | None),
+        start_to_close_timeout=_FLUSH_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNTIL_DONE,
+        summary=step.name,
+    )
 
 
 def record_notification(call: NotificationCall) -> workflow.ActivityHandle[None]:

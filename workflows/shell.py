@@ -19,7 +19,7 @@ from typing import assert_never
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from playbooks import ids
+from playbooks import calling
 from playbooks.commands import (
     Answer,
     CancelStep,
@@ -34,16 +34,11 @@ from playbooks.commands import (
     StartTimer,
     StopTimer,
 )
-from playbooks.context import build_context
 from playbooks.events import CancelRequested, Event, MessageChecked, OutputMade, StepPrepared, StepReported, TimerFired
 from playbooks.machine import advance, new_run
 from playbooks.messages import (
-    CancelCall,
-    CheckCall,
     FlushCall,
     FlushResult,
-    NotificationCall,
-    OutputCall,
     RunInput,
     RunProjection,
     StepCall,
@@ -51,15 +46,18 @@ from playbooks.messages import (
     TaskCall,
 )
 from playbooks.plan import PlanStep
-from playbooks.rules.control import find_target
 from playbooks.state import RunState
-from playbooks.values import FINISHED_RUN, JsonObject, Verdict
+from playbooks.values import FINISHED_RUN, Verdict
 from workflows import calls
 from workflows.arrivals import Arrival, Arrivals
 from workflows.failures import read_failure
 from workflows.lane import Lane, LaneJob
 from workflows.rows import Rows
 from workflows.shown import Shown
+
+TASKS_CARRY_ROWS = 2
+"""From this engine version on the announcement of a task is a flush as well: a run that waits for a person needs one
+activity for both."""
 
 
 class Shell:
@@ -143,12 +141,7 @@ class Shell:
 
     def ask_cancel(self) -> None:
         """Let an activity ask Temporal for the cancel that this workflow has to end with."""
-        call = CancelCall(
-            organization_id=self.state.organization_id,
-            execution_id=self.state.execution_id,
-            reason=self.state.cancel_reason,
-        )
-        self._spawn(self._await(calls.request_cancel(call)))
+        self._spawn(self._await(calls.request_cancel(calling.cancel_call(self.state))))
 
     def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
@@ -157,7 +150,7 @@ class Shell:
             case RunStep(step=key, attempt=attempt):
                 self._run_step(self.plan.step(key), attempt)
             case OpenTask(step=key):
-                self._spawn(self._await(calls.announce_task(self.plan.step(key), self._task_call(key))))
+                self._open_task(key)
             case CancelStep(step=key):
                 self._effects.pop(key, None)
             case StartTimer(timer=timer, due=due, summary=summary):
@@ -169,7 +162,8 @@ class Shell:
             case MakeOutput():
                 self._lane.put(LaneJob(run=self._make_output))
             case Notify():
-                self._spawn(self._await(calls.record_notification(self._notification_call(command))))
+                call = calling.notification_call(self.plan, self.state, command, self._start.notification)
+                self._spawn(self._await(calls.record_notification(call)))
             case Answer(request=request, verdict=verdict):
                 self.verdicts[request] = verdict
             case FinishRun():
@@ -183,7 +177,7 @@ class Shell:
         if step.carrier == "pure":
             self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
             return
-        call = self._effects[step.key] = self._step_call(step, attempt)
+        call = self._effects[step.key] = calling.step_call(self.plan, self.state, step, attempt)
         if (rows := self._rows.for_effect(self.state)) is not None:
             self._show(rows.run)
         self._watched(self._run_effect(step, call, rows))
@@ -207,7 +201,7 @@ class Shell:
         self._arrive(has_ended)
 
     async def _run_pure(self, step: PlanStep, attempt: int) -> int:
-        call = self._step_call(step, attempt)
+        call = calling.step_call(self.plan, self.state, step, attempt)
         try:
             outcome = await calls.pure_step(step, call)
         except ActivityError as error:
@@ -218,7 +212,7 @@ class Shell:
 
     async def _prepare(self, key: str) -> int:
         step = self.plan.step(key)
-        call = self._step_call(step, 0)
+        call = calling.step_call(self.plan, self.state, step, 0)
         outcome = await calls.prepare_step(step, call)
         self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
@@ -226,78 +220,27 @@ class Shell:
     def _reported(self, call: StepCall, outcome: StepOutcome) -> StepReported:
         return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
 
-    def _step_call(self, step: PlanStep, attempt: int) -> StepCall:
-        current = self.state.steps[step.key]
-        context, stored = build_context(self.state, step.references)
-        return StepCall(
-            organization_id=self.state.organization_id,
-            execution_id=self.state.execution_id,
-            playbook_id=self.plan.playbook_id,
-            step=step.key,
-            visit=current.visit,
-            attempt=attempt,
-            effect_key=ids.effect_key(self.state.execution_id, step.key, current.visit),
-            context=context,
-            stored=stored,
-            is_prepared=current.ready,
-            prepared_input=current.input if current.ready else None,
-            is_debug=self.state.debug,
-        )
-
     # --- people and messages
 
     async def _check(self, request_id: str) -> int:
         request = self.state.requests[request_id]
-        envelope = request.envelope
-        step = find_target(self.plan, self.state, envelope)
-        task = self.state.steps[step.key].task if step else None
-        is_review = task is not None and task.is_review
-        approves = envelope.verb == "decide" and envelope.body.get("decision") == "approve"
-        call = CheckCall(
-            organization_id=self.state.organization_id,
-            execution_id=self.state.execution_id,
-            playbook_id=self.plan.playbook_id,
-            envelope=envelope,
-            step=step.key if step else None,
-            task_id=ids.task_id(self.state.execution_id, step.key, self.state.steps[step.key].visit) if step else None,
-            # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
-            checks_form=approves and (not is_review or "data" in envelope.body),
-        )
-        outcome = await calls.check_message(envelope.verb, call)
+        call = calling.check_call(self.plan, self.state, request)
+        outcome = await calls.check_message(request.envelope.verb, call)
         self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
-    def _task_call(self, key: str) -> TaskCall:
-        return TaskCall(
-            organization_id=self.state.organization_id,
-            execution_id=self.state.execution_id,
-            playbook_id=self.plan.playbook_id,
-            seq=self.state.seq,
-            step=self.state.steps[key],
-        )
+    def _open_task(self, key: str) -> None:
+        call = calling.task_call(self.plan, self.state, key)
+        rows = self._take_rows() if self._start.engine_version >= TASKS_CARRY_ROWS else None
+        self._spawn(self._announce(self.plan.step(key), call, rows))
 
-    def _notification_call(self, command: Notify) -> NotificationCall:
-        data: JsonObject = {"status": self.state.status, "step": command.step, "settings": self._start.notification}
-        return NotificationCall(
-            organization_id=self.state.organization_id,
-            execution_id=self.state.execution_id,
-            playbook_id=self.plan.playbook_id,
-            kind=command.kind,
-            key=command.key,
-            data=data,
-        )
+    async def _announce(self, step: PlanStep, call: TaskCall, rows: FlushCall | None) -> None:
+        result = await calls.announce_task(step, call, rows)
+        if rows is not None and result is not None:
+            self._arrive(lambda: self._has_flushed(rows, result))
 
     async def _make_output(self) -> int:
-        references = self.plan.output_references or tuple(("steps", key) for key in self.plan.final_steps)
-        context, stored = build_context(self.state, references)
-        call = OutputCall(
-            organization_id=self.state.organization_id,
-            execution_id=self.state.execution_id,
-            playbook_id=self.plan.playbook_id,
-            context=context,
-            stored=stored,
-        )
-        result = await calls.make_output(call)
+        result = await calls.make_output(calling.output_call(self.plan, self.state))
         self._hear(OutputMade(at=workflow.now(), output=result.output, error=result.error))
         return result.elapsed_ms
 
@@ -328,12 +271,20 @@ class Shell:
         is_idle = self._lane.is_idle and not self._effects
         if is_idle or self.is_finished or rows.is_due:
             rows.is_due = is_idle
-            call = rows.for_flush(self.state)
-            self.state = replace(self.state, outbox=())
-            self._watched(self._flush(call))
+            if (call := self._take_rows()) is not None:
+                self._watched(self._flush(call))
         elif self._effects and not rows.is_timed and rows.wait_for_nothing(self.state):
             rows.is_timed = True
             self._watched(self._flush_later())
+
+    def _take_rows(self) -> FlushCall | None:
+        """All that the rows lack, where no flush is on its way; whoever takes it brings it there."""
+        if self._rows.is_flushing or not self._rows.lack(self.state):
+            return None
+        call = self._rows.for_flush(self.state)
+        self.state = replace(self.state, outbox=())
+        self._show(call.run)
+        return call
 
     async def _flush_later(self) -> None:
         await calls.sleep(calls.FLUSH_INTERVAL, "project to the rows")
@@ -349,7 +300,6 @@ class Shell:
         self.wake()
 
     async def _flush(self, call: FlushCall) -> None:
-        self._show(call.run)
         result = await calls.flush(call)
         self._arrive(lambda: self._has_flushed(call, result))
 

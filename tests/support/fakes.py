@@ -129,8 +129,14 @@ class FakeWorld:
             return OutputResult(output=call.context)
 
         @activity.defn(name="announce_task")
-        async def announce_task(call: TaskCall) -> None:
+        async def announce_task(call: TaskCall, rows: FlushCall | None = None) -> FlushResult | None:
             self.tasks.append(call)
+            return None if rows is None else await write(rows)
+
+        async def write(call: FlushCall) -> FlushResult:
+            self.flushes.append(call)
+            await self._pass("flush", f"flush:{call.run.status}")
+            return FlushResult(applied=not self.refuses_flushes, row_status=self.row_status)
 
         @activity.defn(name="record_notification")
         async def record_notification(call: NotificationCall) -> None:
@@ -138,9 +144,7 @@ class FakeWorld:
 
         @activity.defn(name="flush")
         async def flush(call: FlushCall) -> FlushResult:
-            self.flushes.append(call)
-            await self._pass("flush", f"flush:{call.run.status}")
-            return FlushResult(applied=not self.refuses_flushes, row_status=self.row_status)
+            return await write(call)
 
         @activity.defn(name="request_cancel")
         async def request_cancel(call: CancelCall) -> None:

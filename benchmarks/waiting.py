@@ -20,7 +20,7 @@ async def many_waiting(place: Place, size: Size) -> list[Figure]:
     """Seconds until all wait, and from the first approval until all are complete; memory and processor meanwhile."""
     version = await place.publish(playbooks.one_approval())
     ours: list[_Taken] = []
-    hand: list[tuple[float, float]] = []
+    hand: list[tuple[float, float, float]] = []
     for _ in range(size.pairs):
         ours.append(await _ours(place, version, size))
         hand.append(await _by_hand(place, size))
@@ -28,16 +28,22 @@ async def many_waiting(place: Place, size: Size) -> list[Figure]:
     idle = {name: [took.idle[name] * 100 / _IDLE_SECONDS for took in ours] for name in ours[0].idle}
     others = [sum(values) for values in zip(idle["api"], idle["postgres"], idle["temporal"], strict=True)]
     return [
-        Figure(job="J3 until all wait", unit="s", ours=waiting, yard=side_of([one for one, _ in hand]), at_most=1.5),
+        Figure(job="J3 until all wait", unit="s", ours=waiting, yard=side_of([took[0] for took in hand]), at_most=1.5),
         Figure(
             job="J3 approval to all complete",
             unit="s",
             ours=approved,
-            yard=side_of([two for _, two in hand]),
+            yard=side_of([took[1] for took in hand]),
             at_most=1.5,
         ),
         # Later rounds find the memory that the first one left free.
-        Figure(job="J3 worker memory a waiting run", unit="KB", ours=side_of([ours[0].kilobytes]), limit=100),
+        Figure(
+            job="J3 worker memory a waiting run",
+            unit="KB",
+            ours=side_of([ours[0].kilobytes]),
+            yard=side_of([hand[0][2]]),
+            limit=100,
+        ),
         Figure(job="J3 worker, waiting", unit="% of a core", ours=side_of(idle["worker"]), limit=5),
         Figure(job="J3 API, PostgreSQL and Temporal, waiting", unit="% of a core", ours=side_of(others)),
     ]
@@ -96,7 +102,7 @@ async def _approve_all(place: Place, runs: list[str]) -> None:
     await asyncio.gather(*(approve(task) for task in tasks))
 
 
-async def _by_hand(place: Place, size: Size) -> tuple[float, float]:
+async def _by_hand(place: Place, size: Size) -> tuple[float, float, float]:
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def start() -> Any:
@@ -114,6 +120,7 @@ async def _by_hand(place: Place, size: Size) -> tuple[float, float]:
             described = await handle.describe()
         return described.history_length >= _EVENTS_UNTIL_WAITING
 
+    bytes_before = place.yardstick_bytes()
     began = now()
     handles = list(await asyncio.gather(*(start() for _ in range(size.waiting))))
     left = handles
@@ -122,10 +129,11 @@ async def _by_hand(place: Place, size: Size) -> tuple[float, float]:
         left = [handle for handle, is_waiting in zip(left, waiting, strict=True) if not is_waiting]
         await asyncio.sleep(0.1)
     until_waiting = now() - began
+    kilobytes = (place.yardstick_bytes() - bytes_before) / 1024 / size.waiting
     began = now()
     await asyncio.gather(*(signal(handle) for handle in handles))
     await asyncio.gather(*(handle.result() for handle in handles))
-    return until_waiting, now() - began
+    return until_waiting, now() - began, kilobytes
 
 
 _EVENTS_UNTIL_WAITING = 10

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 from uuid import UUID
@@ -25,7 +26,10 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[ItemT]):
-    """Some rows of a list. `total` is exact up to COUNT_LIMIT; beyond, it is COUNT_LIMIT and `total_is_exact` false."""
+    """Some rows of a list. `total` is exact up to COUNT_LIMIT; beyond, it is COUNT_LIMIT and `total_is_exact` false.
+
+    `by_status` counts what `total` counts, by status, where the list knows it.
+    """
 
     items: tuple[ItemT, ...]
     total: int
@@ -34,6 +38,7 @@ class Page(Generic[ItemT]):
     offset: int
     has_more: bool
     next_cursor: str | None
+    by_status: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +67,13 @@ def read_cursor(text: str, order: str) -> Cursor:
                 return Cursor(order=order, value=value, id=UUID(str(identity)))
     except (ValueError, binascii.Error, RecursionError):
         pass
+    raise refuse_cursor()
+
+
+def refuse_cursor() -> ValidationError:
+    """What is raised for a cursor that no page of this list has given."""
     wrong = problem("/cursor", "INVALID_CURSOR", "the cursor is not one of this list in this order")
-    raise ValidationError("the cursor cannot be used", (wrong,))
+    return ValidationError("the cursor cannot be used", (wrong,))
 
 
 def bounded(limit: int) -> int:

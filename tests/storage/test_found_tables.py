@@ -141,6 +141,18 @@ async def test_unique_keys_are_added_when_found_tables_lack_them(empty_database_
     assert "playbook_core_organizations_key" not in keys
 
 
+async def test_found_tables_get_the_indexes_that_made_ones_have(
+    empty_database_url: str, admin_database_url: str
+) -> None:
+    await _make_tables(empty_database_url)
+    upgrade(empty_database_url, servers.SERVICE_PASSWORD)
+    query = "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'playbook\\_%'"
+    async with connected(empty_database_url) as found, connected(admin_database_url) as made:
+        indexes = [{row[0] for row in await admin.fetch(query)} for admin in (found, made)]
+    assert indexes[0] == indexes[1]
+    assert len(indexes[0]) > 15
+
+
 async def test_missing_tables_are_made_beside_found_ones(empty_database_url: str, postgres: PostgresServer) -> None:
     async with connected(empty_database_url) as admin:
         for table in ("core_organizations", "core_entities"):

@@ -6,7 +6,7 @@ that the history committed is written first; only then an end that nobody can sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -29,6 +29,7 @@ from playbooks.values import FINISHED_RUN, StepError
 from runtime.histories import read_flushes
 from storage import notifications, projection, repairs, runs
 from storage.database import Database
+from storage.events import EventGapError
 from storage.repairs import Closing, UnfinishedRun
 from storage.sensitive import Sealer
 
@@ -63,7 +64,14 @@ async def write_closed(tools: Tools, run: UnfinishedRun, closed: WorkflowExecuti
             await _apply(tools, run, plan, flushes)
             return await _close(tools, run, Closing(status="cancelled", kind="run_cancelled", reason=reason, at=at))
         ended, _ = advance(plan, state, CancelRequested(at=at, reason=reason))
-        flushes = (*flushes, flush_of(plan, ended, flushed_seq=0, temporal_run_id=closed.run_id))
+        last = flush_of(plan, ended, flushed_seq=0, temporal_run_id=closed.run_id)
+        try:
+            return await _apply(tools, run, plan, (*flushes, last))
+        except EventGapError:
+            # It was closed in the middle of a task. What that task told is in no history, only where it led to.
+            reached = flush_of(plan, _without_end(state), flushed_seq=0, temporal_run_id=closed.run_id)
+            await _apply(tools, run, plan, (*flushes, reached))
+            return await _close(tools, run, Closing(status="cancelled", kind="run_cancelled", reason=reason, at=at))
     return await _apply(tools, run, plan, flushes)
 
 
@@ -88,6 +96,13 @@ async def _last_state(client: Client, workflow: str, run_id: str) -> RunState | 
             raise
         _log.warning("closed_run_does_not_answer", workflow_id=workflow, reason=type(error).__name__)
         return None
+
+
+def _without_end(state: RunState) -> RunState:
+    """What steps came to, without events; an end that the history has not committed does not count."""
+    if state.status not in FINISHED_RUN:
+        return replace(state, outbox=())
+    return replace(state, outbox=(), status="in_progress", completed_at=None, output=None, error=None)
 
 
 def _reason(closed: WorkflowExecutionDescription) -> str:

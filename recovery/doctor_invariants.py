@@ -68,8 +68,8 @@ def steps_that_ran_have_their_lines(history: HistoryFacts, rows: RowFacts) -> It
     for name, step in told.items():
         if step.status != "pending" and name not in rows.steps:
             yield "LINE_MISSING", _name(name), step.status, "no line"
-    if not history.is_whole:
-        return
+    if not history.is_whole or _was_ended_by_others(history):
+        return  # who ended it wrote what it had come to, and cancelled the rest
     for name, line in rows.steps.items():
         if line.status != "pending" and (name not in told or told[name].status == "pending"):
             yield "LINE_OF_STEP_NEVER_RUN", _name(name), "never ran", line.status
@@ -117,7 +117,7 @@ def votes_are_those_that_were_cast(history: HistoryFacts, rows: RowFacts) -> Ite
     for name, line in rows.steps.items():
         cast = Counter(told[name].votes if name in told else ())
         stored = Counter(line.votes)
-        for vote in stored - cast if history.is_whole else ():
+        for vote in stored - cast if history.is_whole and not _was_ended_by_others(history) else ():
             yield "VOTE_FORGED", _name(name), "no such vote", " ".join(vote)
         for vote in cast - stored:
             yield "VOTE_MISSING", _name(name), " ".join(vote), "no such vote"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,9 +23,13 @@ ANNA = Actor(id=UUID(int=7), name="Anna")
 Accept = Callable[[UUID], Awaitable[RunInput]]
 
 
-async def accept_into(database: Database, settings: Settings, organization_id: UUID) -> RunInput:
-    """Insert a published playbook and a queued run of it, as the API does before it starts the workflow."""
-    written, playbook_id = read_document(document()), uuid4()
+async def accept_into(database: Database, settings: Settings, organization_id: UUID, *more_steps: Any) -> RunInput:
+    """Insert a published playbook and a queued run of it, as the API does before it starts the workflow.
+
+    `more_steps` come after its own two.
+    """
+    whole = document()
+    written, playbook_id = read_document({**whole, "steps": [*whole["steps"], *more_steps]}), uuid4()
     plan = compile_playbook(written, playbook_id=playbook_id, version=1).plan
     assert isinstance(plan, Plan)
     run_input = RunInput(

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from recovery import doctor_invariants
-from recovery.doctor_facts import EffectFact, HistoryFacts, Pair, RowFacts, StepFact
+from recovery.doctor_facts import EffectFact, FlushFact, HistoryFacts, Pair, RowFacts, StepFact
 from recovery.doctor_invariants import differences_of
 
 _ROOM = Path(doctor_invariants.__file__).parent
@@ -51,6 +51,10 @@ ROWS = RowFacts(
     steps={},
     events=(),
 )
+
+
+def _last_flush(status: str) -> FlushFact:
+    return FlushFact(seq=0, status=status, cost=Decimal(0), steps={}, events={}, is_done=True)
 
 
 def _codes(history: HistoryFacts | None, rows: RowFacts | None) -> set[str]:
@@ -99,3 +103,14 @@ def test_status_is_found_when_the_workflow_was_terminated_and_the_row_goes_on() 
     terminated = dataclasses.replace(HISTORY, closed="terminated")
     assert _codes(terminated, dataclasses.replace(ROWS, status="in_progress")) == {"STATUS_DIFFERS"}
     assert _codes(terminated, dataclasses.replace(ROWS, status="cancelled")) == set()
+
+
+def test_line_of_a_step_that_no_flush_told_is_found_unless_the_run_was_ended_by_others() -> None:
+    """Who ends a terminated run writes how far it came, votes included; any other run tells that itself."""
+    line = StepFact(status="cancelled", seq=1, cost=Decimal(0), votes=(("p", "approve"),))
+    rows = dataclasses.replace(ROWS, status="cancelled", steps={("a", 1): line})
+    cancelled = dataclasses.replace(HISTORY, closed="cancelled", flushes=(_last_flush("cancelled"),), decides=1)
+    assert _codes(cancelled, rows) == {"LINE_OF_STEP_NEVER_RUN", "VOTE_FORGED"}
+    terminated = dataclasses.replace(HISTORY, closed="terminated", decides=1)
+    assert _codes(terminated, rows) == set()
+    assert _codes(dataclasses.replace(terminated, decides=0), rows) == {"VOTE_WITHOUT_MESSAGE"}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,12 +23,14 @@ from playbooks.messages import FlushCall, RunInput
 from playbooks.projecting import flush_of
 from recovery import reconciler as reconciler_module
 from recovery.closing import Tools
+from recovery.doctor import examine
 from recovery.reconciler import Reconciler, reconcile_once
 from recovery.start import start_run
 from runtime.settings import Settings
 from runtime.temporal import connect
 from storage import runs
 from storage.database import Database
+from storage.events import is_intact
 from storage.migrate import upgrade
 from storage.organizations import create_organization
 from storage.projection import apply_flush
@@ -56,8 +59,8 @@ class Place:
         tools = Tools(database=database, client=client, sealer=self.sealer)
         self.reconciler = Reconciler(tools=tools, older_than=timedelta(0), missing_seconds=0.3)
 
-    async def accept(self) -> RunInput:
-        return await accept_into(self.database, self.settings, self.organization_id)
+    async def accept(self, *more_steps: Any) -> RunInput:
+        return await accept_into(self.database, self.settings, self.organization_id, *more_steps)
 
     async def spoken(self) -> RunInput:
         """A run that has flushed, and of which Temporal knows nothing."""
@@ -130,6 +133,38 @@ async def test_run_is_cancelled_with_what_was_flushed_when_no_worker_can_replay_
     assert (row.status, row.cancel_reason) == ("cancelled", "its workflow was terminated in Temporal")
     assert "in_progress" not in row.step_statuses.values()
     assert "waiting" not in row.step_statuses.values()
+
+
+@pytest.mark.parametrize("is_in_mid_task", [False, True])
+async def test_rows_and_history_tell_the_same_when_the_workflow_was_terminated(
+    place: Place, is_in_mid_task: bool
+) -> None:
+    """In the middle of a task, what the task would have told is in no history: the trail has no gap for that."""
+    later = {"name": "Pay", "step_number": 3, "step_type": "system", "worker_type": "data_processor", "config": {}}
+    start = await place.accept(later)
+    handle = place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id))
+    async with place.worker():
+        await start_run(place.client, place.settings, start)
+        async with asyncio.timeout(20):
+            while "waiting" not in (await place.row(start)).step_statuses.values():
+                await asyncio.sleep(0.1)
+    if is_in_mid_task:
+        # Nobody takes the task that this makes; who replays the history does, and forgets what it flushes in it.
+        await handle.signal("frobnicate", {})
+    await handle.terminate()
+    async with place.worker(), asyncio.timeout(20):
+        while await reconcile_once(place.reconciler) == 0:
+            await asyncio.sleep(0.2)
+    row = await place.row(start)
+    assert (row.status, row.cancel_reason) == ("cancelled", "its workflow was terminated in Temporal")
+    assert not {"waiting", "in_progress"} & set(row.step_statuses.values())
+    async with place.database.reading(place.organization_id) as session:
+        events = await runs.list_events(session, start.execution_id)
+    assert is_intact(start.execution_id, events)
+    assert events[-1].kind == "run_cancelled"
+    organizations, run = [place.organization_id], start.execution_id
+    found = await examine(place.database, place.client, organizations=organizations, execution_id=run, older_than=0)
+    assert found.differences == ()
 
 
 async def test_run_is_left_to_the_sweeper_when_it_never_spoke(place: Place) -> None:

@@ -40,7 +40,10 @@ def example(name: str) -> Any:
 
 @dataclass
 class Stack:
-    """Everything of one service, started in order. Ports and data stay the same over a restart of any part."""
+    """Everything of one service, started in order. Ports and data stay the same over a restart of any part.
+
+    `is_durable`: what PostgreSQL has committed survives a kill of it.
+    """
 
     folder: Path
     organization: str = "demo"
@@ -50,6 +53,7 @@ class Stack:
     postgres_port: int = field(default_factory=any_free_port)
     ui_port: int | None = None
     trust_temporal: bool = True
+    is_durable: bool = False
     prepare_database: Callable[[str], None] | None = None
     postgres: PostgresServer | None = None
     temporal: TemporalServer | None = None
@@ -105,7 +109,9 @@ class Stack:
     def start_postgres(self) -> None:
         log = self.folder / "postgres.log"
         folder = self.folder / "postgres"
-        self.postgres = start_postgres(folder, port=self.postgres_port, log=log, is_durable=False, password="admin")
+        self.postgres = start_postgres(
+            folder, port=self.postgres_port, log=log, is_durable=self.is_durable, password="admin"
+        )
 
     def start_temporal(self) -> None:
         log = self.folder / "temporal.log"

@@ -129,17 +129,18 @@ def multiplying() -> dict[str, Any]:
     ],
 )
 def test_validation_ends_soon_when_schema_or_value_are_hostile(schema: Any, value: Any, code: str) -> None:
-    started = time.perf_counter()
+    # The thread's own processor time, far above what it takes: a catastrophic pattern would take for ever.
+    started = time.thread_time()
     found = validate(schema, value)
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 10
     assert found == () or found[0].code in (code, "CANNOT_CHECK")
     assert found or schema == {"multipleOf": 0.1}
 
 
 def test_uniqueness_is_told_soon_when_items_have_no_order() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     assert validate({"uniqueItems": True}, [{"n": n} for n in range(5_000)]) == ()
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize(

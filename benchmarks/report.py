@@ -99,16 +99,41 @@ def _used(cpu: dict[str, float]) -> str:
 
 
 def write(figures: Sequence[Figure], size: str) -> None:
-    """Put the table into the page, with when and where it was measured."""
-    text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
+    """Put the figures into the page in place of older ones of the same jobs, with when and where they were measured."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    block, after = rest.split(END)
+    measured, rows = _read(block)
     packages = ", ".join(f"{name} {version(name)}" for name in ("temporalio", "sqlalchemy", "fastapi"))
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
-    head = (
-        f"Measured {when} UTC, size `{size}`, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}."
-    )
-    PAGE.write_text(f"{before}{BEGIN}\n{head}\n\n{table(figures)}\n{END}{after}")
+    how = f"{when} UTC, size `{size}`, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}."
+    heading, new = table(figures).split("\n")[:2], table(figures).split("\n")[2:]
+    names = {_job_of(row) for row in new}
+    measured |= dict.fromkeys(names, how)
+    rows = sorted([*(row for row in rows if _job_of(row) not in names), *new], key=_job_of)
+    told = [f"- {', '.join(sorted(job for job in measured if measured[job] == how))}: {how}" for how in _once(measured)]
+    PAGE.write_text(before + "\n".join([BEGIN, *told, "", *heading, *rows, END]) + after)
+
+
+def _read(block: str) -> tuple[dict[str, str], list[str]]:
+    """When each job was measured, and the rows of the table that is there."""
+    measured: dict[str, str] = {}
+    rows: list[str] = []
+    for line in block.split("\n"):
+        if line.startswith("- J"):
+            jobs, _, how = line[2:].partition(": ")
+            measured |= dict.fromkeys(jobs.split(", "), how)
+        elif line.startswith("| J"):
+            rows.append(line)
+    return measured, rows
+
+
+def _job_of(row: str) -> str:
+    """`J1` of a row of the table."""
+    return row[2:].split(maxsplit=1)[0]
+
+
+def _once(measured: dict[str, str]) -> list[str]:
+    return sorted(set(measured.values()), reverse=True)
 
 
 def _number(value: float) -> str:

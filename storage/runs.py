@@ -25,7 +25,7 @@ from storage.line_writes import insert_lines
 from storage.payloads import industry_of
 from storage.playbooks import get_plan
 from storage.poison import refuse_poison
-from storage.run_lists import RunFilter, list_runs, summarize_runs
+from storage.run_lists import RunFilter, list_runs
 from storage.run_rows import (
     RUN_COLUMNS,
     RUN_TYPE,
@@ -57,7 +57,6 @@ __all__ = [
     "list_runs",
     "list_steps",
     "lock_queued",
-    "summarize_runs",
 ]
 
 

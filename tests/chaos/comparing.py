@@ -46,6 +46,7 @@ _AWAY = (
     WorkflowQueryRejectedError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
@@ -140,8 +141,10 @@ async def _compare(
     found.asked.add(run)
     try:
         difference = await _difference(crowd, client, connection, run, found.lags)
-    except _AWAY:
+    except _AWAY as error:
         found.unanswered += 1
+        if not isinstance(error, RPCError | WorkflowQueryFailedError | WorkflowQueryRejectedError):
+            connection.terminate()
         await asyncio.sleep(0.2)
         return
     finally:

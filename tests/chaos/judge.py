@@ -86,7 +86,7 @@ async def _look_on(crowd: Crowd, watch: Watch) -> None:
                     await asyncio.sleep(0.2)
             finally:
                 connection.terminate()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError):
             await asyncio.sleep(0.2)
 
 

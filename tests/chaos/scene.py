@@ -126,7 +126,7 @@ async def play(
         await all_ended(crowd, watch, ends_within)
     moved = watch.seconds_until_moved(live, over)
     report = Report(hit=hit, moved=moved, live=len(live), twice=crowd.done_twice(), compared=compared)
-    print(f"{name}: {report}, all ended {time.monotonic() - over:.1f} s after the fault")
+    print(f"{name}: {report}, all ended {time.monotonic() - over:.1f} s after the fault; {machine()}")
     await asyncio.to_thread(assert_sound, crowd, watch)
     assert compared.unequal_after(over + ALL_EQUAL_AFTER) == []
     assert does_again or report.twice == 0, report
@@ -136,6 +136,11 @@ async def play(
         slow = sum(1 for seconds in moved if seconds > most_within)
         assert slow <= max(1, len(live) // 100), report
     return report
+
+
+def machine() -> str:
+    """How busy it is, others' work included: seconds that were measured on a busy machine say little."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
 async def until_in_mid_step(crowd: Crowd, *, accepted: int = 1) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.chaos.comparing import comparing
 from tests.chaos.judge import all_ended, assert_sound, watching
-from tests.chaos.scene import Place, running_place
+from tests.chaos.scene import Place, machine, running_place
 
 pytestmark = pytest.mark.soak
 SHARE = 0.999
@@ -35,7 +35,7 @@ async def test_rows_equal_their_workflows_when_runs_come_and_go(place: Place) ->
             await crowd.offer(10, over=10 / RUNS_A_SECOND)
             most = max(most, len(watch.unfinished()))
         await all_ended(crowd, watch, 60)
-    print(f"consistency: {compared}, {len(crowd.accepted)} runs, up to {most} live")
+    print(f"consistency: {compared}, {len(crowd.accepted)} runs, up to {most} live; {machine()}")
     assert compared.count >= ENOUGH, compared
     assert compared.share >= SHARE, compared.unequal
     await asyncio.to_thread(assert_sound, crowd, watch)

@@ -162,6 +162,27 @@ async def test_cursor_is_refused_or_harmless_when_it_was_forged(many: Sample, so
         assert page.total == 18
 
 
+async def test_list_goes_on_behind_a_strangers_row_that_looks_like_ours(many: Sample, admin_database_url: str) -> None:
+    looks = '{"request_hash": "", "playbook": {}, "start": {"initiator": {}}}'
+    async with connected(admin_database_url) as admin:
+        theirs = await add_transaction(admin, many.organization_id, "playbook_run", "completed")
+        await admin.execute(
+            "UPDATE universal_transactions SET business_context = $2::jsonb, transaction_date = $3 WHERE id = $1",
+            theirs,
+            looks,
+            T0 + timedelta(minutes=5),
+        )
+    seen: list[UUID] = []
+    page = await _page(many, RunFilter(limit=1))
+    while page.next_cursor is not None:
+        seen += [row.execution_id for row in page.items]
+        page = await _page(many, RunFilter(limit=1, cursor=page.next_cursor))
+    assert [*seen, *(row.execution_id for row in page.items)] == [
+        row.execution_id for row in (await _page(many, RunFilter())).items
+    ]
+    assert {*seen, page.items[0].execution_id} == set(many.runs)
+
+
 async def test_total_is_exact_below_the_bound_and_says_so_above(many: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = [
         {},
@@ -179,11 +200,13 @@ async def test_total_is_exact_below_the_bound_and_says_so_above(many: Sample, mo
     page = await _page(many, RunFilter(tag="even"))
     assert (page.total, page.total_is_exact, len(page.items)) == (8, False, 9)
     async with many.database.reading(many.organization_id) as session:
-        newest = await runs.summarize_runs(session, RunFilter(statuses=("completed", "queued")))
+        newest = (await runs.list_runs(session, RunFilter(statuses=("completed", "queued")))).by_status
         assert newest == {"completed": 3, "queued": 3}
-        assert sum((await runs.summarize_runs(session, RunFilter(tag="even"))).values()) == 8
+        counted = (await runs.list_runs(session, RunFilter(tag="even"))).by_status
+        assert counted is not None
+        assert sum(counted.values()) == 8
         monkeypatch.setattr(run_lists, "COUNT_LIMIT", 4)
-        newest = await runs.summarize_runs(session, RunFilter())
+        newest = (await runs.list_runs(session, RunFilter())).by_status
     assert newest == dict.fromkeys(("paused", "completed", "failed", "cancelled"), 1)
 
 
@@ -217,7 +240,7 @@ async def test_neither_other_organizations_nor_other_applications_runs_are_shown
         page = await _page(other, filters)
         assert ([row.execution_id for row in page.items], page.total) == ([mine], 1)
         async with other.database.reading(other.organization_id) as session:
-            assert await runs.summarize_runs(session, filters) == {"queued": 1}
+            assert (await runs.list_runs(session, filters)).by_status == {"queued": 1}
 
 
 # --- indexes

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.dialects import postgresql
@@ -56,5 +59,11 @@ def _statement(columns: tuple[str, ...], again: str) -> TextClause:
 
 
 def _to_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Ids, amounts and instants as the text that PostgreSQL reads them from."""
-    return json.dumps(rows, default=str, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json.dumps(rows, default=_as_text, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _as_text(value: object) -> str:
+    """Ids, amounts and instants as the text that PostgreSQL reads them from; anything else is a mistake of ours."""
+    if isinstance(value, UUID | Decimal | datetime):
+        return str(value)
+    raise TypeError(f"a line cannot hold a {type(value).__name__}")

@@ -70,8 +70,8 @@ def named(world: World) -> dict[str, Callable[..., Any]]:
     return found
 
 
-async def perform(world: World, name: str, call: Any) -> Any:
-    return await ActivityEnvironment().run(named(world)[name], call)
+async def perform(world: World, name: str, *arguments: Any) -> Any:
+    return await ActivityEnvironment().run(named(world)[name], *arguments)
 
 
 def away(world: World) -> World:
@@ -240,6 +240,24 @@ async def test_task_is_there_once_when_announced_twice(world: World) -> None:
         entities.c.entity_type == "playbook_task", entities.c.entity_code == str(world.execution_id)
     )
     assert await count(world, query) == 1
+
+
+async def test_task_and_rows_are_there_together_when_the_announcement_carries_rows(world: World) -> None:
+    tasks = select(func.count()).where(entities.c.id == task_id(world.execution_id, "vote", 1))
+    first = await perform(world, "announce_task", task_call(world), flush_call(world))
+    assert (first.applied, first.row_status, await count(world, tasks)) == (True, "queued", 1)
+    async with world.deps.database.reading(world.organization_id) as session:
+        assert (await runs.get_run(session, world.execution_id)).seq == 3
+    again = await perform(world, "announce_task", task_call(world), flush_call(world))
+    assert (again.applied, again.row_status, await count(world, tasks)) == (False, "in_progress", 1)
+
+
+async def test_no_task_is_made_when_the_run_is_over_by_its_row(world: World) -> None:
+    over = flush_call(world)
+    await perform(world, "flush", replace(over, run=replace(over.run, status="cancelled", completed_at=NOW)))
+    result = await perform(world, "announce_task", task_call(world), flush_call(world, seq=4, temporal_run_id="second"))
+    assert (result.applied, result.row_status) == (False, "cancelled")
+    assert await count(world, select(func.count()).where(entities.c.entity_type == "playbook_task")) == 0
 
 
 async def test_notification_of_a_run_is_kept_once_when_repeated(world: World) -> None:

@@ -4,6 +4,7 @@ Owns: making one (an operator's act, through the admin's URL) and reading one's 
 not know: what belongs to an organization. Invariant: the service's role never learns that another organization exists.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,19 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import RowMapping, select
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from playbooks.errors import AlreadyExistsError, ServiceUnavailableError
 from storage.database import ReadSession, asyncpg_url
+from storage.roles import sqlstate
 from storage.tables import organizations
+
+_CONNECT_SECONDS = 5
+_PATIENCE_SECONDS = 10
+_PAUSE_SECONDS = 0.25
+_STARTING_UP = "57P03"
 
 _COLUMNS = (
     organizations.c.id,
@@ -65,14 +73,34 @@ async def own_organization(session: ReadSession) -> OrganizationRow | None:
 
 @asynccontextmanager
 async def _admin(admin_url: str) -> AsyncGenerator[AsyncConnection]:
-    engine = create_async_engine(asyncpg_url(admin_url), poolclass=NullPool, connect_args={"timeout": 5})
+    engine = create_async_engine(asyncpg_url(admin_url), poolclass=NullPool, connect_args={"timeout": _CONNECT_SECONDS})
     try:
-        async with engine.begin() as connection:
-            yield connection
-    except OSError as error:
-        raise ServiceUnavailableError("the database is away") from error
+        connection = await _connected(engine)
+        try:
+            async with connection.begin():
+                yield connection
+        finally:
+            await connection.close()
     finally:
         await engine.dispose()
+
+
+async def _connected(engine: AsyncEngine) -> AsyncConnection:
+    """A connection, asked for again while the server is only just starting, or too busy to answer in time.
+
+    Raises ServiceUnavailableError with the reason of the last attempt when none was had in time.
+    """
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return await engine.connect()
+        except (OSError, DBAPIError) as error:
+            if isinstance(error, DBAPIError) and sqlstate(error) != _STARTING_UP:
+                raise
+            if asyncio.get_running_loop().time() >= deadline:
+                reason = str(error) or f"no answer within {_CONNECT_SECONDS} s"
+                raise ServiceUnavailableError(f"the database is away: {reason}") from error
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _organization(row: RowMapping) -> OrganizationRow:

@@ -32,10 +32,11 @@ class Proxy:
     _thread: threading.Thread | None = None
     _server: asyncio.Server | None = None
 
-    def start(self) -> None:
+    def start(self, port: int = 0) -> None:
+        """Listen on `port`, or on any free one."""
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        starting = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop)
+        starting = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", port), self._loop)
         self._server = starting.result(5)
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from random import Random
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cli.servers.ports import any_free_port
@@ -13,6 +15,7 @@ from playbooks.errors import AlreadyExistsError, ServiceUnavailableError, Valida
 from storage.database import Database, ReadSession, WriteSession, asyncpg_url
 from storage.organizations import create_organization, find_organization, own_organization
 from storage.tables import entities
+from tests.chaos.proxy import Proxy
 from tests.conftest import MakeOrganization
 
 
@@ -132,3 +135,25 @@ async def test_value_is_refused_when_no_column_can_hold_it(database: Database, o
     with pytest.raises(ValidationError):
         async with database.reading(organization_id) as session:
             await session.connection.execute(select(entities.c.id).where(entities.c.entity_code == bad))
+
+
+async def test_organization_is_found_once_the_server_is_up_and_the_reason_is_named_when_it_stays_away(
+    admin_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_url(admin_database_url)
+    port = any_free_port()
+    late_url = server.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
+    monkeypatch.setattr("storage.organizations._PATIENCE_SECONDS", 0.3)
+    with pytest.raises(ServiceUnavailableError, match=r"the database is away: .+"):
+        await find_organization(late_url, "nobody")
+    monkeypatch.setattr("storage.organizations._PATIENCE_SECONDS", 10)
+    waiting = asyncio.create_task(find_organization(late_url, "nobody"))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    assert server.port is not None
+    proxy = Proxy(server.port, Random(0))
+    proxy.start(port)
+    try:
+        assert await waiting is None
+    finally:
+        proxy.stop()

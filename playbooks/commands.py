@@ -27,6 +27,22 @@ class RunStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TestLoop:
+    """Evaluate in the lane whether a loop goes on; answered by `LoopTested`."""
+
+    step: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatherItems:
+    """Make a `for_each` step's output of its items' in the lane; answered by `ItemsGathered`."""
+
+    step: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTask:
     """Announce a person's task with a regular activity; nothing waits for its answer."""
 
@@ -91,6 +107,8 @@ class FinishRun:
 Command: TypeAlias = (
     PrepareStep
     | RunStep
+    | TestLoop
+    | GatherItems
     | OpenTask
     | CancelStep
     | StartTimer

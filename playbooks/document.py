@@ -25,6 +25,10 @@ from playbooks.values import ErrorKind, Json, JsonObject, StepType
 MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_STEPS = 500
 MAX_STEP_NUMBER = 99_999
+MAX_ITEMS = 10_000
+"""Items of one `for_each`."""
+
+MAX_VISITS = 1_000
 MAX_MINUTES = 60 * 24 * 366 * 10
 
 RESERVED_KEYS: frozenset[str] = frozenset({"in", "true", "false", "null"})
@@ -37,6 +41,7 @@ Role = Annotated[str, Field(min_length=1, max_length=100)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int | float, Field(ge=0, le=1_000_000_000)]
 Minutes = Annotated[int | float, Field(gt=0, le=MAX_MINUTES)]
+Visits = Annotated[int, Field(ge=1, le=MAX_VISITS)]
 NotBuilt = Json
 
 
@@ -65,12 +70,20 @@ class BudgetDocument(Part):
     on_exceed: Literal["pause", "fail", "warn"] = "pause"
 
 
+class ConcurrencyDocument(Part):
+    """How many runs with one `key` (a text, or `${...}` over the run's input) go on at once."""
+
+    key: Annotated[str, Field(min_length=1, max_length=500)] = "*"
+    max_runs: Annotated[int, Field(ge=1, le=1_000)] = 1
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+
+
 class PoliciesDocument(Part):
     timeout_minutes: Minutes | None = None
     retry: RetryDocument | None = None
     budget: BudgetDocument | None = None
+    concurrency: ConcurrencyDocument | None = None
     sla: NotBuilt = None
-    concurrency: NotBuilt = None
     retention_days: NotBuilt = None
 
 
@@ -89,6 +102,16 @@ class OnTimeoutDocument(Part):
     escalate_to_roles: list[Role] | None = None
 
 
+class ReturnDocument(Part):
+    """With one of the decisions `on` the run goes back to `step`, and from there on again; at most `max` times."""
+
+    step: str
+    on: Annotated[list[Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]], Field(min_length=1)] = [
+        "changes_requested"
+    ]
+    max: Visits = 5
+
+
 class ApprovalDocument(Part):
     """The rules by which people decide; the threshold is the step's `approval_threshold`."""
 
@@ -100,12 +123,68 @@ class ApprovalDocument(Part):
     reminder_minutes: list[Minutes] | None = None
     on_timeout: OnTimeoutDocument | None = None
     on_reject: Literal["continue", "fail"] | None = None
-    return_to_step: NotBuilt = None
+    return_to_step: ReturnDocument | None = None
 
 
 class OnErrorDocument(Part):
+    """What follows when a step has failed for good. `step` (key or number) is for `goto`, which goes at most `max`
+    times."""
+
     action: Literal["fail", "continue", "goto", "compensate", "incident"]
     step: str | int | None = None
+    max: Visits | None = None
+
+
+class JoinDocument(Part):
+    """How many of a step's dependencies have to be completed; `others`: what becomes of those that are not."""
+
+    mode: Literal["all", "any", "n_of_m"]
+    n: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
+    others: Literal["continue", "cancel"] = "continue"
+
+
+class ForEachDocument(Part):
+    """The step is done once for each item.
+
+    `complete_when`: a number of completed items, or CEL over `completed`, `failed`, `skipped`, `count`; `others`: what
+    becomes of the items that are not done then. More than `tolerated_failures` failed items fail the step.
+    """
+
+    items: list[Json] | str
+    max_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 10
+    complete_when: Annotated[int, Field(ge=1)] | str | None = None
+    others: Literal["continue", "cancel"] = "cancel"
+    tolerated_failures: Annotated[int, Field(ge=0, le=MAX_ITEMS)] = 0
+
+
+class RepeatDocument(Part):
+    """The step, or everything from the step `from_step` on, is done again while `while_` holds; at most `max` times."""
+
+    model_config = ConfigDict(validate_by_alias=True, serialize_by_alias=True)
+
+    while_: Annotated[str | JsonObject, Field(alias="while")]
+    max: Visits
+    from_step: Annotated[str | None, Field(alias="from")] = None
+    delay_seconds: Annotated[int | float, Field(ge=0, le=366 * 86_400)] | None = None
+
+
+class CompensationDocument(Part):
+    """What undoes a completed step. Its `input` may name the step's own output; without one it gets the step's input
+    and output as `{input, output}`."""
+
+    step_type: Literal["system", "external"]
+    worker_type: Annotated[str, Field(min_length=1, max_length=100)]
+    config: JsonObject | None = None
+    input: JsonObject | str | None = None
+    retry: RetryDocument | None = None
+    timeout_seconds: Annotated[int | float, Field(gt=0, le=7 * 86_400)] | None = None
+
+
+class MutexDocument(Part):
+    """The steps of one `region` exclude those of other regions of the same `name`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    region: Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class StepDocument(Part):
@@ -135,10 +214,11 @@ class StepDocument(Part):
     side_effects: Literal["none", "idempotent", "compensatable", "irreversible"] | None = None
     cost: CostDocument | None = None
     metadata: JsonObject | None = None
-    join: NotBuilt = None
-    for_each: NotBuilt = None
-    repeat: NotBuilt = None
-    compensation: NotBuilt = None
+    join: JoinDocument | None = None
+    for_each: ForEachDocument | None = None
+    repeat: RepeatDocument | None = None
+    compensation: CompensationDocument | None = None
+    mutex: MutexDocument | Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
     @property
     def step_key(self) -> str:

@@ -46,9 +46,7 @@ _TYPES: dict[str, str] = {
     "model_type": "an object",
 }
 
-_STEP_FIELDS = ("join", "for_each", "repeat", "compensation")
-_POLICIES = ("sla", "concurrency", "retention_days")
-_ON_ERROR = ("goto", "compensate", "incident")
+_POLICIES = ("sla", "retention_days")
 
 
 def from_model(error: ModelError, model: type[BaseModel], value: Json) -> tuple[Problem, ...]:
@@ -83,11 +81,6 @@ def not_supported(value: Json) -> Iterator[Problem]:
 
 
 def _in_step(step: JsonObject, place: str) -> Iterator[Problem]:
-    yield from _given(step, _STEP_FIELDS, place)
-    yield from _given(step.get("approval"), ("return_to_step",), f"{place}/approval")
-    action = pick(step, "/on_error/action")
-    if action in _ON_ERROR:
-        yield _unbuilt(f"{place}/on_error/action", f"on_error '{action}'")
     worker = step.get("worker_type")
     if step.get("step_type") in ("system", "external") and isinstance(worker, str) and worker in LATER_HANDLERS:
         yield _unbuilt(f"{place}/worker_type", f"the handler '{worker}'")

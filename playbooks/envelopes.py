@@ -15,23 +15,16 @@ from playbooks.values import Json, JsonObject
 
 MAX_ENVELOPE_DEPTH = 32
 
-BUILT_VERBS: frozenset[str] = frozenset({"pause", "resume", "cancel_run", "decide", "claim", "release"})
+STEP_VERBS: frozenset[str] = frozenset({"retry_step", "skip_step", "complete_step", "fail_step"})
+"""Verbs by which somebody says what becomes of a step."""
+
+BUILT_VERBS: frozenset[str] = (
+    frozenset({"pause", "resume", "cancel_run", "decide", "claim", "release", "signal"}) | STEP_VERBS
+)
 """Verbs that take effect in this version."""
 
 LATER_VERBS: frozenset[str] = frozenset(
-    {
-        "assign",
-        "delegate",
-        "reassign",
-        "set_variables",
-        "update_priority",
-        "update_options",
-        "retry_step",
-        "skip_step",
-        "complete_step",
-        "fail_step",
-        "signal",
-    }
+    {"assign", "delegate", "reassign", "set_variables", "update_priority", "update_options"}
 )
 """Verbs of the contract that are refused with NOT_SUPPORTED until they are built."""
 
@@ -64,6 +57,7 @@ class Malformed:
 
 
 _IDENTITY_FIELDS = {"actor", "ticket", "signature"}
+_ANY = (dict, list, str, int, float, bool)
 _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "pause": {"reason": str, "until": str},
     "resume": {"reason": str},
@@ -78,7 +72,14 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     },
     "claim": {"step": str, "task_id": str},
     "release": {"step": str, "task_id": str},
+    "signal": {"name": str, "payload": _ANY},
+    "retry_step": {"step": str, "reason": str},
+    "skip_step": {"step": str, "reason": str, "output": _ANY},
+    "complete_step": {"step": str, "reason": str, "output": _ANY},
+    "fail_step": {"step": str, "reason": str},
 }
+_REQUIRED: dict[str, str] = {"signal": "name", **dict.fromkeys(STEP_VERBS, "step")}
+MAX_SIGNAL_NAME = 100
 _CHOICES = frozenset({"approve", "reject", "abstain", "request_changes"})
 
 
@@ -141,6 +142,11 @@ def _wrong_field(verb: str, value: JsonObject) -> Malformed | None:
     attachments = value.get("attachments")
     if isinstance(attachments, list) and not all(isinstance(item, str) for item in attachments):
         return _bad(verb, "field 'attachments' holds something that is not text")
+    required = _REQUIRED.get(verb)
+    if required is not None and not value.get(required):
+        return _bad(verb, f"field '{required}' is missing")
+    if verb == "signal" and len(str(value["name"])) > MAX_SIGNAL_NAME:
+        return _bad(verb, f"field 'name' is longer than {MAX_SIGNAL_NAME} characters")
     if verb in PERSON_VERBS:
         return _wrong_target(verb, value)
     return None

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from playbooks.envelopes import Envelope
-from playbooks.messages import OutcomeOfCheck, StepOutcome
+from playbooks.messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 from playbooks.values import Held, StepError
 
 
@@ -94,6 +94,40 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopTested:
+    """The lane evaluated the condition of a loop: `while` of a `repeat`, `complete_when` of a `for_each`."""
+
+    at: datetime
+    step: str
+    visit: int
+    outcome: LoopOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemsGathered:
+    """The lane made a `for_each` step's output."""
+
+    at: datetime
+    step: str
+    visit: int
+    outcome: StepOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainRequested:
+    """The history is long: nothing begins until the workflow has continued as new."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """The workflow has continued as new: what was held goes on."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputMade:
     """The lane evaluated the playbook's `output` and checked it against the contract."""
 
@@ -104,6 +138,16 @@ class OutputMade:
 
 Message: TypeAlias = MessageReceived | MessageRefused | MessageChecked
 Happening: TypeAlias = (
-    RunStarted | StepPrepared | StepReported | AttemptLost | TimerFired | CancelRequested | OutputMade
+    RunStarted
+    | StepPrepared
+    | StepReported
+    | AttemptLost
+    | LoopTested
+    | ItemsGathered
+    | TimerFired
+    | CancelRequested
+    | DrainRequested
+    | Continued
+    | OutputMade
 )
 Event: TypeAlias = Message | Happening

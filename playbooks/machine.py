@@ -14,8 +14,12 @@ from playbooks.commands import Command
 from playbooks.events import (
     AttemptLost,
     CancelRequested,
+    Continued,
+    DrainRequested,
     Event,
     Happening,
+    ItemsGathered,
+    LoopTested,
     MessageChecked,
     MessageReceived,
     MessageRefused,
@@ -25,12 +29,14 @@ from playbooks.events import (
     StepReported,
     TimerFired,
 )
-from playbooks.messages import RunInput
+from playbooks.messages import LoopOutcome, RunInput
 from playbooks.plan import Plan
-from playbooks.rules import control, endings, stepping, tasks
+from playbooks.rules import control, endings, loops, repeats, stepping, tasks
 from playbooks.rules.draft import Draft, timer_target
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Json, PayloadRef, StepError
+
+_OfStep = StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered
 
 
 def new_run(start: RunInput) -> RunState:
@@ -77,7 +83,7 @@ def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused
 
 
 def _live(draft: Draft, event: Happening) -> None:
-    if isinstance(event, StepPrepared | StepReported | AttemptLost) and event.step not in draft.state.steps:
+    if isinstance(event, _OfStep) and event.step not in draft.state.steps:
         return
     match event:
         case RunStarted():
@@ -88,6 +94,15 @@ def _live(draft: Draft, event: Happening) -> None:
             stepping.on_reported(draft, step, visit, attempt, outcome)
         case AttemptLost(step=step, visit=visit, attempt=attempt):
             stepping.on_lost(draft, step, visit, attempt)
+        case LoopTested(step=step, visit=visit, outcome=outcome):
+            _on_loop_tested(draft, step, visit, outcome)
+        case ItemsGathered(step=step, visit=visit, outcome=outcome):
+            if draft.step(step).visit == visit:
+                loops.on_gathered(draft, draft.plan.step(step), outcome)
+        case DrainRequested():
+            draft.note(is_draining=True)
+        case Continued():
+            _continue(draft)
         case TimerFired(timer=timer):
             _on_timer(draft, timer)
         case CancelRequested(reason=reason):
@@ -96,6 +111,25 @@ def _live(draft: Draft, event: Happening) -> None:
             _on_output(draft, output, error)
         case _:
             assert_never(event)
+
+
+def _on_loop_tested(draft: Draft, key: str, visit: int, outcome: LoopOutcome) -> None:
+    step, current = draft.plan.step(key), draft.step(key)
+    if current.visit != visit:
+        return
+    if step.for_each is not None and not current.is_testing:
+        loops.on_tested(draft, step, outcome)
+    else:
+        repeats.on_tested(draft, step, current, outcome)
+
+
+def _continue(draft: Draft) -> None:
+    """After continue-as-new: what was held goes on."""
+    if not draft.state.is_draining:
+        return
+    draft.note(is_draining=False)
+    if not draft.is_paused and draft.state.status != "queued":
+        stepping.resume_held(draft)
 
 
 def _start(draft: Draft) -> None:
@@ -134,11 +168,17 @@ def _on_timer(draft: Draft, timer: str) -> None:
         _on_run_timer(draft, timer)
         return
     kind, key, visit = target
+    if key not in draft.state.steps:
+        return
     match kind:
         case "retry":
             stepping.on_retry_due(draft, key, visit)
         case "timer":
             stepping.on_timer_elapsed(draft, key, visit)
+        case "signal":
+            stepping.on_signal_timeout(draft, key, visit)
+        case "again":
+            repeats.on_delay_over(draft, draft.plan.step(key), draft.step(key), visit)
         case "window":
             control.apply_kept(draft, key)
             if not draft.is_finished:

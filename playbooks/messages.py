@@ -60,7 +60,9 @@ class StepCall:
     """One attempt at a step, or the preparation of one.
 
     `context` holds only the paths that the plan says the step refers to: `{input, steps: {key: {status, output}},
-    run, vars}`. `is_prepared`: `prepared_input` is the step's input already and its condition holds.
+    run, vars}`. `is_prepared`: `prepared_input` is the step's input already and its condition holds. `line`: the
+    number of the visit's line, where it is not the step's. `opens_loop`: the list of a `for_each` is wanted, not an
+    input. An item has its `index`, and `items` where the list is stored; else its value is `item` in the context.
     """
 
     organization_id: UUID
@@ -75,6 +77,10 @@ class StepCall:
     is_prepared: bool = False
     prepared_input: Held = None
     is_debug: bool = False
+    line: int | None = None
+    opens_loop: bool = False
+    items: Held = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,7 @@ class StepOutcome:
 
     `values` are what the condition read; `needs_review` asks for a person because the confidence is too low;
     `elapsed_ms` lets the shell bound a workflow task without a clock; `rows_seq` is set where the activity wrote the
-    rows that it carried, up to this seq.
+    rows that it carried, up to this seq. `items` and `item_count`: what a `for_each` step goes over.
     """
 
     status: Literal["ready", "succeeded", "skipped", "failed"]
@@ -97,8 +103,48 @@ class StepOutcome:
     confidence_source: str | None = None
     needs_review: bool = False
     wait_until: datetime | None = None
+    items: Held = None
+    item_count: int | None = None
     elapsed_ms: int = 0
     rows_seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopCall:
+    """Whether a loop goes on (`step` is its last step, or the `for_each` step), given `context` as in `StepCall`."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    step: str
+    context: JsonObject
+    stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopOutcome:
+    """`holds`: the loop's condition does. `values` are what it read."""
+
+    holds: bool = False
+    error: StepError | None = None
+    values: JsonObject = field(default_factory=dict[str, Json])
+    elapsed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatherCall:
+    """The output of a `for_each` step has to be made: `results` by index, of `count` items; `line` is its step's."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    step: str
+    line: int
+    count: int
+    completed: int
+    failed: int
+    skipped: int
+    results: dict[str, Held] = field(default_factory=dict[str, Held])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

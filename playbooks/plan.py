@@ -7,7 +7,7 @@ a run is pinned to its version and a replay reads no database.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal, TypeAlias
 from uuid import UUID
@@ -17,12 +17,17 @@ from playbooks.values import StepType
 Path: TypeAlias = tuple[str, ...]
 """A reference into the run's context, e.g. `("steps", "score", "output", "total")`; a prefix stands for all below."""
 
-Carrier: TypeAlias = Literal["pure", "effect", "task", "timer"]
+Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal"]
 """How a step's work is carried: a pure handler in the lane, an effect in a regular activity, a person's task, a
-durable timer."""
+durable timer, a message from outside."""
 
 DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
+OnError: TypeAlias = Literal["fail", "continue", "goto", "compensate", "incident"]
 TimeoutAction: TypeAlias = Literal["timed_out", "escalate", "approve", "reject", "fail"]
+
+
+UNDO = "!undo"
+"""Ends the key of what undoes a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,56 @@ class Dependency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JoinPlan:
+    """`needed` of a step's dependencies have to be completed; `cancels_others`: what is not done by then never is."""
+
+    needed: int
+    cancels_others: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForEachPlan:
+    """One execution an item, `max_concurrency` at once.
+
+    The loop is over when every item is, when `enough` are completed, or when its condition (`has_condition`) holds.
+    """
+
+    max_concurrency: int = 10
+    enough: int | None = None
+    has_condition: bool = False
+    cancels_others: bool = True
+    tolerated_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackPlan:
+    """A way back to `step` (the step itself, or one upstream), taken while no step of the loop was visited `max`
+    times. `on` are decisions of people; `delay_seconds` lies between the visits."""
+
+    step: str
+    max: int
+    on: tuple[str, ...] = ()
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalPlan:
+    """The messages of which the first ends a `signal_wait`. `keeps`: one that came before counts, too."""
+
+    names: tuple[str, ...]
+    keeps: bool = True
+    on_timeout: Literal["continue", "fail"] = "continue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutexPlan:
+    """Steps of one `region` exclude those of other regions of the same `name`."""
+
+    name: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalPlan:
     """The rules by which people decide a step. Minutes are minutes; `consensus` is a share from 0 to 1."""
 
@@ -58,6 +113,7 @@ class ApprovalPlan:
     on_timeout: TimeoutAction = "timed_out"
     escalate_to_roles: tuple[str, ...] = ()
     on_reject: Literal["continue", "fail"] = "continue"
+    returns: BackPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +123,7 @@ class PlanStep:
     `has_condition` is true where the step or one of its `conditional` dependencies carries an expression.
     `references` are the paths that its condition, input mapping and (for pure handlers) default input read.
     `sensitive_input` and `sensitive_output` are JSON Pointers (with `*` for any item) into its input and output.
+    `on_error` is set where it is more than `critical` says. `loop_references` are what `repeat.while` reads.
     """
 
     key: str
@@ -80,6 +137,7 @@ class PlanStep:
     dependencies: tuple[Dependency, ...] = ()
     has_condition: bool = False
     references: tuple[Path, ...] = ()
+    loop_references: tuple[Path, ...] = ()
     required_roles: tuple[str, ...] = ()
     approval: ApprovalPlan | None = None
     review_on_low_confidence: bool = False
@@ -87,6 +145,13 @@ class PlanStep:
     own_retry: bool = False
     timeout_seconds: float = 300.0
     critical: bool = True
+    on_error: OnError | None = None
+    goto: BackPlan | None = None
+    join: JoinPlan | None = None
+    for_each: ForEachPlan | None = None
+    repeat: BackPlan | None = None
+    signal: SignalPlan | None = None
+    mutex: MutexPlan | None = None
     cost: Decimal = Decimal(0)
     estimated_minutes: float | None = None
     sensitive_input: tuple[str, ...] = ()
@@ -122,12 +187,22 @@ class Plan:
     final_steps: tuple[str, ...] = ()
     timeout_minutes: float | None = None
     budget: BudgetPlan | None = None
+    compensations: tuple[PlanStep, ...] = ()
     sensitive_input: tuple[str, ...] = ()
     sensitive_output: tuple[str, ...] = ()
 
     def step(self, key: str) -> PlanStep:
-        """The step with this key; KeyError where there is none (a bug: references were checked)."""
-        for step in self.steps:
-            if step.key == key:
-                return step
+        """The step with this key, also of an item (`key[3]`) or of what undoes a step (`key!undo`).
+
+        KeyError where there is none (a bug: references were checked).
+        """
+        name, item, _ = key.partition("[")
+        for step in self.compensations if name.endswith(UNDO) else self.steps:
+            if step.key == name:
+                return replace(step, key=key, for_each=None, repeat=None, join=None, critical=False) if item else step
         raise KeyError(key)
+
+    def compensation(self, key: str) -> PlanStep | None:
+        """What undoes the step, or None where nothing does."""
+        name = f"{key.partition('[')[0]}{UNDO}"
+        return next((step for step in self.compensations if step.key == name), None)

@@ -15,6 +15,12 @@ from uuid import UUID
 from playbooks.envelopes import Envelope
 from playbooks.values import Actor, Held, Json, JsonObject, Priority, RunStatus, StepError, StepStatus
 
+FIRST_FURTHER_LINE = 100_001
+"""Lines of further visits, of items and of what undoes begin here."""
+
+MAX_FURTHER_LINES = 99_000
+"""So many lines has a run beside those of its steps' first visits."""
+
 Choice: TypeAlias = Literal["approve", "reject", "abstain", "request_changes"]
 TaskDecision: TypeAlias = Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]
 
@@ -67,7 +73,11 @@ class TaskState:
 class StepState:
     """One visit of a step, as its line shows it.
 
-    `measured_cost` is what its worker said it cost; without it the plan's price counts at completion.
+    `measured_cost` is what its worker said it cost; without it the plan's price counts at completion. `line` is the
+    number of its line where that is not the step's own number (further visits, items, what undoes). An item has its
+    `index`, and its value in `item` where the list travels. `is_testing`: the work is done, and whether it is repeated
+    is being found out. `incident_at`: it failed for good, and somebody has to say what becomes of it; `forgiven` are
+    the attempts that do not count since.
     """
 
     key: str
@@ -87,6 +97,12 @@ class StepState:
     wait_until: datetime | None = None
     cost: Decimal = Decimal(0)
     measured_cost: Decimal | None = None
+    line: int | None = None
+    item: Held = None
+    index: int | None = None
+    is_testing: bool = False
+    incident_at: datetime | None = None
+    forgiven: int = 0
     confidence: float | None = None
     confidence_source: str | None = None
     task: TaskState | None = None
@@ -127,8 +143,71 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoopState:
+    """A `for_each` on its way. `items` is the list, or where it is stored; `begun` items have been given to somebody.
+
+    `results` holds the output of each completed item by its index. `tested` items had ended when its condition was last
+    evaluated, which goes on while `is_testing`. `is_enough`: the step's output is being made, and `is_gathered`: it was
+    made; items may go on after that.
+    """
+
+    items: Held
+    count: int
+    begun: int = 0
+    completed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    results: dict[str, Held] = field(default_factory=dict[str, Held])
+    is_testing: bool = False
+    tested: int = 0
+    is_enough: bool = False
+    is_gathered: bool = False
+
+    @property
+    def ended(self) -> int:
+        return self.completed + self.failed + self.skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """A completed visit that may have to be undone, with its output."""
+
+    step: str
+    visit: int
+    output: Held
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a run ends once what it did is undone."""
+
+    status: Literal["failed", "cancelled"]
+    reason: str
+    data: JsonObject
+    actor: Actor | None = None
+    step: str | None = None
+    error: StepError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSignal:
+    """A named message that came before anybody waited for it, or (`is_held`) while the run was paused."""
+
+    name: str
+    payload: Json
+    at: datetime
+    actor: Actor | None = None
+    is_held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """Everything about a run that its future depends on."""
+    """Everything about a run that its future depends on.
+
+    `past` are finished visits and items on their way to the rows; `undo` what was done and can be undone, in order;
+    `ending` is set while it is undone. `is_draining`: nothing begins until the workflow has continued as new.
+    """
 
     organization_id: UUID
     execution_id: UUID
@@ -154,6 +233,13 @@ class RunState:
     cost: Decimal = Decimal(0)
     waived_steps: tuple[str, ...] = ()
     is_making_output: bool = False
+    is_draining: bool = False
+    loops: dict[str, LoopState] = field(default_factory=dict[str, LoopState])
+    past: tuple[StepState, ...] = ()
+    next_line: int = FIRST_FURTHER_LINE
+    signals: tuple[KeptSignal, ...] = ()
+    undo: tuple[Undo, ...] = ()
+    ending: Ending | None = None
     cancel_reason: str | None = None
     output: Held = None
     error: StepError | None = None

@@ -16,7 +16,11 @@ def exceeded_budget(plan: Plan, state: RunState, step: PlanStep) -> BudgetPlan |
     if budget is None or step.key in state.waived_steps or step.cost == 0:
         return None
     in_flight = sum(
-        (other.cost for other in plan.steps if other.key != step.key and state.steps[other.key].status in _IN_FLIGHT),
+        (
+            plan.step(key).cost
+            for key, other in state.steps.items()
+            if key != step.key and other.status in _IN_FLIGHT and key not in state.loops
+        ),
         Decimal(0),
     )
     return budget if state.cost + in_flight + step.cost > budget.max_cost else None

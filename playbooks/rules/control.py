@@ -14,12 +14,12 @@ from uuid import UUID
 from playbooks import ids
 from playbooks.actors import asserted_actor
 from playbooks.commands import CheckMessage
-from playbooks.envelopes import PERSON_VERBS, Envelope
+from playbooks.envelopes import PERSON_VERBS, STEP_VERBS, Envelope
 from playbooks.messages import OutcomeOfCheck
 from playbooks.plan import Plan, PlanStep
-from playbooks.rules import endings, stepping, tasks
+from playbooks.rules import endings, interventions, signals, stepping, tasks
 from playbooks.rules.draft import Draft
-from playbooks.state import Choice, PauseState, Request, RunState, Vote
+from playbooks.state import Choice, KeptSignal, PauseState, Request, RunState, Vote
 from playbooks.values import FINISHED_STEP, Actor, JsonObject, Verdict
 
 _TEXT: dict[str, str] = {
@@ -34,16 +34,18 @@ _TEXT: dict[str, str] = {
     "VALIDATION_ERROR": "the message cannot be read",
     "CONTRACT_VALIDATION_FAILED": "the form does not satisfy the step's contract",
     "UNAUTHORIZED": "the signature does not hold",
+    "RESOURCE_LIMIT_EXCEEDED": "the run keeps as many messages as it may",
 }
 
 
 def on_received(draft: Draft, request: Request) -> None:
     """A readable message came in: check its identity first where that takes an activity."""
     envelope = request.envelope
-    if draft.is_finished:
+    if draft.is_finished or draft.state.ending is not None:
         _refuse(draft, request, _code_when_finished(draft, envelope.verb))
         return
-    if envelope.verb in PERSON_VERBS or envelope.signature is not None or envelope.ticket is not None:
+    identified = envelope.signature is not None or envelope.ticket is not None
+    if identified or envelope.verb in PERSON_VERBS or envelope.verb in STEP_VERBS:
         draft.note(requests={**draft.state.requests, request.id: request})
         draft.command(CheckMessage(request=request.id))
         return
@@ -61,6 +63,8 @@ def on_checked(draft: Draft, request_id: str, outcome: OutcomeOfCheck) -> None:
         _refuse(draft, checked, _code_when_finished(draft, request.envelope.verb))
     elif outcome.actor is None:
         _refuse(draft, checked, outcome.code or "NOT_ELIGIBLE", outcome)
+    elif draft.state.ending is not None:
+        _refuse(draft, checked, _code_when_finished(draft, request.envelope.verb))
     else:
         _dispatch(draft, checked, outcome)
 
@@ -75,6 +79,11 @@ def apply_kept(draft: Draft, step_key: str | None = None) -> None:
     for request_id in draft.state.kept:
         request = draft.state.requests.get(request_id)
         step = None if request is None else target_step(draft, request.envelope)
+        if request is not None and step is None and step_key is None:
+            # Its task belonged to an earlier visit.
+            draft.note(kept=tuple(kept for kept in draft.state.kept if kept != request_id))
+            _forget(draft, request_id)
+            _refuse(draft, replace(request, wants_answer=False), "TASK_CLOSED")
         if request is None or step is None or (step_key is not None and step.key != step_key):
             continue
         if draft.step(step.key).status != "waiting" and draft.step(step.key).status not in FINISHED_STEP:
@@ -94,13 +103,12 @@ def target_step(draft: Draft, envelope: Envelope) -> PlanStep | None:
 def find_target(plan: Plan, state: RunState, envelope: Envelope) -> PlanStep | None:
     """As `target_step`, for the shell: it tells the check which form and which task a message is about."""
     task_id, key = envelope.body.get("task_id"), envelope.body.get("step")
-    for step in plan.steps:
-        visit = state.steps[step.key].visit
-        if isinstance(task_id, str):
-            if ids.task_id(state.execution_id, step.key, visit) == UUID(task_id):
-                return step
-        elif step.key == key:
-            return step
+    if not isinstance(task_id, str):
+        return plan.step(key) if isinstance(key, str) and key in state.steps else None
+    wanted = UUID(task_id)
+    for name, step in state.steps.items():
+        if ids.task_id(state.execution_id, name, step.visit) == wanted:
+            return plan.step(name)
     return None
 
 
@@ -108,6 +116,8 @@ def _dispatch(draft: Draft, request: Request, outcome: OutcomeOfCheck | None = N
     verb = request.envelope.verb
     if verb in PERSON_VERBS:
         _act_as_person(draft, request, outcome)
+    elif verb in STEP_VERBS:
+        _intervene(draft, request, outcome)
     else:
         _CONTROL[verb](draft, request)
 
@@ -133,7 +143,7 @@ def _act_as_person(draft: Draft, request: Request, outcome: OutcomeOfCheck | Non
 
 def _decide(draft: Draft, request: Request, step: PlanStep, actor: Actor, outcome: OutcomeOfCheck | None) -> None:
     current = draft.step(step.key)
-    if current.status in FINISHED_STEP:
+    if current.status in FINISHED_STEP or current.incident_at is not None:
         _refuse(draft, request, "TASK_CLOSED")
         return
     code = tasks.refusal_of(draft, step, actor) or _kept_twice(draft, step, actor)
@@ -163,7 +173,8 @@ def _kept_twice(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
 
 def _decide_now(draft: Draft, request: Request, step: PlanStep) -> None:
     actor, body = request.actor, request.envelope.body
-    if draft.step(step.key).status in FINISHED_STEP:
+    current = draft.step(step.key)
+    if current.status in FINISHED_STEP or current.incident_at is not None:
         _refuse(draft, request, "TASK_CLOSED")
         return
     code = None if actor is None else tasks.refusal_of(draft, step, actor)
@@ -217,7 +228,49 @@ def resume_run(draft: Draft, actor: Actor | None, reason: str | None) -> None:
     draft.record("run_resumed", actor=actor, data={"reason": reason})
     apply_kept(draft)
     if not draft.is_finished:
+        signals.release(draft)
+    if not draft.is_finished:
         stepping.resume_held(draft)
+
+
+def _intervene(draft: Draft, request: Request, outcome: OutcomeOfCheck | None) -> None:
+    """Somebody says what becomes of a step. Total: what does not apply any more is refused."""
+    step, actor, verb = target_step(draft, request.envelope), request.actor, request.envelope.verb
+    if step is None:
+        _refuse(draft, request, "NOT_FOUND")
+        return
+    current, output = draft.step(step.key), request.envelope.body.get("output")
+    code = interventions.refusal_of(step, current, verb, actor)
+    if code is not None:
+        _refuse(draft, request, code)
+        return
+    if outcome is not None and outcome.code is not None:
+        _refuse(draft, request, outcome.code, outcome)
+        return
+    reason = _text(request, "reason")
+    draft.record(verb, actor=actor, step=step.key, data={"reason": reason})
+    _accept(draft, request)
+    match verb:
+        case "retry_step":
+            interventions.retry_step(draft, step, current, stepping.attempt_or_hold)
+        case "skip_step":
+            interventions.skip_step(draft, current, output, reason)
+        case "complete_step":
+            interventions.complete_step(draft, step, current, output)
+        case _:
+            interventions.fail_step(draft, step, current, reason)
+
+
+def _signal(draft: Draft, request: Request) -> None:
+    body = request.envelope.body
+    if draft.state.status == "queued":
+        _refuse(draft, request, "INVALID_STATUS")
+        return
+    if signals.is_full(draft):
+        _refuse(draft, request, "RESOURCE_LIMIT_EXCEEDED")
+        return
+    signal = KeptSignal(name=str(body["name"]), payload=body.get("payload"), at=draft.at, actor=request.actor)
+    _accept(draft, request, signals.receive(draft, signal))
 
 
 def _cancel(draft: Draft, request: Request) -> None:
@@ -225,13 +278,19 @@ def _cancel(draft: Draft, request: Request) -> None:
     endings.cancel_run(draft, request.actor, _text(request, "reason"))
 
 
-_CONTROL: dict[str, Callable[[Draft, Request], None]] = {"pause": _pause, "resume": _resume, "cancel_run": _cancel}
+_CONTROL: dict[str, Callable[[Draft, Request], None]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "cancel_run": _cancel,
+    "signal": _signal,
+}
 
 
 def _code_when_finished(draft: Draft, verb: str) -> str:
     if verb in PERSON_VERBS:
         return "TASK_CLOSED"
-    if verb == "cancel_run" and draft.state.status == "cancelled":
+    ending = draft.state.ending
+    if verb == "cancel_run" and "cancelled" in (draft.state.status, ending and ending.status):
         return "ALREADY_CANCELLED"
     return "INVALID_STATUS"
 
@@ -247,7 +306,7 @@ def _accept(draft: Draft, request: Request, data: JsonObject | None = None) -> N
 
 def _refuse(draft: Draft, request: Request, code: str, outcome: OutcomeOfCheck | None = None) -> None:
     verb = request.envelope.verb
-    step = target_step(draft, request.envelope) if verb in PERSON_VERBS else None
+    step = target_step(draft, request.envelope) if verb in PERSON_VERBS | STEP_VERBS else None
     kind = "decision_refused" if verb == "decide" else "message_refused"
     draft.record(kind, actor=request.actor, step=step.key if step else None, data={"verb": verb, "code": code})
     detail = (outcome.detail if outcome else None) or _TEXT.get(code, code)

@@ -40,8 +40,30 @@ class Draft:
     def is_finished(self) -> bool:
         return self._state.status in FINISHED_RUN
 
+    @property
+    def holds(self) -> bool:
+        """Nothing new begins: the run is paused, or its workflow is about to continue as new."""
+        return self._state.pause is not None or self._state.is_draining
+
     def step(self, key: str) -> StepState:
         return self._state.steps[key]
+
+    def items_of(self, key: str) -> list[StepState]:
+        """The items of a `for_each` step that have been begun and are not counted yet."""
+        return [step for name, step in self._state.steps.items() if name.startswith(f"{key}[")]
+
+    def further_line(self) -> int:
+        """A number for a line beside those of the steps' first visits."""
+        line = self._state.next_line
+        self.note(next_line=line + 1)
+        return line
+
+    def retire(self, step: StepState) -> StepState:
+        """Take a finished visit or item out of the run; its line is part of the next flush, and final."""
+        self._own_steps()
+        del self._state.steps[step.key]
+        self.note(past=(*self._state.past, step))
+        return step
 
     def change(self, **changes: Any) -> None:
         """Change fields of the run that its row shows."""
@@ -55,12 +77,15 @@ class Draft:
     def put(self, step: StepState, **changes: Any) -> StepState:
         """Store a step with these changes; its line is part of the next flush."""
         changed = replace(step, seq=self._next_seq, **changes)
-        if not self._owns_steps:
-            self._state = replace(self._state, steps=dict(self._state.steps))
-            self._owns_steps = True
+        self._own_steps()
         self._state.steps[step.key] = changed
         self._is_visible = True
         return changed
+
+    def _own_steps(self) -> None:
+        if not self._owns_steps:
+            self._state = replace(self._state, steps=dict(self._state.steps))
+            self._owns_steps = True
 
     def record(
         self, kind: str, *, actor: Actor | None = None, step: str | None = None, data: JsonObject | None = None

@@ -3,25 +3,62 @@
 from __future__ import annotations
 
 from playbooks.plan import PlanStep
-from playbooks.rules import endings
+from playbooks.rules import endings, ordering, visits
 from playbooks.rules.draft import Draft
-from playbooks.state import StepState
+from playbooks.state import StepState, Undo
 from playbooks.values import JsonObject, StepError
 
 
 def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
-    """End a step well; its price counts once per completed visit."""
+    """End a step well, unless it may have to be done again; its price counts once per completed visit."""
+    if visits.test_repeat(draft, step, current):
+        return
     price = step.cost if current.measured_cost is None else current.measured_cost
-    draft.put(current, status="completed", completed_at=draft.at, cost=price, error=None)
+    changes = {"cost": price, "error": None, "is_testing": False, "incident_at": None}
+    done = draft.put(current, status="completed", completed_at=draft.at, **changes)
     draft.change(cost=draft.state.cost + price)
-    draft.record("step_completed", step=step.key, data={"cost": str(price), "attempts": len(current.attempts)})
+    if draft.plan.compensation(current.key) is not None:
+        undo = Undo(step=done.key, visit=done.visit, output=done.output, index=done.index)
+        draft.note(undo=(*draft.state.undo, undo))
+    draft.record("step_completed", step=current.key, data={"cost": str(price), "attempts": len(current.attempts)})
 
 
 def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> None:
-    """End a step badly; the run fails with it unless the step is not critical."""
-    draft.put(current, status="failed", completed_at=draft.at, error=error, reason=error.message)
-    draft.record("step_failed", step=step.key, data={**error_data(error)})
-    if step.critical:
+    """End a step badly; what follows is its author's choice: the run fails, goes on, goes elsewhere, or waits."""
+    action = step.on_error or ("fail" if step.critical else "continue")
+    if action == "incident" and current.incident_at is None:
+        _open_incident(draft, current, error)
+        return
+    changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": None}
+    draft.put(current, status="failed", completed_at=draft.at, **changes)
+    draft.record("step_failed", step=current.key, data={**error_data(error)})
+    match action:
+        case "fail" | "incident":
+            endings.fail_run(draft, error, current.key)
+        case "compensate":
+            endings.fail_run(draft, error, current.key, undoes=True)
+        case "goto":
+            _go_to(draft, step, error)
+        case "continue":
+            pass
+
+
+def _open_incident(draft: Draft, current: StepState, error: StepError) -> None:
+    """The run stays alive, and somebody has to say what becomes of the step."""
+    changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": draft.at}
+    draft.put(current, status="waiting", **changes)
+    draft.record("incident_opened", step=current.key, data={**error_data(error)})
+
+
+def _go_to(draft: Draft, step: PlanStep, error: StepError) -> None:
+    goto = step.goto
+    if goto is None:
+        return
+    if step.key not in ordering.downstream(draft.plan, goto.step):
+        visits.jump(draft, step.key, goto.step)
+    elif visits.may_go_back(draft, goto):
+        visits.go_back(draft, step.key, goto)
+    else:
         endings.fail_run(draft, error, step.key)
 
 

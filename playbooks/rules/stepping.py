@@ -12,38 +12,55 @@ from datetime import timedelta
 from playbooks.commands import PrepareStep, RunStep
 from playbooks.messages import StepOutcome
 from playbooks.plan import PlanStep
-from playbooks.rules import endings, tasks
+from playbooks.rules import endings, loops, signals, tasks, undoing
 from playbooks.rules.budget import exceeded_budget
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import Unreachable, readiness
 from playbooks.rules.outcomes import complete, error_data, fail, skip
 from playbooks.rules.redaction import safe_evaluation
 from playbooks.rules.retries import MAX_LOST, NOT_STARTED, delay_before_next, delay_before_redispatch, policy_of
+from playbooks.rules.visits import cancel_others
 from playbooks.state import Attempt, PauseState, StepState
 from playbooks.values import StepError
+
+WAITING = ("task", "timer", "signal")
+"""Carriers whose steps wait for something once they are prepared."""
 
 
 def settle(draft: Draft) -> None:
     """Begin everything that may begin now; end the run when nothing is left."""
+    if draft.state.ending is not None:
+        undoing.proceed(draft, _begin)
+        return
     progressed = True
-    while progressed and not draft.is_finished and not draft.is_paused:
+    while progressed and _may_begin(draft):
+        loops.settle(draft, _begin)
         progressed = False
         for step in draft.plan.steps:
-            if draft.is_finished or draft.is_paused:
-                return
+            if not _may_begin(draft):
+                break
             if draft.step(step.key).status == "pending":
                 progressed = _settle_step(draft, step) or progressed
-    if not draft.is_finished and not draft.is_paused:
+    if draft.state.ending is not None:
+        undoing.proceed(draft, _begin)
+    elif _may_begin(draft):
         endings.complete_run_if_done(draft)
 
 
+def _may_begin(draft: Draft) -> bool:
+    return not draft.is_finished and not draft.holds and draft.state.ending is None
+
+
 def _settle_step(draft: Draft, step: PlanStep) -> bool:
-    match readiness(step, draft.state):
+    """Whether something changed that others may have waited for."""
+    match readiness(draft.plan, step, draft.state):
         case "blocked":
             return False
         case "ready":
+            if step.join is not None and step.join.cancels_others:
+                cancel_others(draft, step)
             _begin(draft, step)
-            return False
+            return step.join is not None
         case Unreachable(reason=reason):
             skip(draft, draft.step(step.key), reason)
             return True
@@ -52,8 +69,9 @@ def _settle_step(draft: Draft, step: PlanStep) -> bool:
 def _begin(draft: Draft, step: PlanStep) -> None:
     """Start a pending step. One with a condition is prepared first where its price must be known to be due."""
     current = draft.step(step.key)
-    needs_preparing = step.carrier in ("task", "timer") or (step.carrier == "effect" and step.has_condition)
-    if not step.has_condition and not _may_spend(draft, step):
+    needs_preparing = step.carrier in WAITING or step.for_each is not None
+    needs_preparing = needs_preparing or (step.carrier == "effect" and step.has_condition)
+    if not _is_checked_later(step) and not _may_spend(draft, step):
         return
     if step.has_condition and step.carrier == "pure" and exceeded_budget(draft.plan, draft.state, step) is not None:
         needs_preparing = True
@@ -62,6 +80,11 @@ def _begin(draft: Draft, step: PlanStep) -> None:
         draft.command(PrepareStep(step=step.key, visit=current.visit))
     else:
         _attempt(draft, step, started)
+
+
+def _is_checked_later(step: PlanStep) -> bool:
+    """A step that may be skipped costs nothing yet, and the items of a loop are paid one by one."""
+    return step.has_condition or step.for_each is not None
 
 
 def _may_spend(draft: Draft, step: PlanStep) -> bool:
@@ -101,7 +124,7 @@ def _attempt(draft: Draft, step: PlanStep, current: StepState) -> None:
 
 def attempt_or_hold(draft: Draft, step: PlanStep) -> None:
     """Make the next attempt of a step that has begun, or leave it for resume."""
-    if draft.is_paused or draft.is_finished:
+    if draft.holds or draft.is_finished:
         return
     current = draft.step(step.key)
     if not current.attempts and step.has_condition and not _may_spend(draft, step):
@@ -117,16 +140,18 @@ def _was_lost(step: StepState) -> bool:
 
 
 def resume_held(draft: Draft) -> None:
-    """After a resume: make the attempts that waited, and open the tasks that were held."""
-    for step in draft.plan.steps:
-        if draft.is_finished or draft.is_paused:
+    """Nothing holds the run any more: make the attempts that waited, and open the tasks that were held."""
+    for key in list(draft.state.steps):
+        if draft.is_finished or draft.holds or key not in draft.state.steps:
             return
-        current = draft.step(step.key)
+        step, current = draft.plan.step(key), draft.step(key)
         if current.status != "in_progress" or timer_name("retry", current, current.visit) in draft.state.timers:
             continue
         ended = bool(current.attempts) and current.attempts[-1].ended_at is not None
         held = current.ready and not current.attempts
-        if held and step.carrier in ("task", "timer"):
+        if key in draft.state.loops or current.is_testing:
+            continue
+        if held and step.carrier in WAITING:
             wait_or_hold(draft, step, current)
         elif ended or held or current.is_parked:
             draft.put(current, is_parked=False)
@@ -146,7 +171,9 @@ def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> Non
             fail(draft, step, current, _error_of(outcome))
         case "ready" | "succeeded":
             ready = draft.put(current, ready=True, input=outcome.input, wait_until=outcome.wait_until)
-            if step.carrier in ("task", "timer"):
+            if step.for_each is not None:
+                loops.open_loop(draft, step, outcome)
+            elif step.carrier in WAITING:
                 wait_or_hold(draft, step, ready)
             else:
                 attempt_or_hold(draft, step)
@@ -154,7 +181,7 @@ def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> Non
 
 def wait_or_hold(draft: Draft, step: PlanStep, current: StepState) -> None:
     """Let a prepared step wait for people or for its time, or leave it for resume."""
-    if not draft.is_paused and (not step.has_condition or _may_spend(draft, step)):
+    if not draft.holds and (not step.has_condition or _may_spend(draft, step)):
         _wait(draft, step, current)
 
 
@@ -162,10 +189,20 @@ def _wait(draft: Draft, step: PlanStep, current: StepState) -> None:
     if step.carrier == "task":
         tasks.open_task(draft, step, current)
         return
-    due = current.wait_until or draft.at
     waiting = draft.put(current, status="waiting")
-    draft.record("step_waiting", step=step.key, data={"until": due.isoformat()})
-    draft.start_timer(timer_name("timer", waiting, waiting.visit), due, f"{step.name}: until {due.isoformat()}")
+    due = current.wait_until or (draft.at if step.carrier == "timer" else None)
+    draft.record("step_waiting", step=step.key, data={"until": due.isoformat() if due else None})
+    if due is not None:
+        draft.start_timer(timer_name(step.carrier, waiting, waiting.visit), due, f"{step.name}: until {due.isoformat()}")
+    if step.carrier == "signal":
+        signals.on_waiting(draft, step, waiting)
+
+
+def on_signal_timeout(draft: Draft, key: str, visit: int) -> None:
+    """A `signal_wait` has waited long enough."""
+    step, current = draft.plan.step(key), draft.step(key)
+    if current.visit == visit and current.status == "waiting" and current.incident_at is None:
+        signals.on_timeout(draft, step, current)
 
 
 def on_timer_elapsed(draft: Draft, key: str, visit: int) -> None:
@@ -180,7 +217,7 @@ def on_retry_due(draft: Draft, key: str, visit: int) -> None:
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit != visit or current.status != "in_progress":
         return
-    if draft.is_paused:
+    if draft.holds:
         draft.put(current, is_parked=True)
     else:
         attempt_or_hold(draft, step)
@@ -230,7 +267,10 @@ def on_lost(draft: Draft, key: str, visit: int, attempt: int) -> None:
         return
     _change_attempt(draft, current, lost=current.attempts[-1].lost + 1)
     draft.record("attempt_lost", step=key, data={"attempt": attempt})
-    draft.command(RunStep(step=key, visit=visit, attempt=attempt))
+    if draft.state.is_draining:
+        draft.put(draft.step(key), is_parked=True)
+    else:
+        draft.command(RunStep(step=key, visit=visit, attempt=attempt))
 
 
 def _redispatch_later(draft: Draft, current: StepState) -> None:

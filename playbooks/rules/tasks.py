@@ -11,6 +11,7 @@ from uuid import UUID
 from playbooks import ids
 from playbooks.commands import Notify, OpenTask
 from playbooks.plan import ApprovalPlan, PlanStep
+from playbooks.rules import endings, visits
 from playbooks.rules.approvals import decision_of, is_separated, task_output
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.outcomes import complete, fail
@@ -112,6 +113,18 @@ def close_task(draft: Draft, step: PlanStep, current: StepState, decision: TaskD
         fail(draft, step, closed, StepError(kind="business_rule", code="REJECTED", message=message))
     else:
         complete(draft, step, draft.put(closed, output=task_output(decision, task.votes)))
+        _send_back(draft, step, decision)
+
+
+def _send_back(draft: Draft, step: PlanStep, decision: TaskDecision) -> None:
+    """A decision may send the run back to an earlier step, so many times."""
+    back = rules_of(step).returns
+    if back is None or decision not in back.on or draft.is_finished:
+        return
+    if visits.may_go_back(draft, back):
+        visits.go_back(draft, step.key, back)
+    else:
+        endings.fail_run(draft, visits.limit_error(step, back), step.key)
 
 
 def _close_review(draft: Draft, step: PlanStep, current: StepState, task: TaskState, decision: TaskDecision) -> None:
@@ -128,7 +141,7 @@ def _close_review(draft: Draft, step: PlanStep, current: StepState, task: TaskSt
 def on_window_over(draft: Draft, step: PlanStep, current: StepState) -> None:
     """The window for decisions is over: the author's choice is carried out."""
     rules, task = rules_of(step), current.task
-    if task is None or current.status != "waiting":
+    if task is None or current.status != "waiting" or current.incident_at is not None:
         return
     match "timed_out" if task.escalated else rules.on_timeout:
         case "escalate":
@@ -155,7 +168,7 @@ def _escalate(draft: Draft, step: PlanStep, current: StepState, task: TaskState,
 
 def on_reminder(draft: Draft, step: PlanStep, current: StepState, timer: str) -> None:
     """Remind people of a task that is still open."""
-    if current.task is not None and current.status == "waiting":
+    if current.task is not None and current.status == "waiting" and current.incident_at is None:
         draft.record("task_reminded", step=step.key, data={"task_id": str(current.task.id)})
         draft.command(Notify(kind="task_reminder", key=f"{draft.state.execution_id}:{timer}", step=step.key))
 

@@ -1,0 +1,68 @@
+"""What somebody says becomes of a step: done again, skipped, completed or failed by hand.
+
+On a step that people decide it takes the same identity as a decision. Protects: a finished step stays as it is, and who
+did it is in the trail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playbooks.plan import PlanStep
+from playbooks.rules.draft import Draft
+from playbooks.rules.outcomes import complete, fail
+from playbooks.rules.visits import end_from_outside
+from playbooks.state import StepState
+from playbooks.values import FINISHED_STEP, Actor, Json, StepError
+
+
+def refusal_of(step: PlanStep, current: StepState, verb: str, actor: Actor | None) -> str | None:
+    """The code with which this is refused, or None. `required_roles` of a step that no person does say who may."""
+    if current.status in FINISHED_STEP:
+        return "INVALID_STEP_STATE"
+    if verb == "retry_step" and current.incident_at is None:
+        return "INVALID_STEP_STATE"
+    if step.required_roles and (actor is None or not set(actor.roles) & set(step.required_roles)):
+        return "NOT_ELIGIBLE"
+    return None
+
+
+def skip_step(draft: Draft, current: StepState, output: Json, reason: str | None) -> None:
+    """End the step as skipped; an output that is given counts as its output."""
+    end_from_outside(draft, current, reason or "skipped by hand")
+    draft.put(draft.step(current.key), status="skipped", output=output, error=None)
+    _drop_loop(draft, current.key)
+    draft.record("step_skipped", step=current.key, data={"reason": reason or "skipped by hand", "values": {}})
+
+
+def complete_step(draft: Draft, step: PlanStep, current: StepState, output: Json) -> None:
+    """End the step as completed, with this output; items that are on their way are cancelled."""
+    end_from_outside(draft, current, "completed by hand")
+    _drop_loop(draft, current.key)
+    # Not asked whether it is repeated: who completes a step by hand means it to be over.
+    complete(draft, step, draft.put(draft.step(current.key), output=output, reason=None, is_testing=True))
+
+
+def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | None) -> None:
+    """End the step as failed, with all that follows from it."""
+    error = current.error if current.incident_at is not None else None
+    message = reason or f"step '{step.name}' was failed by hand"
+    end_from_outside(draft, current, message)
+    _drop_loop(draft, current.key)
+    ended = draft.put(draft.step(current.key), incident_at=current.incident_at or draft.at)
+    fail(draft, step, ended, error or StepError(kind="business_rule", code="FAILED_BY_HAND", message=message))
+
+
+def retry_step(
+    draft: Draft, step: PlanStep, current: StepState, attempt: Callable[[Draft, PlanStep], None]
+) -> None:
+    """Try a step again that became an incident, with a fresh count of attempts."""
+    changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
+    draft.put(current, status="in_progress", **changes)
+    attempt(draft, step)
+
+
+def _drop_loop(draft: Draft, key: str) -> None:
+    for item in draft.items_of(key):
+        draft.retire(item)
+    draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})

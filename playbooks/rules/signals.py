@@ -1,0 +1,100 @@
+"""Named messages from outside: the first of those that a step waits for ends it.
+
+A message goes to every step that waits for it. Where none does, it is kept for a `signal_wait` that keeps such ones
+(persistent), or it is gone (transient). While a run is paused everything is kept until it goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from playbooks.plan import PlanStep
+from playbooks.rules.draft import Draft, timer_name
+from playbooks.rules.outcomes import complete, fail
+from playbooks.state import KeptSignal, StepState
+from playbooks.values import Json, JsonObject, StepError
+
+MAX_KEPT = 1_000
+
+
+def is_full(draft: Draft) -> bool:
+    """Whether the run keeps as many messages as it may."""
+    return len(draft.state.signals) >= MAX_KEPT
+
+
+def receive(draft: Draft, signal: KeptSignal) -> JsonObject:
+    """Deliver a message, or keep it, and say what became of it: `{delivered_to: [steps], kept}`."""
+    draft.record("signal_received", actor=signal.actor, data={"name": signal.name})
+    if draft.is_paused:
+        _keep(draft, replace(signal, is_held=True))
+        return {"delivered_to": [], "kept": True}
+    delivered = _deliver(draft, signal)
+    is_kept = not delivered and _is_kept_for(draft, signal.name)
+    if is_kept:
+        _keep(draft, signal)
+    return {"delivered_to": list[Json](delivered), "kept": is_kept}
+
+
+def release(draft: Draft) -> None:
+    """The run goes on: what came meanwhile is delivered, in the order it came."""
+    held = [signal for signal in draft.state.signals if signal.is_held]
+    if not held:
+        return
+    draft.note(signals=tuple(signal for signal in draft.state.signals if not signal.is_held))
+    for signal in held:
+        if draft.is_finished:
+            return
+        if not _deliver(draft, signal) and _is_kept_for(draft, signal.name):
+            _keep(draft, replace(signal, is_held=False))
+
+
+def on_waiting(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """A step begins to wait: a message that was kept may end it at once."""
+    if step.signal is None or not step.signal.keeps:
+        return
+    for signal in draft.state.signals:
+        if signal.name in step.signal.names and not signal.is_held:
+            draft.note(signals=tuple(other for other in draft.state.signals if other is not signal))
+            _end(draft, step, current, signal)
+            return
+
+
+def on_timeout(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """No message came in time: the step completes and says so, or fails where its author wants that."""
+    if step.signal is not None and step.signal.on_timeout == "fail":
+        message = f"none of the signals of step '{step.name}' came in time"
+        fail(draft, step, current, StepError(kind="timeout", code="SIGNAL_TIMEOUT", message=message))
+        return
+    output: JsonObject = {"signal": None, "payload": None, "received_at": None, "timed_out": True}
+    complete(draft, step, draft.put(current, output=output))
+
+
+def _deliver(draft: Draft, signal: KeptSignal) -> list[str]:
+    delivered: list[str] = []
+    for key in list(draft.state.steps):
+        step, current = draft.plan.step(key), draft.state.steps[key]
+        waits = current.status == "waiting" and current.incident_at is None
+        if waits and step.signal is not None and signal.name in step.signal.names:
+            _end(draft, step, current, signal)
+            delivered.append(key)
+    return delivered
+
+
+def _end(draft: Draft, step: PlanStep, current: StepState, signal: KeptSignal) -> None:
+    draft.stop_timers(timer_name("signal", current, current.visit))
+    output: JsonObject = {
+        "signal": signal.name,
+        "payload": signal.payload,
+        "received_at": signal.at.isoformat(),
+        "timed_out": False,
+    }
+    draft.record("signal_delivered", actor=signal.actor, step=current.key, data={"name": signal.name})
+    complete(draft, step, draft.put(current, output=output))
+
+
+def _is_kept_for(draft: Draft, name: str) -> bool:
+    return any(step.signal and step.signal.keeps and name in step.signal.names for step in draft.plan.steps)
+
+
+def _keep(draft: Draft, signal: KeptSignal) -> None:
+    draft.note(signals=(*draft.state.signals, signal))

@@ -1,0 +1,110 @@
+"""Steps that are visited again: loops, jumps, and people who send a run back. Also what ends a step from outside.
+
+Protects: a finished visit never changes (it joins `past`, from where it goes to the rows), and every way back has a
+bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from playbooks.commands import CancelStep, TestLoop
+from playbooks.plan import BackPlan, PlanStep
+from playbooks.rules.draft import Draft, timer_name
+from playbooks.rules.ordering import downstream, only_for
+from playbooks.state import Attempt, StepState, TaskState
+from playbooks.values import FINISHED_STEP, StepError
+
+LOOP_LIMIT = "LOOP_LIMIT"
+
+
+def may_go_back(draft: Draft, back: BackPlan) -> bool:
+    """Whether the bound of this way allows one more visit."""
+    return draft.step(back.step).visit < back.max
+
+
+def limit_error(step: PlanStep, back: BackPlan) -> StepError:
+    """Why a run cannot be sent back once more."""
+    message = f"step '{step.name}' sent the run back to '{back.step}' {back.max - 1} times, which is the most"
+    return StepError(kind="business_rule", code=LOOP_LIMIT, message=message)
+
+
+def go_back(draft: Draft, source: str, back: BackPlan) -> None:
+    """Visit the way's step again, and everything that comes after it."""
+    draft.record("went_back", step=source, data={"to": back.step, "visit": draft.step(back.step).visit + 1})
+    for key in downstream(draft.plan, back.step):
+        current = draft.step(key)
+        if current.status == "pending":
+            continue
+        end_from_outside(draft, current, f"the run went back to step '{back.step}'")
+        _forget_items(draft, key)
+        before = draft.retire(draft.step(key))
+        draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
+
+
+def jump(draft: Draft, source: str, target: str) -> None:
+    """Go on at a later step: what lies between is skipped."""
+    draft.record("jumped", step=source, data={"to": target})
+    kept = downstream(draft.plan, target)
+    for key in downstream(draft.plan, source):
+        current = draft.step(key)
+        if key not in kept and current.status == "pending":
+            reason = f"step '{source}' failed, and the run went on at '{target}'"
+            draft.put(current, status="skipped", completed_at=draft.at, reason=reason)
+            draft.record("step_skipped", step=key, data={"reason": reason, "values": {}})
+
+
+def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
+    """Cancel whatever a step is doing, and its items; a finished one stays as it is."""
+    if current.status in FINISHED_STEP:
+        return
+    if current.status != "pending":
+        draft.command(CancelStep(step=current.key, visit=current.visit))
+    for kind in ("retry", "timer", "window", "reminder", "again", "signal"):
+        draft.stop_timers(timer_name(kind, current, current.visit))
+    draft.put(
+        current,
+        status="cancelled",
+        reason=reason,
+        completed_at=draft.at,
+        is_testing=False,
+        incident_at=None,
+        attempts=tuple(_closed(attempt, draft) for attempt in current.attempts),
+        task=None if current.task is None else _closed_task(current.task, draft),
+    )
+    for item in draft.items_of(current.key):
+        end_from_outside(draft, item, reason)
+
+
+def _closed(attempt: Attempt, draft: Draft) -> Attempt:
+    return attempt if attempt.ended_at else replace(attempt, ended_at=draft.at)
+
+
+def _closed_task(task: TaskState, draft: Draft) -> TaskState:
+    return task if task.closed_at else replace(task, closed_at=draft.at)
+
+
+def _forget_items(draft: Draft, key: str) -> None:
+    for item in draft.items_of(key):
+        draft.retire(item)
+    if key in draft.state.loops:
+        draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
+
+
+def cancel_others(draft: Draft, step: PlanStep) -> None:
+    """A join has what it needs: what was on its way to it, and to nothing else, is not wanted any more."""
+    for key in only_for(draft.plan, step.key):
+        current = draft.step(key)
+        if current.status not in FINISHED_STEP:
+            reason = f"step '{step.name}' did not need it any more"
+            end_from_outside(draft, current, reason)
+            draft.record("step_cancelled", step=key, data={"reason": reason})
+
+
+def test_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
+    """Find out whether a step that did its work is done again; false where it cannot be."""
+    if step.repeat is None or current.is_testing or not may_go_back(draft, step.repeat):
+        return False
+    draft.put(current, status="in_progress", is_testing=True)
+    draft.command(TestLoop(step=current.key, visit=current.visit))
+    return True

@@ -24,7 +24,7 @@ from playbooks.errors import (
     UnavailableError,
     ValidationError,
 )
-from playbooks.evaluation.steps import check_form, check_message
+from playbooks.evaluation.steps import check_form, check_message, check_output
 from playbooks.ids import actor_id, task_id, workflow_id
 from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.values import Actor, JsonObject
@@ -47,6 +47,9 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
         actor = _identify(deps, call)
         if call.checks_form and call.step is not None:
             await _check_form(deps, call, call.step)
+        if call.checks_output and call.step is not None:
+            version = await load_version(deps, call.organization_id, call.playbook_id)
+            check_output(version.step(call.step), call.envelope.body.get("output"))
         outcome = OutcomeOfCheck(actor=actor)
     except (AccessError, InputError) as error:
         errors = tuple(_as_json(problem) for problem in error.problems)
@@ -69,7 +72,7 @@ def _identify(deps: ActivityDependencies, call: CheckCall) -> Actor:
         return _signer(deps, call)
     if envelope.ticket is not None:
         return _ticket_holder(deps, call, envelope.ticket)
-    if envelope.verb in PERSON_VERBS:
+    if envelope.verb in PERSON_VERBS or call.needs_person:
         if not deps.settings.trust_temporal or envelope.actor is None:
             raise NotEligibleError(f"'{envelope.verb}' needs a ticket that says who acts")
         subject = envelope.actor.get("sub")
@@ -95,7 +98,7 @@ def _ticket_holder(deps: ActivityDependencies, call: CheckCall, ticket: str) -> 
     expected = call.task_id
     if expected is None and call.step is not None:
         expected = task_id(call.execution_id, call.step, visit=1)
-    if call.envelope.verb in PERSON_VERBS and claims.task_id != expected:
+    if (call.envelope.verb in PERSON_VERBS or call.needs_person) and claims.task_id != expected:
         raise NotEligibleError("the ticket is for another task")
     identity = actor_id(call.organization_id, claims.subject)
     return Actor(id=identity, name=claims.name, roles=claims.roles, via="ticket")

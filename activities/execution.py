@@ -11,16 +11,18 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from activities.dependencies import ActivityDependencies
 from activities.failures import not_started, step_error
 from activities.handler import Handler, failed
 from activities.payloads import INPUT_LINES, OUTPUT_LINES, by_size, load, load_context
-from activities.timer import wait_until
 from activities.versions import load_version
 from playbooks.errors import UnavailableError
 from playbooks.evaluation import steps
+from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.steps import Evaluation, OpenStep
+from playbooks.evaluation.timing import due_of
 from playbooks.messages import StepCall, StepOutcome
 from playbooks.values import Json, JsonObject, PayloadRef
 
@@ -45,11 +47,15 @@ async def prepare(deps: ActivityDependencies, call: StepCall) -> StepOutcome:
     progress = _Progress()
     due = None
     error = None
+    items = Items()
     try:
         step = await _open(deps, call)
-        value = await _input_of(deps, call, step, progress)
-        if progress.skipped is None and step.plan.carrier == "timer":
-            due = wait_until(steps.handler_call(call, step, value))
+        if call.opens_loop:
+            items = await _items_of(deps, call, step, progress)
+        else:
+            value = await _input_of(deps, call, step, progress)
+            if progress.skipped is None:
+                due = due_of(steps.handler_call(call, step, value), step.plan.carrier, datetime.now(UTC))
     except UnavailableError:
         raise
     # Total on purpose: whatever an author's document leads to is the step's failure, not the workflow's.
@@ -63,6 +69,8 @@ async def prepare(deps: ActivityDependencies, call: StepCall) -> StepOutcome:
         reason=progress.skipped,
         error=error,
         wait_until=due,
+        items=items.held,
+        item_count=items.count,
         elapsed_ms=_since(started),
     )
 
@@ -99,7 +107,7 @@ async def _attempt(
     progress.is_done = True
     steps.check_output(step.document, result.output)
     output = await by_size(
-        deps, call, OUTPUT_LINES + step.plan.number, result.output, step.plan.sensitive_output, waits=True
+        deps, call, OUTPUT_LINES + _line_of(call, step), result.output, step.plan.sensitive_output, waits=True
     )
     return StepOutcome(
         status="succeeded",
@@ -111,9 +119,35 @@ async def _attempt(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What a `for_each` goes over; the list itself, or where it is stored."""
+
+    held: Json | PayloadRef = None
+    count: int | None = None
+
+
+async def _items_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, progress: _Progress) -> Items:
+    """The list of a `for_each` step whose condition holds."""
+    progress.skipped, progress.values = skip_of(step.version.plan, step.document, step.context)
+    if progress.skipped is not None:
+        return Items()
+    found = steps.items_of(step)
+    # Kept where the step's input would be: the step itself has none, its items have.
+    held = await by_size(deps, call, INPUT_LINES + _line_of(call, step), found, step.plan.sensitive_input)
+    return Items(held, len(found))
+
+
+def _line_of(call: StepCall, step: OpenStep) -> int:
+    return call.line if call.line is not None else step.plan.number
+
+
 async def _open(deps: ActivityDependencies, call: StepCall) -> OpenStep:
     version = await load_version(deps, call.organization_id, call.playbook_id)
     context = await load_context(deps, call)
+    if isinstance(call.items, PayloadRef) and call.index is not None:
+        items = await load(deps, call, call.items)
+        context = {**context, "item": items[call.index] if isinstance(items, list) else None}
     return OpenStep(version, version.step(call.step), version.plan_step(call.step), context)
 
 
@@ -130,7 +164,7 @@ async def _input_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, 
         progress.skipped, progress.values = found.skipped, found.values
         if found.has_input:
             progress.input = await by_size(
-                deps, call, INPUT_LINES + step.plan.number, found.input, step.plan.sensitive_input
+                deps, call, INPUT_LINES + _line_of(call, step), found.input, step.plan.sensitive_input
             )
     return found.input
 

@@ -10,12 +10,15 @@ import asyncio
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TypeAlias
 
 from activities.dependencies import ActivityDependencies
 from playbooks.errors import UnavailableError
-from playbooks.messages import OutputCall, StepCall
+from playbooks.messages import GatherCall, LoopCall, OutputCall, StepCall
 from playbooks.values import Json, JsonObject, PayloadRef
 from storage import payloads
+
+AnyCall: TypeAlias = StepCall | LoopCall | GatherCall | OutputCall
 
 OUTPUT_LINES = 500_000
 INPUT_LINES = 700_000
@@ -23,7 +26,7 @@ RUN_OUTPUT_LINE = OUTPUT_LINES
 _PAUSES = tuple(timedelta(seconds=seconds) for seconds in (0.5, 1, 2, 4, 5, 5, 5, 5))
 
 
-async def load_context(deps: ActivityDependencies, call: StepCall | OutputCall) -> JsonObject:
+async def load_context(deps: ActivityDependencies, call: StepCall | LoopCall | OutputCall) -> JsonObject:
     """The call's context with the stored values put back: `input` is the run's input, any other name a step's output.
 
     Raises ServiceUnavailableError, NotFoundError.
@@ -42,7 +45,7 @@ async def load_context(deps: ActivityDependencies, call: StepCall | OutputCall) 
     return {**filled, "steps": steps} if steps else filled
 
 
-async def load(deps: ActivityDependencies, call: StepCall | OutputCall, value: Json | PayloadRef) -> Json:
+async def load(deps: ActivityDependencies, call: AnyCall, value: Json | PayloadRef) -> Json:
     """The value itself; a reference is read from the run's lines and opened."""
     if not isinstance(value, PayloadRef):
         return value
@@ -53,7 +56,7 @@ async def load(deps: ActivityDependencies, call: StepCall | OutputCall, value: J
 
 async def by_size(
     deps: ActivityDependencies,
-    call: StepCall | OutputCall,
+    call: AnyCall,
     line_number: int,
     value: Json,
     sensitive: Sequence[str],

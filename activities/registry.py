@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import checks, effects, execution, output
+from activities import checks, effects, execution, loops, output
 from activities.ai_scripted import ScriptedHandler
 from activities.carrying import carrying
 from activities.dependencies import ActivityDependencies
@@ -29,6 +29,9 @@ from playbooks.messages import (
     CheckCall,
     FlushCall,
     FlushResult,
+    GatherCall,
+    LoopCall,
+    LoopOutcome,
     NotificationCall,
     OutcomeOfCheck,
     OutputCall,
@@ -86,6 +89,14 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
         return await _retryable(execution.prepare(deps, call))
 
     @activity.defn
+    async def test_loop(call: LoopCall) -> LoopOutcome:
+        return await _retryable(loops.test_loop(deps, call))
+
+    @activity.defn
+    async def gather_items(call: GatherCall) -> StepOutcome:
+        return await _retryable(loops.gather_items(deps, call))
+
+    @activity.defn
     async def check_message(call: CheckCall) -> OutcomeOfCheck:
         return await _retryable(checks.check(deps, call))
 
@@ -93,7 +104,8 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
     async def make_output(call: OutputCall) -> OutputResult:
         return await _retryable(output.make_output(deps, call))
 
-    return [*(_pure(deps, pure, name) for name in sorted(pure)), prepare_step, check_message, make_output]
+    rest = [prepare_step, test_loop, gather_items, check_message, make_output]
+    return [*(_pure(deps, pure, name) for name in sorted(pure)), *rest]
 
 
 def _pure(deps: ActivityDependencies, pure: Mapping[str, Handler], name: str) -> Callable[..., Any]:

@@ -6,20 +6,34 @@ more. Must not know how a call is carried. Equal arguments give equal calls.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from playbooks import ids
 from playbooks.commands import Notify
 from playbooks.context import build_context
-from playbooks.messages import CancelCall, CheckCall, NotificationCall, OutputCall, StepCall, TaskCall
-from playbooks.plan import Plan, PlanStep
+from playbooks.envelopes import STEP_VERBS
+from playbooks.messages import (
+    CancelCall,
+    CheckCall,
+    GatherCall,
+    LoopCall,
+    NotificationCall,
+    OutputCall,
+    StepCall,
+    TaskCall,
+)
+from playbooks.plan import UNDO, Plan, PlanStep, base_key
 from playbooks.rules.control import find_target
-from playbooks.state import Request, RunState
-from playbooks.values import JsonObject
+from playbooks.state import Request, RunState, StepState
+from playbooks.values import Held, Json, JsonObject, PayloadRef
 
 
 def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> StepCall:
     """One attempt at a step; attempt 0 is its preparation."""
     current = state.steps[step.key]
-    context, stored = build_context(state, step.references)
+    is_prepared = current.ready and step.for_each is None
+    context, stored = build_context(_as_it_was_done(state, step.key), step.references)
+    items = _add_item(context, state, current)
     return StepCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
@@ -30,10 +44,77 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
         effect_key=ids.effect_key(state.execution_id, step.key, current.visit),
         context=context,
         stored=stored,
-        is_prepared=current.ready,
-        prepared_input=current.input if current.ready else None,
+        is_prepared=is_prepared,
+        prepared_input=current.input if is_prepared else None,
         is_debug=state.debug,
+        line=current.line,
+        opens_loop=step.for_each is not None,
+        items=items,
+        index=current.index,
     )
+
+
+def _as_it_was_done(state: RunState, key: str) -> RunState:
+    """For what undoes a visit: the run with that visit's output, whatever became of the step since."""
+    if UNDO not in key or not state.undo:
+        return state
+    undo, name = state.undo[-1], base_key(key)
+    done = StepState(key=name, visit=undo.visit, status="completed", output=undo.output)
+    return replace(state, steps={**state.steps, name: done})
+
+
+def _add_item(context: JsonObject, state: RunState, current: StepState) -> PayloadRef | None:
+    """Put an item's value into its context; where the list is stored, the reference goes with the call instead."""
+    if current.index is None or UNDO in current.key:
+        return None
+    context["index"] = current.index
+    loop = state.loops.get(base_key(current.key))
+    if loop is not None and isinstance(loop.items, PayloadRef):
+        return loop.items
+    context["item"] = None if isinstance(current.item, PayloadRef) else current.item
+    return None
+
+
+def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
+    """Whether a loop goes on: what `repeat.while` reads, or the counts of a `for_each`."""
+    step, loop = plan.step(key), state.loops.get(key)
+    if loop is not None and not state.steps[key].is_testing:
+        counts: JsonObject = {name: getattr(loop, name) for name in ("count", "completed", "failed", "skipped")}
+        results: list[Json] = [value for _, value in _in_order(loop.results) if not isinstance(value, PayloadRef)]
+        context: JsonObject = {"loop": {**counts, "results": results}}
+        stored: dict[str, PayloadRef] = {}
+    else:
+        done = replace(state.steps[key], status="completed")
+        context, stored = build_context(replace(state, steps={**state.steps, key: done}), step.loop_references)
+    return LoopCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        playbook_id=plan.playbook_id,
+        step=key,
+        context=context,
+        stored=stored,
+    )
+
+
+def gather_call(plan: Plan, state: RunState, key: str) -> GatherCall:
+    """The output of a `for_each` step, from what its items made so far."""
+    loop = state.loops[key]
+    return GatherCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        playbook_id=plan.playbook_id,
+        step=key,
+        line=state.steps[key].line or plan.step(key).number,
+        count=loop.count,
+        completed=loop.completed,
+        failed=loop.failed,
+        skipped=loop.skipped,
+        results=loop.results,
+    )
+
+
+def _in_order(results: dict[str, Held]) -> list[tuple[int, Held]]:
+    return sorted((int(index), value) for index, value in results.items())
 
 
 def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
@@ -50,19 +131,25 @@ def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
         envelope=envelope,
         step=step.key if step else None,
         task_id=ids.task_id(state.execution_id, step.key, state.steps[step.key].visit) if step else None,
+        needs_person=envelope.verb in STEP_VERBS and step is not None and step.carrier == "task",
+        checks_output=envelope.verb == "complete_step" and step is not None and step.carrier != "task",
         # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
         checks_form=approves and (not is_review or "data" in envelope.body),
     )
 
 
-def task_call(plan: Plan, state: RunState, key: str) -> TaskCall:
-    """The announcement of a step's task."""
+def task_call(plan: Plan, state: RunState, key: str, visit: int) -> TaskCall | None:
+    """The announcement of a visit's task; None where the visit is over and already on its way to the rows."""
+    visits = [step for step in (*state.past, state.steps.get(key)) if step is not None]
+    found = next((step for step in visits if (step.key, step.visit) == (key, visit)), None)
+    if found is None:
+        return None
     return TaskCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
         playbook_id=plan.playbook_id,
         seq=state.seq,
-        step=state.steps[key],
+        step=found,
     )
 
 

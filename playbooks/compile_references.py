@@ -7,7 +7,7 @@ plan's references name only steps that are finished before the reader starts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from playbooks import expressions, schema_walk, templates
@@ -22,6 +22,12 @@ from playbooks.pointers import ANY, covers, join, parts
 from playbooks.problems import error, warning
 from playbooks.values import Json, JsonObject
 
+ITEM_NAMES: tuple[str, ...] = ("item", "index")
+"""What a step with `for_each` may name besides."""
+
+LOOP_OUTPUT = frozenset({"results", "count", "completed", "failed", "skipped"})
+"""The fields of a `for_each` step's output."""
+
 RUN_NAMES: tuple[str, ...] = ("id", "priority", "initiated_by", "started_at", "cost")
 """What an expression finds under `run`."""
 
@@ -31,10 +37,15 @@ class References:
     """The paths that a step (or the output) reads from the run's context, and what is wrong with them."""
 
     paths: list[Path] = field(default_factory=list[Path])
+    loop_paths: list[Path] = field(default_factory=list[Path])
     problems: list[Problem] = field(default_factory=list[Problem])
 
     def shortest(self) -> tuple[Path, ...]:
         return shortest(self.paths)
+
+    def shortest_of_loop(self) -> tuple[Path, ...]:
+        """What the condition reads by which the step is repeated."""
+        return shortest(self.loop_paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +76,33 @@ def step_references(document: PlaybookDocument, order: Order, item: Placed) -> R
     if item.step.input is None:
         found.paths.append(("input",))
     else:
-        _add(found, expressions.check_mapping(item.step.input, f"{item.pointer}/input"), scope)
+        _add(found, expressions.check_mapping(item.step.input, f"{item.pointer}/input", names_of(item)), scope)
         found.problems.extend(_input_problems(item))
+    _add_loops(found, item, scope)
+    # An item's own value travels beside the context.
+    found.paths[:] = [path for path in found.paths if path[0] not in ITEM_NAMES]
     return found
+
+
+def names_of(item: Placed) -> tuple[str, ...]:
+    """What a step's `input` and `config` may name."""
+    return NAMES if item.step.for_each is None else (*NAMES, *ITEM_NAMES)
+
+
+def _add_loops(found: References, item: Placed, scope: _Scope) -> None:
+    for_each, repeat = item.step.for_each, item.step.repeat
+    if for_each is not None:
+        place = f"{item.pointer}/for_each"
+        _add(found, expressions.check_mapping(for_each.items, f"{place}/items"), scope)
+        if isinstance(for_each.complete_when, str):
+            checked = expressions.check_condition(for_each.complete_when, f"{place}/complete_when", ("loop",))
+            found.problems.extend(checked.problems)
+    if repeat is not None:
+        after = replace(scope, upstream=scope.upstream | {item.key})
+        in_loop = References()
+        _add(in_loop, expressions.check_condition(repeat.while_, f"{item.pointer}/repeat/while"), after)
+        found.problems.extend(in_loop.problems)
+        found.loop_paths.extend(in_loop.paths)
 
 
 def config_references(
@@ -78,13 +113,14 @@ def config_references(
     config = item.step.config or {}
     scope = _Scope(document, order, order.upstream[item.key], None, input_names(document, order, item))
     place = f"{item.pointer}/config"
+    names = names_of(item)
     for pointer, value in _matching(config, place, handler.conditions):
-        _add(found, expressions.check_condition(value, pointer), scope)
+        _add(found, expressions.check_condition(value, pointer, names), scope)
     for pointer, value in _matching(config, place, handler.templates):
-        _add(found, expressions.check_mapping(value, pointer), scope)
+        _add(found, expressions.check_mapping(value, pointer, names), scope)
     for pointer, value in _matching(config, place, handler.answers):
-        _add(found, expressions.check_mapping(value, pointer, (*NAMES, "response")), scope)
-    found.paths[:] = [path for path in found.paths if path[0] not in ("input", "response")]
+        _add(found, expressions.check_mapping(value, pointer, (*names, "response")), scope)
+    found.paths[:] = [path for path in found.paths if path[0] not in ("input", "response", *ITEM_NAMES)]
     found.problems.extend(_unread_templates(config, place, handler))
     return found
 
@@ -155,6 +191,10 @@ def _step_problem(key: str, rest: list[str], scope: _Scope, place: str) -> Probl
     if rest and rest[0] not in ("output", "status"):
         message = f"'steps.{key}.{rest[0]}': a step has output and status"
         return error(place, "UNKNOWN_REFERENCE", message, f"did you mean 'steps.{key}.output.{rest[0]}'?")
+    if step.for_each is not None:
+        if rest[:1] == ["output"] and rest[1:] and rest[1] not in LOOP_OUTPUT:
+            return _no_such(f"steps.{key}.output", ".".join(rest[1:]), LOOP_OUTPUT, place, "the output of a for_each")
+        return None
     if step.step_type != "human" and rest[:1] == ["output"] and not schema_walk.knows(step.output_contract, rest[1:]):
         names = schema_walk.properties_of(step.output_contract) or frozenset()
         return _no_such(f"steps.{key}.output", ".".join(rest[1:]), names, place, "the step's output contract")

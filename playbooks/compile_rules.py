@@ -52,10 +52,7 @@ def step_problems(item: Placed, handler: HandlerDescription | None, order: Order
     if item.step.step_type == "human":
         yield from _human_problems(item, order)
         return
-    if handler is None:
-        yield _no_handler(item)
-    else:
-        yield from _config_problems(item, handler)
+    yield from work_problems(item, handler)
     if needs_review(item):
         yield from _approval_problems(item, order)
         if not item.step.required_roles:
@@ -66,6 +63,14 @@ def step_problems(item: Placed, handler: HandlerDescription | None, order: Order
             if getattr(item.step, name) is not None:
                 message = f"'{name}' is only for steps that people decide"
                 yield error(f"{item.pointer}/{name}", "NOT_ALLOWED", message)
+
+
+def work_problems(item: Placed, handler: HandlerDescription | None) -> Iterator[Problem]:
+    """What is wrong with who does the work, and its settings."""
+    if handler is None:
+        yield _no_handler(item)
+    else:
+        yield from _config_problems(item, handler)
 
 
 def needs_review(item: Placed) -> bool:
@@ -106,9 +111,7 @@ def _on_error_problems(item: Placed) -> Iterator[Problem]:
     if on_error is None:
         return
     place = f"{item.pointer}/on_error"
-    if on_error.step is not None:
-        yield error(f"{place}/step", "NOT_ALLOWED", f"'{on_error.action}' names no step")
-    if item.step.critical is not None and item.step.critical != (on_error.action == "fail"):
+    if item.step.critical is not None and item.step.critical != (on_error.action != "continue"):
         yield error(place, "CONFLICT", f"'critical' and 'on_error' contradict each other: {on_error.action}")
 
 

@@ -8,23 +8,26 @@ make equal plans.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
-from playbooks import compile_references, compile_rules, sensitivity, smart_codes
+from playbooks import compile_flow, compile_references, compile_rules, sensitivity, smart_codes
 from playbooks.compile_order import Order, Placed, resolve_order
 from playbooks.compile_references import References
 from playbooks.document import ApprovalDocument, BudgetDocument, PlaybookDocument, RetryDocument
 from playbooks.errors import Problem
 from playbooks.handlers import HandlerDescription, describe
 from playbooks.ids import step_entity_id
-from playbooks.plan import ApprovalPlan, BudgetPlan, Carrier, Plan, PlanStep, RetryPolicy
+from playbooks.plan import UNDO, ApprovalPlan, BudgetPlan, Carrier, Plan, PlanStep, RetryPolicy
 from playbooks.problems import error
 
 _Value = TypeVar("_Value")
+
+_WAITING: dict[str, Carrier] = {"timer": "timer", "signal_wait": "signal"}
+"""Handlers whose work is to wait."""
 
 MAX_PLAN_BYTES = 1024 * 1024
 DEFAULT_TIMEOUT_SECONDS = 300.0
@@ -64,7 +67,12 @@ def compile_playbook(
     for item in order.placed:
         handler = work.handlers[item.key]
         problems += compile_rules.step_problems(item, handler, order, currency)
+        problems += compile_flow.flow_problems(item, order)
         problems += _read(work, item, handler).problems
+    for undo, undo_order in _undone(order):
+        handler = work.handlers[undo.key]
+        problems += compile_rules.work_problems(undo, handler)
+        problems += _read(work, undo, handler, undo_order).problems
     work.output = compile_references.output_references(document, order)
     problems += work.output.problems
     if any(item.severity == "error" for item in problems):
@@ -93,14 +101,26 @@ class _Compilation:
 def _handlers(order: Order, extra: Mapping[str, HandlerDescription] | None) -> dict[str, HandlerDescription | None]:
     return {
         item.key: describe(item.step.worker_type, item.step.step_type, extra, provider=compile_rules.provider_of(item))
-        for item in order.placed
+        for item in (*order.placed, *(undo for undo, _ in _undone(order)))
     }
 
 
-def _read(work: _Compilation, item: Placed, handler: HandlerDescription | None) -> References:
-    found = compile_references.step_references(work.document, work.order, item)
+def _undone(order: Order) -> Iterator[tuple[Placed, Order]]:
+    """What undoes each step that can be undone, with the order in which it reads: after that step."""
+    for item in order.placed:
+        undo = compile_flow.undo_placed(item)
+        if undo is not None:
+            before = order.upstream[item.key] | {item.key}
+            yield undo, replace(order, upstream={**order.upstream, undo.key: before})
+
+
+def _read(
+    work: _Compilation, item: Placed, handler: HandlerDescription | None, order: Order | None = None
+) -> References:
+    order = order or work.order
+    found = compile_references.step_references(work.document, order, item)
     if handler is not None:
-        configured = compile_references.config_references(work.document, work.order, item, handler)
+        configured = compile_references.config_references(work.document, order, item, handler)
         found.paths.extend(configured.paths)
         found.problems.extend(configured.problems)
     work.reads[item.key] = found
@@ -119,6 +139,10 @@ def _plan(work: _Compilation) -> Plan:
         has_votes = item.step.step_type == "human" or compile_rules.needs_review(item)
         marks.mark_step(item, order.edges.get(item.key, ()), has_votes=has_votes)
         steps.append(_step(work, item, marks))
+    compensations: list[PlanStep] = []
+    for undo, _ in _undone(order):
+        marks.mark_step(undo, (), has_votes=False)
+        compensations.append(_compensation(work, undo, marks))
     policies = document.policies
     minutes = policies.timeout_minutes if policies else None
     made = sensitivity.run_output(marks, document.output, document.output_contract, order.final_steps)
@@ -135,6 +159,7 @@ def _plan(work: _Compilation) -> Plan:
         final_steps=order.final_steps,
         timeout_minutes=float(minutes) if minutes is not None else None,
         budget=_budget(policies.budget if policies else None),
+        compensations=tuple(compensations),
         sensitive_input=sensitivity.as_pointers(marks.run_input),
         sensitive_output=sensitivity.as_pointers(made),
     )
@@ -157,13 +182,21 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
         dependencies=work.order.dependencies[item.key],
         has_condition=step.condition is not None or any(edge.document.condition is not None for edge in edges),
         references=work.reads[item.key].shortest(),
+        loop_references=work.reads[item.key].shortest_of_loop(),
         required_roles=tuple(dict.fromkeys(step.required_roles or ())),
         approval=_approval(item) if step.step_type == "human" or reviews else None,
         review_on_low_confidence=reviews,
         retry=_retry(policies.retry if policies else None, step.retry),
         own_retry=step.retry is not None,
         timeout_seconds=float(step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
-        critical=step.on_error.action == "fail" if step.on_error else step.critical is not False,
+        critical=step.on_error.action != "continue" if step.on_error else step.critical is not False,
+        on_error=compile_flow.on_error_of(item),
+        goto=compile_flow.goto_of(item, work.order),
+        join=compile_flow.join_of(item, work.order),
+        for_each=compile_flow.for_each_of(item),
+        repeat=compile_flow.repeat_of(item),
+        signal=compile_flow.signal_of(item),
+        mutex=compile_flow.mutex_of(item),
         cost=_amount(step.cost.unit_amount) if step.cost else Decimal(0),
         estimated_minutes=float(estimate) if estimate is not None else None,
         sensitive_input=sensitivity.as_pointers(marks.inputs[item.key]),
@@ -171,11 +204,33 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
     )
 
 
+def _compensation(work: _Compilation, undo: Placed, marks: sensitivity.Sensitivity) -> PlanStep:
+    """What undoes a step: an effect or pure work that costs nothing and whose failure ends nothing."""
+    step, policies, undone = undo.step, work.document.policies, undo.key.removesuffix(UNDO)
+    return PlanStep(
+        key=undo.key,
+        name=step.name,
+        number=step.step_number,
+        step_type=step.step_type,
+        worker_type=step.worker_type,
+        carrier=_carrier(undo, work.handlers[undo.key]),
+        step_id=step_entity_id(work.playbook_id, undone),
+        smart_code=smart_codes.exec_code(work.document.industry, undone, work.version),
+        references=work.reads[undo.key].shortest(),
+        retry=_retry(policies.retry if policies else None, step.retry),
+        own_retry=step.retry is not None,
+        timeout_seconds=float(step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
+        critical=False,
+        sensitive_input=sensitivity.as_pointers(marks.inputs[undo.key]),
+        sensitive_output=sensitivity.as_pointers(marks.outputs[undo.key]),
+    )
+
+
 def _carrier(item: Placed, handler: HandlerDescription | None) -> Carrier:
     if item.step.step_type == "human":
         return "task"
-    if item.step.step_type == "system" and item.step.worker_type == "timer":
-        return "timer"
+    if item.step.step_type == "system" and item.step.worker_type in _WAITING:
+        return _WAITING[item.step.worker_type]
     return "pure" if handler is not None and handler.is_pure and item.step.step_type == "system" else "effect"
 
 
@@ -195,6 +250,7 @@ def _approval(item: Placed) -> ApprovalPlan:
         on_timeout=on_timeout.action if on_timeout else defaults.on_timeout,
         escalate_to_roles=tuple((on_timeout and on_timeout.escalate_to_roles) or ()),
         on_reject=given.on_reject or defaults.on_reject,
+        returns=compile_flow.returns_of(item),
     )
 
 

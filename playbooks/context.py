@@ -53,7 +53,7 @@ def _copy_step(context: JsonObject, stored: dict[str, PayloadRef], state: RunSta
     facts: JsonObject = {"status": step.status}
     if isinstance(step.output, PayloadRef):
         stored[key] = step.output
-    elif step.status == "completed":
+    elif step.status == "completed" or (step.status == "skipped" and step.output is not None):
         facts["output"] = step.output
     steps = context.setdefault("steps", {})
     if isinstance(steps, dict):

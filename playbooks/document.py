@@ -41,6 +41,7 @@ Role = Annotated[str, Field(min_length=1, max_length=100)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Amount = Annotated[int | float, Field(ge=0, le=1_000_000_000)]
 Minutes = Annotated[int | float, Field(gt=0, le=MAX_MINUTES)]
+Decision = Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]
 Visits = Annotated[int, Field(ge=1, le=MAX_VISITS)]
 NotBuilt = Json
 
@@ -106,9 +107,9 @@ class ReturnDocument(Part):
     """With one of the decisions `on` the run goes back to `step`, and from there on again; at most `max` times."""
 
     step: str
-    on: Annotated[list[Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]], Field(min_length=1)] = [
-        "changes_requested"
-    ]
+    on: Annotated[
+        list[Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]], Field(min_length=1)
+    ] = ["changes_requested"]
     max: Visits = 5
 
 

@@ -46,6 +46,8 @@ def _or_template(schema: JsonObject) -> Json:
 _TEXT: JsonObject = {"type": "string", "minLength": 1, "maxLength": 10_000}
 _NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": 200}
 
+_SIGNAL_NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": 100}
+
 _RULE = _object({"name": _NAME, "when": _TEXT, "reason": _TEXT}, ("name", "when"))
 
 _CHANNEL: JsonObject = {
@@ -90,6 +92,18 @@ _TIMER: JsonObject = {
     **_object({"duration_seconds": _DURATION, "duration_minutes": _DURATION, "until": _TEXT}),
     "oneOf": [{"required": ["duration_seconds"]}, {"required": ["duration_minutes"]}, {"required": ["until"]}],
 }
+
+_SIGNAL_WAIT = _object(
+    {
+        "signals": {"type": "array", "minItems": 1, "maxItems": 50, "uniqueItems": True, "items": _SIGNAL_NAME},
+        "persistent": {"type": "boolean"},
+        "timeout_seconds": _DURATION,
+        "timeout_minutes": _DURATION,
+        "until": _TEXT,
+        "on_timeout": {"enum": ["continue", "fail"]},
+    },
+    ("signals",),
+)
 
 _HTTP_REQUEST = _object(
     {
@@ -155,6 +169,14 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
         templates=("/duration_seconds", "/duration_minutes", "/until"),
     ),
     HandlerDescription(
+        name="signal_wait",
+        step_type="system",
+        is_pure=True,
+        config_schema=_SIGNAL_WAIT,
+        summary="Waits for the first of several named signals, or until an instant.",
+        templates=("/timeout_seconds", "/timeout_minutes", "/until"),
+    ),
+    HandlerDescription(
         name="notification_sender",
         step_type="system",
         is_pure=False,
@@ -191,7 +213,7 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
 
 BUILT_IN: dict[str, HandlerDescription] = {description.name: description for description in _DESCRIPTIONS}
 
-LATER_HANDLERS: frozenset[str] = frozenset({"universal_api", "signal_wait", "sub_playbook", "webhook"})
+LATER_HANDLERS: frozenset[str] = frozenset({"universal_api", "sub_playbook", "webhook"})
 """Handlers of the contract that are not built yet."""
 
 LATER_PROVIDERS: frozenset[str] = frozenset({"openai", "anthropic", "gemini"})

@@ -36,8 +36,6 @@ from playbooks.rules.draft import Draft, timer_target
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Json, PayloadRef, StepError
 
-_OfStep = StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered
-
 
 def new_run(start: RunInput) -> RunState:
     """The state of a run before anything happened: queued, every step pending."""
@@ -83,11 +81,28 @@ def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused
 
 
 def _live(draft: Draft, event: Happening) -> None:
-    if isinstance(event, _OfStep) and event.step not in draft.state.steps:
-        return
     match event:
+        case StepPrepared() | StepReported() | AttemptLost() | LoopTested() | ItemsGathered():
+            if event.step in draft.state.steps:
+                _of_step(draft, event)
         case RunStarted():
             _start(draft)
+        case DrainRequested():
+            draft.note(is_draining=True)
+        case Continued():
+            _continue(draft)
+        case TimerFired(timer=timer):
+            _on_timer(draft, timer)
+        case CancelRequested(reason=reason):
+            endings.cancel_run(draft, None, reason)
+        case OutputMade(output=output, error=error):
+            _on_output(draft, output, error)
+        case _:
+            assert_never(event)
+
+
+def _of_step(draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered) -> None:
+    match event:
         case StepPrepared(step=step, visit=visit, outcome=outcome):
             stepping.on_prepared(draft, step, visit, outcome)
         case StepReported(step=step, visit=visit, attempt=attempt, outcome=outcome):
@@ -99,16 +114,6 @@ def _live(draft: Draft, event: Happening) -> None:
         case ItemsGathered(step=step, visit=visit, outcome=outcome):
             if draft.step(step).visit == visit:
                 loops.on_gathered(draft, draft.plan.step(step), outcome)
-        case DrainRequested():
-            draft.note(is_draining=True)
-        case Continued():
-            _continue(draft)
-        case TimerFired(timer=timer):
-            _on_timer(draft, timer)
-        case CancelRequested(reason=reason):
-            endings.cancel_run(draft, None, reason)
-        case OutputMade(output=output, error=error):
-            _on_output(draft, output, error)
         case _:
             assert_never(event)
 

@@ -17,8 +17,9 @@ from playbooks.plan import Plan
 from playbooks.state import AuditEvent, PauseState, RunState, StepState
 from playbooks.values import Actor, Held, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
 
-ENGINE_VERSION = 2
-"""What a new run is stamped with. Version 2 tells Temporal's lists of a run's end when its workflow closes."""
+ENGINE_VERSION = 3
+"""What a new run is stamped with. Version 2 tells Temporal's lists of a run's end when its workflow closes; version 3
+holds a run with a long history until it has continued as new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,10 @@ class GatherCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckCall:
-    """A control message whose identity, and whose form where `step` is set, have to be checked."""
+    """A control message whose identity, and whose form where `step` is set, have to be checked.
+
+    `needs_person`: only a person's own identity will do; `checks_output`: the body's `output` becomes the step's.
+    """
 
     organization_id: UUID
     execution_id: UUID
@@ -158,6 +162,8 @@ class CheckCall:
     step: str | None = None
     task_id: UUID | None = None
     checks_form: bool = False
+    needs_person: bool = False
+    checks_output: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,11 @@ UNDO = "!undo"
 """Ends the key of what undoes a step."""
 
 
+def base_key(key: str) -> str:
+    """The key of the step that an item (`check[3]`) or an undoing (`check!undo`) belongs to."""
+    return key.partition("[")[0].removesuffix(UNDO)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """`max_retries: 3` means four attempts. Delays are milliseconds; the n-th is initial * factor^(n-1), capped."""
@@ -199,10 +204,27 @@ class Plan:
         name, item, _ = key.partition("[")
         for step in self.compensations if name.endswith(UNDO) else self.steps:
             if step.key == name:
-                return replace(step, key=key, for_each=None, repeat=None, join=None, critical=False) if item else step
+                return _item_of(step, key) if item else step
         raise KeyError(key)
 
     def compensation(self, key: str) -> PlanStep | None:
         """What undoes the step, or None where nothing does."""
         name = f"{key.partition('[')[0]}{UNDO}"
         return next((step for step in self.compensations if step.key == name), None)
+
+
+def _item_of(step: PlanStep, key: str) -> PlanStep:
+    """One item of a `for_each` step, as a step: its loop decides what its failure means."""
+    place = "/results/*"
+    return replace(
+        step,
+        key=key,
+        for_each=None,
+        repeat=None,
+        join=None,
+        goto=None,
+        has_condition=False,
+        critical=False,
+        on_error="incident" if step.on_error == "incident" else None,
+        sensitive_output=tuple(pointer.removeprefix(place) for pointer in step.sensitive_output),
+    )

@@ -14,7 +14,10 @@ from playbooks.values import FINISHED_RUN
 
 
 def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: str) -> FlushCall:
-    """Everything that changed after `flushed_seq`. `events` is the whole outbox: empty it once the call is made."""
+    """Everything that changed after `flushed_seq`, finished visits before what came after them.
+
+    `events` is the whole outbox, and `steps` begins with all of `past`: empty both once the call is made.
+    """
     return FlushCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
@@ -22,7 +25,7 @@ def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: 
         temporal_run_id=temporal_run_id,
         seq=state.seq,
         run=project_run(plan, state),
-        steps=tuple(step for _, step in sorted(state.steps.items()) if step.seq > flushed_seq),
+        steps=(*state.past, *(step for _, step in sorted(state.steps.items()) if step.seq > flushed_seq)),
         events=state.outbox,
         after_seq=flushed_seq,
     )

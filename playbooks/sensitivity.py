@@ -20,6 +20,9 @@ from playbooks.values import Json
 Marks: TypeAlias = frozenset[tuple[str, ...]]
 """Places (segments, `*` for any) within one value; `()` is all of it."""
 
+ITEM_PLACE = ("results", ANY)
+"""Where the output of an item stands in its step's output."""
+
 _OUTSIDE = ("ai", "external")
 
 
@@ -42,6 +45,8 @@ class Sensitivity:
             mapping = (item.step.config or {}).get("output")
             made = arriving if mapping is None else self.inherited(mapping, own_input=arriving)
             leaving |= made
+        if item.step.for_each is not None:
+            leaving = frozenset((*ITEM_PLACE, *mark) for mark in leaving)
         self.outputs[item.key] = leaving
 
     def inherited(self, mapping: Json, own_input: Marks | None = None) -> Marks:

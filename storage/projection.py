@@ -19,7 +19,7 @@ from sqlalchemy import Update, bindparam, select, update
 from playbooks import ids
 from playbooks.errors import NotFoundError
 from playbooks.messages import FlushCall, FlushResult, RunProjection
-from playbooks.plan import Plan
+from playbooks.plan import Plan, base_key
 from playbooks.projecting import fold
 from playbooks.state import AuditEvent
 from playbooks.values import FINISHED_RUN, Json, JsonObject, PayloadRef, RunStatus
@@ -199,7 +199,7 @@ async def _put_steps(
     further = with_further_lines(_numbers(known.metadata.get("further_lines")), call.steps)
     rows: list[dict[str, Any]] = []
     for step in call.steps:
-        number = line_number(plan.step(step.key), step.visit, further)
+        number = line_number(plan.step(step.key), step, further)
         rows.append(
             {
                 "created_at": datetime.now(UTC),
@@ -224,7 +224,7 @@ def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
     run = call.run
     kept = {} if flush.is_whole else shapes.as_object(before.get("step_statuses"))
     statuses = {key: str(value) for key, value in kept.items()}
-    statuses |= {step.key: step.status for step in call.steps}
+    statuses |= {step.key: step.status for step in call.steps if step.key == base_key(step.key)}
     run_ids = list(known.run_ids)
     if call.temporal_run_id not in run_ids:
         run_ids.append(call.temporal_run_id)

@@ -76,9 +76,11 @@ class Outgoing:
     quarantine: Quarantine
 
 
-def line_number(plan_step: PlanStep, visit: int, further: Mapping[str, int]) -> int:
-    """The line of a visit: the step's number for the first, the number given out in `further` for the others."""
-    return plan_step.number if visit == 1 else further[further_name(plan_step.key, visit)]
+def line_number(plan_step: PlanStep, step: StepState, further: Mapping[str, int]) -> int:
+    """The line of a visit: the one that the machine gave it, the step's number for the first, or that in `further`."""
+    if step.line is not None:
+        return step.line
+    return plan_step.number if step.visit == 1 else further[further_name(plan_step.key, step.visit)]
 
 
 def further_name(key: str, visit: int) -> str:
@@ -86,11 +88,11 @@ def further_name(key: str, visit: int) -> str:
 
 
 def with_further_lines(further: Mapping[str, int], steps: Sequence[StepState]) -> dict[str, int]:
-    """`further` with a number for each visit after the first that has none yet."""
+    """`further` with a number for each visit after the first that has none yet (of engines before version 3)."""
     numbers = dict(further)
     for step in steps:
         name = further_name(step.key, step.visit)
-        if step.visit > 1 and name not in numbers:
+        if step.visit > 1 and step.line is None and name not in numbers:
             numbers[name] = FIRST_FURTHER_LINE + len(numbers)
     return numbers
 
@@ -132,6 +134,8 @@ def _data(plan: Plan, plan_step: PlanStep, step: StepState, out: Outgoing) -> Js
         "epoch": out.epoch,
         "key": step.key,
         "visit": step.visit,
+        "index": step.index,
+        "incident_at": shapes.instant_to_json(step.incident_at),
         "status": step.status,
         "step_number": plan_step.number,
         "step_type": plan_step.step_type,

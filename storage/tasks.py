@@ -18,7 +18,7 @@ from playbooks import smart_codes
 from playbooks.document import PlaybookDocument
 from playbooks.errors import NotFoundError
 from playbooks.messages import TaskCall
-from playbooks.plan import ApprovalPlan, Plan, PlanStep
+from playbooks.plan import ApprovalPlan, Plan, PlanStep, base_key
 from playbooks.state import StepState
 from playbooks.values import FINISHED_STEP, Json, JsonObject, PayloadRef
 from storage import shapes
@@ -68,7 +68,7 @@ async def open_task(
         entity_name=plan_step.name,
         entity_code=str(call.execution_id),
         entity_description=written.description,
-        smart_code=smart_codes.build(plan.industry, "TASK", plan_step.key, plan.version),
+        smart_code=smart_codes.build(plan.industry, "TASK", base_key(plan_step.key), plan.version),
         smart_code_status="ACTIVE",
         created_at=step.task.opened_at,
         **_columns(facts, sealed_task(plan_step, step, out), step.status, 0, step.seq),
@@ -132,7 +132,8 @@ async def _catch_up(session: WriteSession, call: TaskCall, plan_step: PlanStep, 
     for row in (await session.connection.execute(statement)).mappings():
         data = shapes.as_object(row["line_data"])
         task = data.get("task")
-        if data.get("visit") == call.step.visit and isinstance(task, dict) and call.step.task is not None:
+        is_it = (data.get("key"), data.get("visit")) == (call.step.key, call.step.visit)
+        if is_it and isinstance(task, dict) and call.step.task is not None:
             status, epoch = str(data.get("status")), shapes.as_int(data.get("epoch"))
             await _update(session, call.step.task.id, _columns(facts, task, status, epoch, row["version"]))
 

@@ -17,6 +17,9 @@ from playbooks.messages import (
     CheckCall,
     FlushCall,
     FlushResult,
+    GatherCall,
+    LoopCall,
+    LoopOutcome,
     NotificationCall,
     OutcomeOfCheck,
     OutputCall,
@@ -79,6 +82,16 @@ def effect_step(step: PlanStep, call: StepCall, rows: FlushCall | None) -> workf
 def prepare_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
     """Condition and input of a step that is carried elsewhere."""
     return _lane("prepare_step", call, StepOutcome, f"{step.name}: condition and input")
+
+
+def test_loop(step: PlanStep, call: LoopCall) -> workflow.ActivityHandle[LoopOutcome]:
+    """Whether a loop goes on."""
+    return _lane("test_loop", call, LoopOutcome, f"{step.name}: whether it goes on")
+
+
+def gather_items(step: PlanStep, call: GatherCall) -> workflow.ActivityHandle[StepOutcome]:
+    """A loop's output."""
+    return _lane("gather_items", call, StepOutcome, f"{step.name}: output of its items")
 
 
 def check_message(verb: str, call: CheckCall) -> workflow.ActivityHandle[OutcomeOfCheck]:

@@ -17,11 +17,24 @@ from temporalio.exceptions import ApplicationError
 
 from playbooks.digest import digest_of_lines
 from playbooks.envelopes import Envelope, Malformed, read_envelope
-from playbooks.events import CancelRequested, MessageReceived, MessageRefused, RunStarted
+from playbooks.events import (
+    CancelRequested,
+    Continued,
+    DrainRequested,
+    MessageReceived,
+    MessageRefused,
+    RunStarted,
+)
 from playbooks.messages import RunInput, RunResult
 from playbooks.state import RunState
 from playbooks.values import Json, Verdict
 from workflows.shell import Shell
+
+LOOPS = 3
+"""From this engine version on a long history may hold a run until it has continued as new."""
+
+LONG_HISTORY = 10_000
+"""Events from which on that is done for any run; one that goes over items does it when Temporal suggests it."""
 
 
 @workflow.defn(name="PlaybookRun")
@@ -35,8 +48,11 @@ class PlaybookRunWorkflow:
         self._is_cancel_asked = False
         self._was_cancel_requested = False
         self._is_ending = False
+        self._is_drain_asked = False
         if start.state is None:
             self._shell.post(RunStarted(at=workflow.now()))
+        elif start.state.is_draining:
+            self._shell.post(Continued(at=workflow.now()))
 
     @workflow.run
     async def run(self, start: RunInput) -> RunResult:
@@ -50,6 +66,7 @@ class PlaybookRunWorkflow:
                 self._was_cancel_requested = True
                 shell.post(CancelRequested(at=workflow.now(), reason="cancelled through Temporal"))
             shell.work()
+            self._drain_if_long()
             self._is_ending = shell.is_quiet and (shell.is_finished or self._should_continue_as_new())
             if self._is_ending and workflow.all_handlers_finished():
                 if not shell.is_finished:
@@ -105,6 +122,15 @@ class PlaybookRunWorkflow:
         if not workflow.all_handlers_finished():
             return False
         return self._shell.state.status != "cancelled" or self._was_cancel_requested or not self._is_cancel_asked
+
+    def _drain_if_long(self) -> None:
+        """A run that always has something in flight is held for a moment, or its history would grow without end."""
+        if self._is_drain_asked or self._start.engine_version < LOOPS or not self._should_continue_as_new():
+            return
+        is_long = workflow.info().get_current_history_length() > LONG_HISTORY
+        if (is_long or self._shell.state.loops) and not self._shell.is_finished:
+            self._is_drain_asked = True
+            self._shell.post(DrainRequested(at=workflow.now()))
 
     def _should_continue_as_new(self) -> bool:
         return workflow.info().is_continue_as_new_suggested()

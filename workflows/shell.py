@@ -26,6 +26,7 @@ from playbooks.commands import (
     CheckMessage,
     Command,
     FinishRun,
+    GatherItems,
     MakeOutput,
     Notify,
     OpenTask,
@@ -33,8 +34,19 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
+    TestLoop,
 )
-from playbooks.events import CancelRequested, Event, MessageChecked, OutputMade, StepPrepared, StepReported, TimerFired
+from playbooks.events import (
+    CancelRequested,
+    Event,
+    ItemsGathered,
+    LoopTested,
+    MessageChecked,
+    OutputMade,
+    StepPrepared,
+    StepReported,
+    TimerFired,
+)
 from playbooks.machine import advance, new_run
 from playbooks.messages import (
     FlushCall,
@@ -111,9 +123,10 @@ class Shell:
             raise RuntimeError("the shell broke") from self._crash
         while batch := self._look():
             # What was begun and ended before anybody looked is never begun.
-            ended = {command.step for command in batch if isinstance(command, CancelStep)}
+            ended = {(command.step, command.visit) for command in batch if isinstance(command, CancelStep)}
             for command in batch:
-                if not (isinstance(command, RunStep | PrepareStep | OpenTask) and command.step in ended):
+                begins = isinstance(command, RunStep | PrepareStep | OpenTask)
+                if not (begins and (command.step, command.visit) in ended):
                     self._obey(command)
         self._flush_if_due()
 
@@ -133,7 +146,7 @@ class Shell:
     def _is_for_lane(self, command: Command) -> bool:
         if isinstance(command, RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | CheckMessage | MakeOutput)
+        return isinstance(command, PrepareStep | TestLoop | GatherItems | CheckMessage | MakeOutput)
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -143,14 +156,18 @@ class Shell:
         """Let an activity ask Temporal for the cancel that this workflow has to end with."""
         self._spawn(self._await(calls.request_cancel(calling.cancel_call(self.state))))
 
-    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+    def _obey(self, command: Command) -> None:  # noqa: C901, PLR0912  (a table of commands, nothing else)
         match command:
-            case PrepareStep(step=key):
-                self._lane.put(LaneJob(run=lambda: self._prepare(key)))
-            case RunStep(step=key, attempt=attempt):
-                self._run_step(self.plan.step(key), attempt)
-            case OpenTask(step=key):
-                self._open_task(key)
+            case PrepareStep(step=key, visit=visit):
+                self._lane.put(LaneJob(run=lambda: self._prepare(key, visit)))
+            case RunStep(step=key, visit=visit, attempt=attempt):
+                self._run_step(self.plan.step(key), visit, attempt)
+            case TestLoop(step=key, visit=visit):
+                self._lane.put(LaneJob(run=lambda: self._test_loop(key, visit)))
+            case GatherItems(step=key, visit=visit):
+                self._lane.put(LaneJob(run=lambda: self._gather(key, visit)))
+            case OpenTask(step=key, visit=visit):
+                self._open_task(key, visit)
             case CancelStep(step=key):
                 self._effects.pop(key, None)
             case StartTimer(timer=timer, due=due, summary=summary):
@@ -173,9 +190,9 @@ class Shell:
 
     # --- steps
 
-    def _run_step(self, step: PlanStep, attempt: int) -> None:
+    def _run_step(self, step: PlanStep, visit: int, attempt: int) -> None:
         if step.carrier == "pure":
-            self._lane.put(LaneJob(run=lambda: self._run_pure(step, attempt)))
+            self._lane.put(LaneJob(run=lambda: self._run_pure(step, visit, attempt)))
             return
         call = self._effects[step.key] = calling.step_call(self.plan, self.state, step, attempt)
         if (rows := self._rows.for_effect(self.state)) is not None:
@@ -200,7 +217,9 @@ class Shell:
 
         self._arrive(has_ended)
 
-    async def _run_pure(self, step: PlanStep, attempt: int) -> int:
+    async def _run_pure(self, step: PlanStep, visit: int, attempt: int) -> int:
+        if self._is_gone(step.key, visit):
+            return 0
         call = calling.step_call(self.plan, self.state, step, attempt)
         try:
             outcome = await calls.pure_step(step, call)
@@ -210,12 +229,32 @@ class Shell:
         self._hear(self._reported(call, outcome))
         return outcome.elapsed_ms
 
-    async def _prepare(self, key: str) -> int:
+    async def _prepare(self, key: str, visit: int) -> int:
+        if self._is_gone(key, visit):
+            return 0
         step = self.plan.step(key)
         call = calling.step_call(self.plan, self.state, step, 0)
         outcome = await calls.prepare_step(step, call)
         self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
+
+    async def _test_loop(self, key: str, visit: int) -> int:
+        if self._is_gone(key, visit):
+            return 0
+        outcome = await calls.test_loop(self.plan.step(key), calling.loop_call(self.plan, self.state, key))
+        self._hear(LoopTested(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        return outcome.elapsed_ms
+
+    async def _gather(self, key: str, visit: int) -> int:
+        if self._is_gone(key, visit) or key not in self.state.loops:
+            return 0
+        outcome = await calls.gather_items(self.plan.step(key), calling.gather_call(self.plan, self.state, key))
+        self._hear(ItemsGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        return outcome.elapsed_ms
+
+    def _is_gone(self, key: str, visit: int) -> bool:
+        """An item that was cancelled, or a visit that is over, while its lane work waited for its turn."""
+        return key not in self.state.steps or self.state.steps[key].visit != visit
 
     def _reported(self, call: StepCall, outcome: StepOutcome) -> StepReported:
         return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
@@ -229,8 +268,10 @@ class Shell:
         self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
-    def _open_task(self, key: str) -> None:
-        call = calling.task_call(self.plan, self.state, key)
+    def _open_task(self, key: str, visit: int) -> None:
+        call = calling.task_call(self.plan, self.state, key, visit)
+        if call is None:
+            return
         rows = self._take_rows() if self._start.engine_version >= TASKS_CARRY_ROWS else None
         self._spawn(self._announce(self.plan.step(key), call, rows))
 
@@ -282,7 +323,7 @@ class Shell:
         if self._rows.is_flushing or not self._rows.lack(self.state):
             return None
         call = self._rows.for_flush(self.state)
-        self.state = replace(self.state, outbox=())
+        self.state = replace(self.state, outbox=(), past=())
         self._show(call.run)
         return call
 
@@ -311,9 +352,15 @@ class Shell:
 
     def _have_been_carried(self, call: FlushCall, *, is_written: bool) -> None:
         self._rows.has_been_carried(call, is_written=is_written)
-        if is_written and call.events:
+        if not is_written:
+            return
+        if call.events:
             left = tuple(event for event in self.state.outbox if event.number > call.events[-1].number)
             self.state = replace(self.state, outbox=left)
+        if self.state.past:
+            carried = {(step.key, step.visit) for step in call.steps}
+            left = tuple(step for step in self.state.past if (step.key, step.visit) not in carried)
+            self.state = replace(self.state, past=left)
 
     def _show(self, run: RunProjection) -> None:
         self._shown.show(self.state, run, rests=not self._effects)

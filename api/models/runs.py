@@ -76,16 +76,48 @@ class ExecuteRequest(RequestModel):
 
 
 class ControlRequest(RequestModel):
-    """Steers a run. `until` belongs to `pause`: the run goes on by itself at that instant."""
+    """Steers a run, or a step of it.
+
+    `until` belongs to `pause`: the run goes on by itself at that instant. `step` (a key; of an item `key[3]`) belongs
+    to the verbs about steps, `output` to `skip_step` and `complete_step`.
+    """
 
     # Fields of verbs that come later are told apart from unknown ones by the operation.
     model_config = ConfigDict(
-        extra="allow", json_schema_extra={"examples": [{"action": "pause", "reason": "waiting for the auditor"}]}
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {"action": "pause", "reason": "waiting for the auditor"},
+                {"action": "retry_step", "step": "book_flight", "reason": "the airline is back"},
+                {"action": "complete_step", "step": "book_flight", "output": {"booking": "AB12"}},
+            ]
+        },
     )
 
-    action: str = Field(max_length=64, examples=["pause", "resume"])
+    action: str = Field(max_length=64, examples=["pause", "resume", "retry_step"])
     reason: Reason | None = None
     until: Instant | None = None
+    step: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    output: Json = None
+
+
+class SignalRequest(RequestModel):
+    """A named message for the run's `signal_wait` steps. `payload` is any JSON."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"name": "shipment_arrived", "payload": {"parcel": "1Z999"}}]}
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    payload: Json = None
+
+
+class SignalAnswer(BaseModel):
+    """What became of a message. `kept`: it takes effect when a step waits for it, or when the run goes on."""
+
+    name: str
+    delivered_to: list[str]
+    kept: bool
 
 
 class CancelRequest(RequestModel):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from api.models.runs import ControlRequest
+from api.models.runs import ControlRequest, SignalAnswer, SignalRequest
 from api.operations.awaiting import until
 from api.problems import error_of_code
 from api.security import Principal
@@ -29,7 +29,16 @@ from storage import runs
 from storage.runs import RunRow
 
 SHOWN_WITHIN_SECONDS = 3.0
-_VERBS = frozenset({"pause", "resume"})
+_FIELDS: Mapping[str, frozenset[str]] = {
+    "pause": frozenset({"until"}),
+    "resume": frozenset(),
+    "retry_step": frozenset({"step"}),
+    "skip_step": frozenset({"step", "output"}),
+    "complete_step": frozenset({"step", "output"}),
+    "fail_step": frozenset({"step"}),
+}
+"""The fields of each verb, beside `reason`."""
+
 _SHOWS: Mapping[str, Callable[[RunStatus], bool]] = {
     "pause": lambda status: status == "paused",
     "resume": lambda status: status == "in_progress",
@@ -48,9 +57,10 @@ class Controlled:
 async def control_run(
     services: Services, principal: Principal, execution_id: UUID, request: ControlRequest, key: str | None
 ) -> Controlled:
-    """Pause or resume a run.
+    """Pause or resume a run, or say what becomes of one of its steps.
 
-    Raises NotFoundError, InvalidActionError, NotSupportedError, InvalidStatusError, ValidationError, UnavailableError.
+    Raises NotFoundError, InvalidActionError, NotSupportedError, InvalidStatusError, InvalidStepStateError,
+    NotEligibleError, ContractError, ValidationError, UnavailableError.
     """
     _check_action(request)
     row = await read_run(services, principal, execution_id)
@@ -58,8 +68,31 @@ async def control_run(
     body: JsonObject = {} if request.reason is None else {"reason": request.reason}
     if request.until is not None:
         body["until"] = request.until.isoformat()
+    if request.step is not None:
+        body |= {"step": request.step, "output": request.output}
     verdict = await _verdict(services, principal, row, request.action, body=body, key=key)
     return await _settled(services, principal, row, verdict, request.action)
+
+
+async def send_signal(
+    services: Services, principal: Principal, execution_id: UUID, request: SignalRequest, key: str | None
+) -> SignalAnswer:
+    """Deliver a named message to a run.
+
+    Raises NotFoundError, InvalidStatusError, ResourceLimitError, ValidationError, UnavailableError.
+    """
+    row = await read_run(services, principal, execution_id)
+    _refuse_finished(row, "signal")
+    body: JsonObject = {"name": request.name, "payload": request.payload}
+    verdict = await _verdict(services, principal, row, "signal", body=body, key=key)
+    if verdict is None:
+        raise InvalidStatusError("the run's workflow is not open")
+    if verdict.outcome == "refused":
+        raise error_of_code(verdict.code, verdict.detail or "the run refused it", verdict.errors)
+    told = verdict.data or {}
+    delivered = told.get("delivered_to")
+    names = [str(item) for item in delivered] if isinstance(delivered, list) else []
+    return SignalAnswer(name=request.name, delivered_to=names, kept=told.get("kept") is True)
 
 
 async def cancel_run(
@@ -91,11 +124,14 @@ def _check_action(request: ControlRequest) -> None:
     if request.action in LATER_VERBS:
         message = f"'{request.action}' is not supported yet"
         raise NotSupportedError(message, (Problem(pointer="/action", code="NOT_SUPPORTED", message=message),))
-    if request.action not in _VERBS:
-        _refuse_action(f"there is no action '{request.action}'; it has to be pause or resume")
-    unknown = [*(request.model_extra or {})]
-    if request.action == "resume" and request.until is not None:
-        unknown.append("until")
+    if request.action not in _FIELDS:
+        _refuse_action(f"there is no action '{request.action}'; it has to be one of {', '.join(_FIELDS)}")
+    fields = _FIELDS[request.action]
+    given = request.model_fields_set - {"action", "reason"}
+    unknown = sorted({*(request.model_extra or {}), *(given - fields)})
+    if "step" in fields and request.step is None:
+        message = f"'{request.action}' needs the step"
+        raise ValidationError(message, [Problem(pointer="/step", code="REQUIRED", message=message)])
     if unknown:
         message = f"'{request.action}' has no such field"
         raise ValidationError(
@@ -151,7 +187,8 @@ async def _settled(
         return await read_run(services, principal, before.execution_id)
 
     def shows(row: RunRow) -> bool:
-        return row.status in FINISHED_RUN or (verdict is not None and _SHOWS[verb](row.status))
+        shows_verb = _SHOWS.get(verb, lambda _: row.seq > before.seq)
+        return row.status in FINISHED_RUN or (verdict is not None and shows_verb(row.status))
 
     row, is_shown = await until(read, shows, SHOWN_WITHIN_SECONDS)
     if verdict is None:

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from api.dependencies import IdempotencyKey, Opened
 from api.models.common import Success
-from api.models.runs import CancelRequest, ControlRequest, RunView
-from api.operations.control_run import Controlled, cancel_run, control_run
+from api.models.runs import CancelRequest, ControlRequest, RunView, SignalAnswer, SignalRequest
+from api.operations.control_run import Controlled, cancel_run, control_run, send_signal
 from api.operations.read_runs import read_details, run_tag
 from api.problems import documented
 from api.security import Principal, RunController
@@ -27,7 +27,15 @@ _ACCEPTED = {202: {"model": Success[RunView], "description": "Accepted; the effe
     "/{execution_id}",
     responses={
         **documented(
-            "NOT_FOUND", "INVALID_STATUS", "INVALID_ACTION", "NOT_SUPPORTED", "RATE_LIMITED", "WORKER_UNAVAILABLE"
+            "NOT_FOUND",
+            "INVALID_STATUS",
+            "INVALID_ACTION",
+            "INVALID_STEP_STATE",
+            "NOT_ELIGIBLE",
+            "CONTRACT_VALIDATION_FAILED",
+            "NOT_SUPPORTED",
+            "RATE_LIMITED",
+            "WORKER_UNAVAILABLE",
         ),
         **_ACCEPTED,
     },
@@ -41,7 +49,8 @@ async def control(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Success[RunView]:
-    """Pause the run (`until` an instant, if given), or let it go on."""
+    """Pause the run (`until` an instant, if given), let it go on, or say what becomes of a step: `retry_step` (an
+    incident), `skip_step`, `complete_step`, `fail_step`."""
     controlled = await control_run(services, principal, execution_id, request, idempotency_key)
     return await _answer(services, principal, controlled, response)
 
@@ -67,6 +76,24 @@ async def cancel(
     given = request.reason if request is not None and request.reason is not None else reason
     controlled = await cancel_run(services, principal, execution_id, given, idempotency_key)
     return await _answer(services, principal, controlled, response)
+
+
+@router.post(
+    "/{execution_id}/signals",
+    responses=documented(
+        "NOT_FOUND", "INVALID_STATUS", "RESOURCE_LIMIT_EXCEEDED", "RATE_LIMITED", "WORKER_UNAVAILABLE"
+    ),
+)
+async def signal(
+    *,
+    execution_id: UUID,
+    request: SignalRequest,
+    principal: RunController,
+    services: Opened,
+    idempotency_key: IdempotencyKey = None,
+) -> Success[SignalAnswer]:
+    """Deliver a named message: every step that waits for it goes on, or it is kept for one that will."""
+    return Success(data=await send_signal(services, principal, execution_id, request, idempotency_key))
 
 
 async def _answer(

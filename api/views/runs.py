@@ -25,7 +25,7 @@ from api.views.durations import milliseconds, waiting_time, working_time
 from api.views.sensitive import shown, shown_object
 from playbooks.grading import GradeFacts, grade
 from playbooks.ids import task_id
-from playbooks.plan import Plan, PlanStep
+from playbooks.plan import Plan, PlanStep, base_key
 from playbooks.values import FINISHED_RUN, FINISHED_STEP, Actor, JsonObject, StepError
 from storage.events import EventRow
 from storage.run_rows import RunRow
@@ -125,10 +125,13 @@ def add_summary(view: RunView, row: RunRow, plan: Plan, steps: Sequence[StepRow]
 def step_views(
     row: RunRow, plan: Plan, steps: Sequence[StepRow], principal: Principal, sealer: Sealer
 ) -> list[StepView]:
-    """Every step of the plan in order: its visits as stored, or as pending."""
+    """Every step of the plan in order: its visits, items and undoings as stored, or as pending."""
     views: list[StepView] = []
+    of_step: dict[str, list[StepRow]] = {}
+    for step in steps:
+        of_step.setdefault(base_key(step.step_key), []).append(step)
     for planned in plan.steps:
-        visits = [step for step in steps if step.step_key == planned.key]
+        visits = of_step.get(planned.key, [])
         views += [_step_view(row, planned, visit, principal, sealer) for visit in visits] or [_pending(planned)]
     return views
 
@@ -152,7 +155,7 @@ def _step_view(row: RunRow, planned: PlanStep, step: StepRow, principal: Princip
     return StepView(
         step_id=planned.step_id,
         step_name=planned.name,
-        step_key=planned.key,
+        step_key=step.step_key,
         step_number=planned.number,
         visit=step.visit,
         status=step.status,

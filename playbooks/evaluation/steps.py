@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from playbooks import contracts, expressions
-from playbooks.document import PlaybookDocument, StepDocument
+from playbooks.compile_flow import undo_document
+from playbooks.document import MAX_ITEMS, PlaybookDocument, StepDocument
 from playbooks.envelopes import Envelope
 from playbooks.errors import ContractError, Problem, ValidationError
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.inputs import resolve_input
 from playbooks.evaluation.work import HandlerCall
 from playbooks.messages import StepCall
-from playbooks.plan import Plan, PlanStep
+from playbooks.plan import UNDO, Plan, PlanStep
 from playbooks.values import Json, JsonObject
 
 
@@ -29,11 +30,11 @@ class Version:
     plan: Plan
 
     def step(self, key: str) -> StepDocument:
-        """The step as its author wrote it. KeyError where there is none."""
+        """The step, or what undoes one, as its author wrote it. KeyError where there is none."""
         number = self.plan.step(key).number
         for step in self.document.steps:
             if step.step_number == number:
-                return step
+                return undo_document(step, step.compensation) if UNDO in key and step.compensation else step
         raise KeyError(key)
 
     def plan_step(self, key: str) -> PlanStep:
@@ -85,6 +86,30 @@ def evaluate(step: OpenStep, found: Evaluation) -> None:
     if step.document.input_contract is not None:
         problems = contracts.validate(step.document.input_contract, value, pointer="/input")
         _refuse(problems, "the step's input does not satisfy its contract")
+
+
+def items_of(step: OpenStep) -> list[Json]:
+    """What a `for_each` goes over. Raises MappingError, ContractError where it is no list of a bearable length."""
+    given = step.document.for_each.items if step.document.for_each is not None else []
+    found = expressions.resolve(given, step.context, "/for_each/items")
+    if not isinstance(found, list):
+        message = "for_each needs a list"
+        raise ContractError(message, (Problem(pointer="/for_each/items", code="WRONG_TYPE", message=message),))
+    if len(found) > MAX_ITEMS:
+        message = f"for_each goes over at most {MAX_ITEMS} items, not {len(found)}"
+        raise ContractError(message, (Problem(pointer="/for_each/items", code="TOO_LARGE", message=message),))
+    _refuse(contracts.check_value(found, "/for_each/items"), "the items hold something that cannot be stored")
+    return found
+
+
+def loop_condition(document: StepDocument, context: JsonObject) -> expressions.ConditionResult:
+    """Whether a loop's condition holds: `complete_when` where the context has the loop's counts, else `while`."""
+    condition: Json = None
+    if "loop" in context and document.for_each is not None and isinstance(document.for_each.complete_when, str):
+        condition = document.for_each.complete_when
+    elif document.repeat is not None:
+        condition = document.repeat.while_
+    return expressions.evaluate_condition(condition, context)
 
 
 def check_output(document: StepDocument, output: Json) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from playbooks.evaluation.work import HandlerCall, StepFailedError, failed
+from playbooks.plan import Carrier
 from playbooks.values import Json
 
 _LONGEST = timedelta(days=366)
@@ -21,6 +23,22 @@ def wait_until(call: HandlerCall, now: datetime) -> datetime:
         if call.config.get(name) is not None:
             return now + _duration(call.resolve(call.config[name]), unit, name)
     return _instant(call.resolve(call.config.get("until")), now)
+
+
+def due_of(call: HandlerCall, carrier: Carrier, now: datetime) -> datetime | None:
+    """Until when a step waits: a `timer`'s instant, a `signal_wait`'s timeout, None where nothing bounds it."""
+    config = call.config
+    if carrier == "timer":
+        return wait_until(call, now)
+    if carrier != "signal":
+        return None
+    renamed = {
+        "duration_seconds": config.get("timeout_seconds"),
+        "duration_minutes": config.get("timeout_minutes"),
+        "until": config.get("until"),
+    }
+    given = {name: value for name, value in renamed.items() if value is not None}
+    return wait_until(replace(call, config=given), now) if given else None
 
 
 def _duration(value: Json, unit: timedelta, name: str) -> timedelta:

@@ -62,7 +62,7 @@ class Draft:
         """Take a finished visit or item out of the run; its line is part of the next flush, and final."""
         self._own_steps()
         del self._state.steps[step.key]
-        self.note(past=(*self._state.past, step))
+        self.change(past=(*self._state.past, step))
         return step
 
     def change(self, **changes: Any) -> None:

@@ -53,9 +53,7 @@ def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | No
     fail(draft, step, ended, error or StepError(kind="business_rule", code="FAILED_BY_HAND", message=message))
 
 
-def retry_step(
-    draft: Draft, step: PlanStep, current: StepState, attempt: Callable[[Draft, PlanStep], None]
-) -> None:
+def retry_step(draft: Draft, step: PlanStep, current: StepState, attempt: Callable[[Draft, PlanStep], None]) -> None:
     """Try a step again that became an incident, with a fresh count of attempts."""
     changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
     draft.put(current, status="in_progress", **changes)

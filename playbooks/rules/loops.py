@@ -127,26 +127,31 @@ def _drop_if_over(draft: Draft, key: str) -> None:
         _drop(draft, key)
 
 
-def _begin_items(
-    draft: Draft, step: PlanStep, rules: ForEachPlan, begin: Callable[[Draft, PlanStep], None]
-) -> None:
-    parent = draft.step(step.key)
+def _begin_items(draft: Draft, step: PlanStep, rules: ForEachPlan, begin: Callable[[Draft, PlanStep], None]) -> None:
     while not (draft.is_finished or draft.holds or draft.state.ending is not None):
-        loop = draft.state.loops.get(step.key)
-        if loop is None or loop.begun >= loop.count:
+        key = _next_item(draft, step, rules)
+        if key is None:
             return
-        if len(draft.items_of(step.key)) >= rules.max_concurrency:
-            return
-        if draft.state.next_line >= FIRST_FURTHER_LINE + MAX_FURTHER_LINES:
-            message = f"a run has at most {MAX_FURTHER_LINES} further visits and items"
-            endings.fail_run(draft, StepError(kind="system", code="RESOURCE_LIMIT_EXCEEDED", message=message), step.key)
-            return
-        index = loop.begun
-        value = loop.items[index] if isinstance(loop.items, list) else None
-        _put(draft, step.key, replace(loop, begun=index + 1))
-        key = item_key(step.key, index)
-        draft.put(StepState(key=key, visit=parent.visit, line=draft.further_line(), item=value, index=index))
         begin(draft, draft.plan.step(key))
+
+
+def _next_item(draft: Draft, step: PlanStep, rules: ForEachPlan) -> str | None:
+    """The key of an item that may begin: one that the budget held back, else the next of the list."""
+    live = draft.items_of(step.key)
+    held = next((item.key for item in live if item.status == "pending"), None)
+    loop = draft.state.loops.get(step.key)
+    if held is not None or loop is None or loop.begun >= loop.count or len(live) >= rules.max_concurrency:
+        return held
+    if draft.state.next_line >= FIRST_FURTHER_LINE + MAX_FURTHER_LINES:
+        message = f"a run has at most {MAX_FURTHER_LINES} further visits and items"
+        endings.fail_run(draft, StepError(kind="system", code="RESOURCE_LIMIT_EXCEEDED", message=message), step.key)
+        return None
+    index = loop.begun
+    value = loop.items[index] if isinstance(loop.items, list) else None
+    _put(draft, step.key, replace(loop, begun=index + 1))
+    key, visit = item_key(step.key, index), draft.step(step.key).visit
+    draft.put(StepState(key=key, visit=visit, line=draft.further_line(), item=value, index=index))
+    return key
 
 
 def _cancel_items(draft: Draft, key: str, reason: str) -> None:

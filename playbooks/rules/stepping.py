@@ -193,7 +193,9 @@ def _wait(draft: Draft, step: PlanStep, current: StepState) -> None:
     due = current.wait_until or (draft.at if step.carrier == "timer" else None)
     draft.record("step_waiting", step=step.key, data={"until": due.isoformat() if due else None})
     if due is not None:
-        draft.start_timer(timer_name(step.carrier, waiting, waiting.visit), due, f"{step.name}: until {due.isoformat()}")
+        draft.start_timer(
+            timer_name(step.carrier, waiting, waiting.visit), due, f"{step.name}: until {due.isoformat()}"
+        )
     if step.carrier == "signal":
         signals.on_waiting(draft, step, waiting)
 

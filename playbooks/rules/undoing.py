@@ -39,9 +39,7 @@ def proceed(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
         draft.note(undo=draft.state.undo[:-1])
 
 
-def _begin(
-    draft: Draft, undo: Undo, earlier: StepState | None, begin: Callable[[Draft, PlanStep], None]
-) -> None:
+def _begin(draft: Draft, undo: Undo, earlier: StepState | None, begin: Callable[[Draft, PlanStep], None]) -> None:
     if earlier is not None:
         draft.retire(earlier)
     key = undo_key(undo.step)

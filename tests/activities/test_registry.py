@@ -91,6 +91,7 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
         "data_processor",
         "data_validator",
         "flush",
+        "gather_items",
         "http_request",
         "make_output",
         "notification_sender",
@@ -98,6 +99,7 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
         "record_notification",
         "request_cancel",
         "rules_engine",
+        "test_loop",
     ]
 
 

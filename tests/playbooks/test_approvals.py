@@ -14,7 +14,7 @@ from playbooks.state import Vote
 from playbooks.values import Actor
 from tests.support.driver import Drive
 from tests.support.plans import EXECUTION, INITIATOR, human, person, plan_of, step
-from tests.support.simulation import START
+from tests.support.random_plans import START
 
 ANNA, BEN, CORA = (person(name, "approver") for name in ("anna", "ben", "cora"))
 DAN = person("dan", "clerk")

@@ -18,7 +18,7 @@ from playbooks.state import RunState, StepState
 from playbooks.values import PayloadRef
 from tests.support.driver import Drive
 from tests.support.plans import EXECUTION, INITIATOR, human, person, plan_of, run_input, step
-from tests.support.simulation import START
+from tests.support.random_plans import START
 
 REF = PayloadRef(line_number=500_002, size_bytes=70_000, sha256="00" * 32)
 

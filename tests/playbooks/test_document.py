@@ -62,15 +62,7 @@ def test_document_is_refused_with_pointers_when_its_shape_is_wrong(
 @pytest.mark.parametrize(
     ("change", "pointers"),
     [
-        (step(0, join={"mode": "all"}), ["/steps/0/join"]),
-        (step(0, for_each={"items": "${input.l}"}), ["/steps/0/for_each"]),
-        (step(0, repeat={"while": "true", "max": 3}), ["/steps/0/repeat"]),
-        (step(0, compensation={"worker_type": "x"}), ["/steps/0/compensation"]),
-        (step(0, on_error={"action": "goto", "step": "x"}), ["/steps/0/on_error/action"]),
-        (step(0, on_error={"action": "incident"}), ["/steps/0/on_error/action"]),
-        (step(0, approval={"return_to_step": 1}), ["/steps/0/approval/return_to_step"]),
         (lambda d: d["policies"].update(sla={}, retention_days=5), ["/policies/retention_days", "/policies/sla"]),
-        (lambda d: d["policies"].update(concurrency={"key": "x"}), ["/policies/concurrency"]),
         (step(1, worker_type="universal_api"), ["/steps/1/worker_type"]),
         (step(1, step_type="external", worker_type="webhook"), ["/steps/1/worker_type"]),
         (step(2, config={"provider": "openai"}), ["/steps/2/config/provider"]),
@@ -88,9 +80,9 @@ def test_document_is_not_supported_when_a_field_is_not_built(change: Change, poi
 
 
 def test_document_is_invalid_when_more_than_unbuilt_fields_are_wrong() -> None:
-    kind, found = refused(step(0, join={}, nmae="x"))
+    kind, found = refused(step(1, worker_type="universal_api", nmae="x"))
     assert kind is ValidationError
-    assert [code for code, _ in found] == ["NOT_SUPPORTED", "UNKNOWN_FIELD"]
+    assert sorted(code for code, _ in found) == ["NOT_SUPPORTED", "UNKNOWN_FIELD"]
 
 
 def test_document_comes_back_unchanged_when_it_was_read() -> None:

@@ -29,7 +29,8 @@ from playbooks.messages import OutcomeOfCheck, StepOutcome
 from playbooks.state import RunState
 from playbooks.values import FINISHED_RUN, PayloadRef, StepError
 from tests.support.plans import INITIATOR, person, plan_of, run_input, step
-from tests.support.simulation import START, STATE, Simulation, random_plan
+from tests.support.random_plans import START, random_plan
+from tests.support.simulation import STATE, Simulation
 
 _FAST = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 _SEEDS = st.integers(min_value=0, max_value=2**32)

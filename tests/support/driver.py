@@ -24,7 +24,7 @@ from playbooks.plan import Plan
 from playbooks.state import AuditEvent, RunState, StepState, TaskState
 from playbooks.values import Actor, Json, StepError, Verdict
 from tests.support.plans import run_input
-from tests.support.simulation import START
+from tests.support.random_plans import START
 
 
 class Drive:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from playbooks.messages import RunInput
-from playbooks.plan import Dependency, Plan, PlanStep
+from playbooks.plan import UNDO, Dependency, Plan, PlanStep
 from playbooks.values import Actor
 
 PLAYBOOK = UUID("11111111-1111-4111-8111-111111111111")
@@ -46,6 +46,12 @@ def effect(key: str, number: int, *, after: tuple[str, ...] = (), **fields: Any)
     """A step with an effect, carried by a regular activity."""
     defaults: dict[str, Any] = {"step_type": "external", "worker_type": "http_request", "carrier": "effect"}
     return step(key, number, after=after, **{**defaults, **fields})
+
+
+def undoing(key: str, number: int, **fields: Any) -> PlanStep:
+    """What undoes the step `key`."""
+    defaults: dict[str, Any] = {"cost": Decimal(0), "critical": False, "name": f"{key} (undo)"}
+    return effect(f"{key}{UNDO}", number, **{**defaults, **fields})
 
 
 def plan_of(*steps: PlanStep, **fields: Any) -> Plan:

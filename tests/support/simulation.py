@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -17,24 +17,31 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from playbooks.actors import asserted_actor
+from playbooks.calling import task_call
 from playbooks.commands import (
     Answer,
     CancelStep,
     CheckMessage,
     Command,
     FinishRun,
+    GatherItems,
     MakeOutput,
     OpenTask,
     PrepareStep,
     RunStep,
     StartTimer,
     StopTimer,
+    TestLoop,
 )
 from playbooks.envelopes import Envelope
 from playbooks.events import (
     AttemptLost,
     CancelRequested,
+    Continued,
+    DrainRequested,
     Event,
+    ItemsGathered,
+    LoopTested,
     MessageChecked,
     MessageReceived,
     MessageRefused,
@@ -45,118 +52,20 @@ from playbooks.events import (
     TimerFired,
 )
 from playbooks.machine import advance, new_run
-from playbooks.messages import OutcomeOfCheck, OutputResult, RunInput, StepOutcome
-from playbooks.plan import ApprovalPlan, BudgetPlan, Dependency, Plan, PlanStep, RetryPolicy
-from playbooks.state import AuditEvent, RunState
-from playbooks.values import FINISHED_RUN, ErrorKind, JsonObject, StepError, Verdict
-from tests.support.plans import effect, human, plan_of, step
+from playbooks.messages import LoopOutcome, OutcomeOfCheck, OutputResult, RunInput, StepOutcome
+from playbooks.plan import PlanStep
+from playbooks.state import AuditEvent, RunState, StepState
+from playbooks.values import FINISHED_RUN, Json, JsonObject, StepError, Verdict
+from tests.support.random_plans import START, random_message, random_outcome
 
-START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 STATE: TypeAdapter[RunState] = TypeAdapter(RunState)
-PEOPLE = ("anna", "ben", "cora", "dan", "ines")
-_ROLES: dict[str, tuple[str, ...]] = {
-    "anna": ("approver",),
-    "ben": ("approver", "chief"),
-    "cora": ("approver",),
-    "dan": ("clerk",),
-    "ines": ("approver",),
-}
-_KINDS: tuple[ErrorKind, ...] = ("network", "timeout", "system", "business_rule", "rate_limited")
 _MAX_EVENTS = 3_000
 
 
-def random_plan(rng: Random, *, max_steps: int = 6, has_clocks: bool = True) -> Plan:
-    """A plan of one to `max_steps` steps; without clocks, nothing in it waits longer than milliseconds."""
-    steps: list[PlanStep] = []
-    for number in range(1, rng.randint(1, max_steps) + 1):
-        steps.append(_random_step(rng, number, steps, has_clocks=has_clocks))
-    budget = None
-    if rng.random() < 0.3:
-        on_exceed: Any = rng.choice(["pause", "fail", "warn"])
-        budget = BudgetPlan(max_cost=Decimal(rng.randint(0, 6)), currency="USD", on_exceed=on_exceed)
-    minutes = rng.choice([None, None, 30.0]) if has_clocks else None
-    return plan_of(*steps, budget=budget, timeout_minutes=minutes)
-
-
-def _random_step(rng: Random, number: int, earlier: list[PlanStep], *, has_clocks: bool) -> PlanStep:
-    keys = [other.key for other in earlier]
-    after = rng.sample(keys, rng.randint(0, min(2, len(keys))))
-    kinds: list[Any] = ["sequential", "sequential", "conditional", "data"]
-    fields: dict[str, Any] = {
-        "dependencies": tuple(Dependency(step=key, kind=rng.choice(kinds)) for key in after),
-        "has_condition": rng.random() < 0.3,
-        "critical": rng.random() < 0.7,
-        "cost": Decimal(rng.randint(0, 3)),
-        "retry": RetryPolicy(max_retries=rng.randint(0, 2), initial_delay_ms=5, max_delay_ms=40),
-        "references": (("input",), *((("steps", key),) if (key := rng.choice([*keys, ""])) else ())),
-    }
-    make: Callable[..., PlanStep] = rng.choice([step, step, effect, effect, human, _timer if has_clocks else human])
-    if make is effect and rng.random() < 0.3:
-        fields |= {"step_type": "ai", "worker_type": "scripted", "required_roles": ("approver",)}
-    if make is human:
-        people = [other.key for other in earlier if other.carrier == "task"]
-        fields["approval"] = _random_approval(rng, people, has_clocks=has_clocks)
-    return make(f"s{number}", number, **fields)
-
-
-def _timer(key: str, number: int, **fields: Any) -> PlanStep:
-    return step(key, number, worker_type="timer", carrier="timer", **fields)
-
-
-def _random_approval(rng: Random, people: list[str], *, has_clocks: bool) -> ApprovalPlan | None:
-    if rng.random() < 0.3:
-        return None
-    threshold = rng.randint(1, 3)
-    action: Any = rng.choice(["timed_out", "escalate", "approve", "reject", "fail"])
-    on_reject: Any = rng.choice(["continue", "continue", "fail"])
-    return ApprovalPlan(
-        threshold=threshold,
-        max_voters=threshold + rng.randint(0, 1),
-        consensus=rng.choice([0.0, 0.5, 0.67, 1.0]),
-        self_approval=rng.random() < 0.5,
-        different_from=tuple(rng.sample(people, min(1, len(people)))) if rng.random() < 0.3 else (),
-        window_minutes=rng.choice([None, 5.0]) if has_clocks else None,
-        reminder_minutes=(1.0, 2.0) if rng.random() < 0.5 else (),
-        on_timeout=action,
-        escalate_to_roles=("chief",),
-        on_reject=on_reject,
-    )
-
-
-def random_outcome(rng: Random, plan_step: PlanStep) -> StepOutcome:
-    """What an attempt comes to: mostly success, sometimes each kind of failure."""
-    roll = rng.random()
-    if plan_step.has_condition and roll < 0.15 and plan_step.carrier == "pure":
-        return StepOutcome(status="skipped", reason="its condition is false", values={"input.x": 1})
-    if roll < 0.3:
-        code = rng.choice(["HTTP_500", "HTTP_500", "NOT_STARTED"])
-        delay = rng.choice([None, 7])
-        error = StepError(kind=rng.choice(_KINDS), code=code, message="it failed", retry_after_ms=delay)
-        return StepOutcome(status="failed", error=error)
-    is_ai = plan_step.step_type == "ai"
-    return StepOutcome(
-        status="succeeded",
-        input={"n": 1},
-        output={"step": plan_step.key, "n": rng.randint(0, 9)},
-        confidence=0.5 if is_ai else None,
-        needs_review=is_ai and roll > 0.7,
-        elapsed_ms=rng.choice([0, 1, 300]),
-    )
-
-
-def random_message(rng: Random, plan: Plan) -> tuple[str, JsonObject]:
-    """A control message for a run of this plan: any verb, any person, any step, sometimes before its time."""
-    verb = rng.choice(["decide"] * 8 + ["claim", "release", "pause", "resume", "resume", "resume"])
-    if verb == "pause" and rng.random() < 0.5:
-        return verb, {"until": (START + timedelta(minutes=rng.randint(0, 20))).isoformat()}
-    if verb in ("pause", "resume"):
-        return verb, {"reason": "because"}
-    name = rng.choice(PEOPLE)
-    body: JsonObject = {"step": rng.choice(plan.steps).key, "actor": {"sub": name, "roles": list(_ROLES[name])}}
-    if verb == "decide":
-        choices = ["approve"] * 6 + ["reject", "abstain", "request_changes"]
-        body |= {"decision": rng.choice(choices), "data": {"score": rng.randint(1, 9)}}
-    return verb, body
+def _visit_of(state: RunState, key: str, visit: int) -> StepState:
+    """A visit that is on its way, or that ended with the last event."""
+    visits = [*state.steps.values(), *state.past]
+    return next(step for step in visits if (step.key, step.visit) == (key, visit))
 
 
 @dataclass
@@ -171,6 +80,7 @@ class Simulation:
     history: list[tuple[Event, tuple[Command, ...]]] = field(default_factory=list[Any])
     events: list[AuditEvent] = field(default_factory=list[AuditEvent])
     verdicts: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+    retired: list[StepState] = field(default_factory=list[StepState])
     _work: list[Command] = field(default_factory=list[Command])
     _begun: dict[tuple[str, int], int] = field(default_factory=dict[Any, int])
     _asked: set[str] = field(default_factory=set[str])
@@ -197,6 +107,8 @@ class Simulation:
         options += [lambda name=name: self._fire(name) for name in sorted(self.state.timers)]
         if self.messages > 0:
             options.append(self._say)
+            if self.rng.random() < 0.05:
+                options.append(lambda: self.post(DrainRequested(at=self.now)) and None)
         if not options:
             self._rescue()
             return
@@ -218,6 +130,12 @@ class Simulation:
                     return
                 outcome = random_outcome(self.rng, self.plan.step(key))
                 self.post(StepReported(at=self.now, step=key, visit=visit, attempt=attempt, outcome=outcome))
+            case TestLoop(step=key, visit=visit):
+                outcome = LoopOutcome(holds=self.rng.random() < 0.4)
+                self.post(LoopTested(at=self.now, step=key, visit=visit, outcome=outcome))
+            case GatherItems(step=key, visit=visit):
+                made = StepOutcome(status="succeeded", output={"results": []})
+                self.post(ItemsGathered(at=self.now, step=key, visit=visit, outcome=made))
             case CheckMessage(request=request):
                 self.post(MessageChecked(at=self.now, request=request, outcome=self._checked(request)))
             case _:
@@ -232,6 +150,9 @@ class Simulation:
         if roll > 0.95:
             error = StepError(kind="validation", code="VALIDATION_ERROR", message="no such path")
             return StepOutcome(status="failed", error=error)
+        if plan_step.for_each is not None:
+            items: list[Json] = list(range(self.rng.randint(0, 5)))
+            return StepOutcome(status="ready", items=items, item_count=len(items))
         due = self.now + timedelta(minutes=self.rng.randint(-1, 9)) if plan_step.carrier == "timer" else None
         return StepOutcome(status="ready", input={"ready": True}, wait_until=due)
 
@@ -255,6 +176,18 @@ class Simulation:
         if self.state.pause is not None:
             self.send("resume", {})
             return
+        if self.state.is_draining:
+            self.post(Continued(at=self.now))
+            return
+        for key, now in self.state.steps.items():
+            if now.incident_at is not None:
+                verb = self.rng.choice(["retry_step", "skip_step", "complete_step", "fail_step"])
+                self.send(verb, {"step": key, "actor": {"sub": "x", "roles": list(self.plan.step(key).required_roles)}})
+                return
+            waits_for = self.plan.step(key).signal
+            if now.status == "waiting" and waits_for is not None:
+                self.send("signal", {"name": waits_for.names[0]})
+                return
         waiting = [key for key, now in self.state.steps.items() if now.status == "waiting" and now.task is not None]
         assert waiting, f"the run hangs: {self.state}"
         task = self.state.steps[waiting[0]].task
@@ -293,7 +226,8 @@ class Simulation:
             self._check_command(before, after, event, command)
             self._obey(command)
         self.events += after.outbox
-        self.state = replace(after, outbox=())
+        self.retired += after.past
+        self.state = replace(after, outbox=(), past=())
         if self.rng.random() < 0.1 or after.status in FINISHED_RUN:
             assert STATE.validate_json(STATE.dump_json(after)) == after
         if after.status in FINISHED_RUN and before.status not in FINISHED_RUN:
@@ -302,10 +236,13 @@ class Simulation:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case PrepareStep() | RunStep() | CheckMessage() | MakeOutput():
+            case PrepareStep() | RunStep() | TestLoop() | GatherItems() | CheckMessage() | MakeOutput():
                 self._work.append(command)
-            case CancelStep(step=key):
-                self._work = [work for work in self._work if not (isinstance(work, RunStep) and work.step == key)]
+            case CancelStep(step=key, visit=visit):
+                gone = [
+                    work for work in self._work if isinstance(work, RunStep) and (work.step, work.visit) == (key, visit)
+                ]
+                self._work = [work for work in self._work if work not in gone]
             case Answer(request=request, verdict=verdict):
                 assert request in self._asked, "an answer that nobody asked for"
                 assert request not in self.verdicts, "two verdicts for one message"
@@ -319,14 +256,16 @@ class Simulation:
         assert after.seq - before.seq in (0, 1), "seq rises by one at most"
         if after.seq == before.seq:
             assert (after.steps, after.outbox, after.status) == (before.steps, before.outbox, before.status)
-        changed = [key for key, now in after.steps.items() if now != before.steps[key]]
+            assert not after.past
+        changed = [key for key, now in after.steps.items() if now != before.steps.get(key)]
         assert all(after.steps[key].seq == after.seq for key in changed), "a changed step carries the run's seq"
         numbers = [event.number for event in after.outbox]
         assert numbers == list(range(before.event_count + 1, after.event_count + 1)), "event numbers are gapless"
         if before.status in FINISHED_RUN:
             kept = replace(before, seq=after.seq, event_count=after.event_count, outbox=after.outbox)
             assert replace(after, requests={}) == replace(kept, requests={}), "a finished run absorbs everything"
-        spent = sum((now.cost for now in after.steps.values() if now.status == "completed"), Decimal(0))
+        everything = [*after.steps.values(), *self.retired, *after.past]
+        spent = sum((now.cost for now in everything if now.status == "completed"), Decimal(0))
         assert after.cost == spent, "the run's cost is the sum of its completed steps' cost"
         for now in after.steps.values():
             votes = Counter(vote.actor.id for vote in now.task.votes) if now.task else Counter[Any]()
@@ -339,18 +278,22 @@ class Simulation:
         match command:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 last = self._begun.get((key, visit), 0)
-                lost = after.steps[key].attempts[-1].lost + after.steps[key].attempts[-1].not_started
+                sent = _visit_of(after, key, visit).attempts[-1]
+                lost = sent.lost + sent.not_started
                 assert attempt == last + 1 or (attempt == last and lost > 0), (
                     "an attempt goes out twice after a loss only"
                 )
                 assert not is_paused or isinstance(event, AttemptLost), "a paused run begins nothing"
+                assert not (before.is_draining and after.is_draining), "a draining run begins nothing"
                 self._begun[key, visit] = attempt
             case PrepareStep(step=key, visit=visit):
                 assert (key, visit) not in self._begun, "no step begins twice in one visit"
                 assert not is_paused, "a paused run begins nothing"
                 self._begun[key, visit] = 0
-            case OpenTask(step=key):
-                task = after.steps[key].task
+            case OpenTask(step=key, visit=visit):
+                call = task_call(self.plan, after, key, visit)
+                assert call is not None
+                task = call.step.task
                 assert task is not None
                 assert not is_paused or task.is_review, "a paused run opens no task"
             case StartTimer(timer=timer, due=due):
@@ -363,6 +306,12 @@ class Simulation:
                 pass
 
     def _check_end(self, commands: tuple[Command, ...]) -> None:
+        assert not self.state.loops
+        assert self.state.ending is None
+        visits = [(step.key, step.visit) for step in [*self.retired, *self.state.steps.values()]]
+        assert len(visits) == len(set(visits)), "each visit is retired once"
+        lines = [step.line for step in [*self.retired, *self.state.steps.values()] if step.line is not None]
+        assert len(lines) == len(set(lines)), "each further visit has a line of its own"
         assert sum(isinstance(command, FinishRun) for command in commands) == 1
         assert not self.state.timers
         assert not self.state.kept

@@ -23,7 +23,7 @@ from playbooks.messages import StepCall, StepOutcome
 from playbooks.plan import Plan
 from playbooks.values import FINISHED_RUN, JsonObject
 from runtime.undisturbed import TIMED_OUT
-from tests.support.simulation import random_message, random_outcome, random_plan
+from tests.support.random_plans import random_message, random_outcome, random_plan
 from tests.workflows.playing import Handle, Stage, replayer, state_of, update
 from tests.workflows.short_lived import ShortLivedRunWorkflow
 from workflows.playbook_run import PlaybookRunWorkflow

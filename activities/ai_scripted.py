@@ -1,66 +1,17 @@
-"""The AI provider `scripted`: answers written in the playbook, for demos and tests, and always labelled so.
-
-Owns reading the script and what a low confidence leads to. Must not call out. Invariant: equal attempts of equal
-steps get equal answers.
-"""
+"""The AI provider `scripted` as an activity runs it: answers written in the playbook, always labelled so."""
 
 from __future__ import annotations
 
-from typing import cast, get_args
-
-from activities.handler import HandlerCall, HandlerResult, failed
+from activities.handler import HandlerCall, HandlerResult
+from playbooks.evaluation import scripted
 from playbooks.handlers import BUILT_IN
-from playbooks.values import ErrorKind, Json, JsonObject
-
-PROVIDER = "scripted"
-_ERROR_KINDS: frozenset[str] = frozenset(get_args(ErrorKind))
 
 
 class ScriptedHandler:
     """The n-th attempt gets the n-th entry of `config.script`; the last one answers all that follow."""
 
-    description = BUILT_IN[PROVIDER]
+    description = BUILT_IN[scripted.PROVIDER]
 
     async def run(self, call: HandlerCall) -> HandlerResult:
-        """An entry's output and confidence. Raises StepFailedError with an `error` entry's kind and message, or
-        `LOW_CONFIDENCE` where the author chose `fail`."""
-        entry = _entry(call.config.get("script"), call.attempt)
-        error = entry.get("error")
-        if isinstance(error, dict):
-            kind = str(error.get("kind"))
-            known = cast("ErrorKind", kind) if kind in _ERROR_KINDS else "system"
-            raise failed(known, "SCRIPTED_ERROR", str(error.get("message") or "the script says so"))
-        return judged(call.config, entry.get("output"), _number(entry.get("confidence")), PROVIDER)
-
-
-def judged(config: JsonObject, output: Json, confidence: float | None, source: str) -> HandlerResult:
-    """An answer as `config.confidence_threshold` and `config.on_low_confidence` want it (default: a person looks).
-
-    An answer without confidence is one of low confidence where a threshold is set. Raises StepFailedError
-    `LOW_CONFIDENCE` (kind `business_rule`) for `fail`.
-    """
-    threshold = _number(config.get("confidence_threshold"))
-    is_low = threshold is not None and (confidence is None or confidence < threshold)
-    needs_review = False
-    if is_low:
-        match config.get("on_low_confidence") or "human_review":
-            case "accept":
-                pass
-            case "fail":
-                shown = "no confidence" if confidence is None else f"confidence {confidence:g}"
-                raise failed("business_rule", "LOW_CONFIDENCE", f"{shown} is below the threshold {threshold:g}")
-            case _:
-                needs_review = True
-    return HandlerResult(output=output, confidence=confidence, confidence_source=source, needs_review=needs_review)
-
-
-def _entry(script: Json, attempt: int) -> JsonObject:
-    entries = script if isinstance(script, list) else []
-    entry = entries[min(attempt, len(entries)) - 1] if entries else None
-    if not isinstance(entry, dict):
-        raise failed("validation", "INVALID_CONFIG", "the script has no answer", pointer="/config/script")
-    return entry
-
-
-def _number(value: Json) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        """An entry's output and confidence. Raises StepFailedError."""
+        return scripted.answer(call)

@@ -13,12 +13,10 @@ from dataclasses import replace
 from activities.dependencies import ActivityDependencies
 from activities.failures import step_error
 from activities.versions import load_version
-from playbooks import contracts
 from playbooks.actors import actor_from_json, asserted_actor
-from playbooks.envelopes import PERSON_VERBS, Envelope
+from playbooks.envelopes import PERSON_VERBS
 from playbooks.errors import (
     AccessError,
-    ContractError,
     InputError,
     NotEligibleError,
     Problem,
@@ -26,6 +24,7 @@ from playbooks.errors import (
     UnavailableError,
     ValidationError,
 )
+from playbooks.evaluation.steps import check_form, check_message
 from playbooks.ids import actor_id, task_id, workflow_id
 from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.values import Actor, JsonObject
@@ -44,7 +43,7 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
     started = time.perf_counter()
     actor: Actor | None = None
     try:
-        _refuse_poison(call.envelope)
+        check_message(call.envelope)
         actor = _identify(deps, call)
         if call.checks_form and call.step is not None:
             await _check_form(deps, call, call.step)
@@ -104,15 +103,4 @@ def _ticket_holder(deps: ActivityDependencies, call: CheckCall, ticket: str) -> 
 
 async def _check_form(deps: ActivityDependencies, call: CheckCall, step: str) -> None:
     version = await load_version(deps, call.organization_id, call.playbook_id)
-    contract = version.step(step).output_contract
-    if contract is None:
-        return
-    problems = contracts.validate(contract, call.envelope.body.get("data", {}), pointer="/data")
-    if problems:
-        raise ContractError("the form does not satisfy the step's contract", problems)
-
-
-def _refuse_poison(envelope: Envelope) -> None:
-    problems = [*contracts.check_value(envelope.body), *contracts.check_value(envelope.actor)]
-    if problems:
-        raise ValidationError("the message holds text that cannot be stored", problems)
+    check_form(version.step(step), call.envelope.body)

@@ -1,8 +1,8 @@
 """One attempt at a step, from the committed context to its outcome: shared by the lane and the regular activities.
 
-Owns the order: condition, input, input contract, work, output contract, storage. Must not know which carrier it runs
-in, nor what any handler does. Invariant: a failure of our own database before the work began is `NOT_STARTED` and
-never counts against the step; whatever else goes wrong is an outcome with a kind, never an exception.
+Owns what is stored between evaluating, work and checks, whose order and rules are `playbooks/evaluation`. Must not know
+which carrier it runs in, nor what any handler does. Invariant: a failure of our own database before the work began is
+`NOT_STARTED` and never counts against the step; whatever else goes wrong is an outcome with a kind, never an exception.
 """
 
 from __future__ import annotations
@@ -12,30 +12,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from activities.conditions import skip_of
 from activities.dependencies import ActivityDependencies
 from activities.failures import not_started, step_error
-from activities.handler import Handler, HandlerCall, HandlerResult, failed
-from activities.inputs import resolve_input
+from activities.handler import Handler, failed
 from activities.payloads import INPUT_LINES, OUTPUT_LINES, by_size, load, load_context
 from activities.timer import wait_until
-from activities.versions import Version, load_version
-from playbooks import contracts
-from playbooks.document import StepDocument
-from playbooks.errors import ContractError, Problem, UnavailableError
+from activities.versions import load_version
+from playbooks.errors import UnavailableError
+from playbooks.evaluation import steps
+from playbooks.evaluation.steps import Evaluation, OpenStep
 from playbooks.messages import StepCall, StepOutcome
-from playbooks.plan import PlanStep
 from playbooks.values import Json, JsonObject, PayloadRef
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A step as one attempt needs it: its document, its compiled form, and the context with stored values loaded."""
-
-    version: Version
-    document: StepDocument
-    plan: PlanStep
-    context: JsonObject
 
 
 @dataclass(slots=True)
@@ -62,7 +49,7 @@ async def prepare(deps: ActivityDependencies, call: StepCall) -> StepOutcome:
         step = await _open(deps, call)
         value = await _input_of(deps, call, step, progress)
         if progress.skipped is None and step.plan.carrier == "timer":
-            due = wait_until(_handler_call(call, step, value))
+            due = wait_until(steps.handler_call(call, step, value))
     except UnavailableError:
         raise
     # Total on purpose: whatever an author's document leads to is the step's failure, not the workflow's.
@@ -108,9 +95,9 @@ async def _attempt(
         return StepOutcome(status="skipped")
     handler = _handler_for(step, handlers)
     async with asyncio.timeout(step.plan.timeout_seconds):
-        result = await handler.run(_handler_call(call, step, value))
+        result = await handler.run(steps.handler_call(call, step, value))
     progress.is_done = True
-    _check_output(step, result)
+    steps.check_output(step.document, result.output)
     output = await by_size(
         deps, call, OUTPUT_LINES + step.plan.number, result.output, step.plan.sensitive_output, waits=True
     )
@@ -124,67 +111,36 @@ async def _attempt(
     )
 
 
-async def _open(deps: ActivityDependencies, call: StepCall) -> _Step:
+async def _open(deps: ActivityDependencies, call: StepCall) -> OpenStep:
     version = await load_version(deps, call.organization_id, call.playbook_id)
     context = await load_context(deps, call)
-    return _Step(version, version.step(call.step), version.plan_step(call.step), context)
+    return OpenStep(version, version.step(call.step), version.plan_step(call.step), context)
 
 
-async def _input_of(deps: ActivityDependencies, call: StepCall, step: _Step, progress: _Progress) -> Json:
+async def _input_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, progress: _Progress) -> Json:
     """The step's checked input, also noted in `progress`; `progress.skipped` says why there is none."""
     if call.is_prepared:
         progress.input = call.prepared_input
         return await load(deps, call, call.prepared_input)
-    progress.skipped, progress.values = skip_of(step.version.plan, step.document, step.context)
-    if progress.skipped is not None:
-        return None
-    value = resolve_input(step.version.plan, step.plan, step.document, step.context)
-    _refuse(contracts.check_value(value, "/input"), "the step's input holds something that cannot be stored")
-    progress.input = await by_size(deps, call, INPUT_LINES + step.plan.number, value, step.plan.sensitive_input)
-    if step.document.input_contract is not None:
-        problems = contracts.validate(step.document.input_contract, value, pointer="/input")
-        _refuse(problems, "the step's input does not satisfy its contract")
-    return value
+    found = Evaluation()
+    try:
+        steps.evaluate(step, found)
+    finally:
+        # An input that does not satisfy its contract is told as well.
+        progress.skipped, progress.values = found.skipped, found.values
+        if found.has_input:
+            progress.input = await by_size(
+                deps, call, INPUT_LINES + step.plan.number, found.input, step.plan.sensitive_input
+            )
+    return found.input
 
 
-def _check_output(step: _Step, result: HandlerResult) -> None:
-    _refuse(contracts.check_value(result.output, "/output"), "the step's output holds something that cannot be stored")
-    # On a human step the contract describes the form; no handler makes its output.
-    if step.document.output_contract is not None:
-        problems = contracts.validate(step.document.output_contract, result.output, pointer="/output")
-        _refuse(problems, "the step's output does not satisfy its contract")
-
-
-def _refuse(problems: tuple[Problem, ...], message: str) -> None:
-    if problems:
-        raise ContractError(message, problems)
-
-
-def _handler_for(step: _Step, handlers: Mapping[str, Handler]) -> Handler:
-    name = step.plan.worker_type
-    if step.plan.step_type == "ai":
-        name = str((step.document.config or {}).get("provider"))
+def _handler_for(step: OpenStep, handlers: Mapping[str, Handler]) -> Handler:
+    name = step.handler_name
     handler = handlers.get(name)
     if handler is None or handler.description.step_type != step.plan.step_type:
         raise failed("system", "UNKNOWN_HANDLER", f"this worker has no handler '{name}'")
     return handler
-
-
-def _handler_call(call: StepCall, step: _Step, value: Json) -> HandlerCall:
-    return HandlerCall(
-        organization_id=call.organization_id,
-        execution_id=call.execution_id,
-        playbook_id=call.playbook_id,
-        step=call.step,
-        attempt=call.attempt,
-        effect_key=call.effect_key,
-        timeout_seconds=step.plan.timeout_seconds,
-        config=step.document.config or {},
-        input=value,
-        context=step.context,
-        input_contract=step.document.input_contract,
-        output_contract=step.document.output_contract,
-    )
 
 
 def _since(started: float) -> int:

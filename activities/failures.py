@@ -12,50 +12,23 @@ from dataclasses import replace
 import structlog
 from temporalio.exceptions import ApplicationError
 
-from activities.handler import StepFailedError
-from playbooks.errors import (
-    AccessError,
-    ContractError,
-    InputError,
-    NotFoundError,
-    PlaybooksError,
-    RateLimitedError,
-    UnavailableError,
-)
+from playbooks.evaluation.work import defect, known_error
 from playbooks.messages import StepOutcome
-from playbooks.values import ErrorKind, PayloadRef, StepError
+from playbooks.values import PayloadRef, StepError
 
 NOT_STARTED = "NOT_STARTED"
 """The code by which the machine knows that an attempt ended before its effect could begin, so it does not count."""
 
-_KINDS: tuple[tuple[type[PlaybooksError], ErrorKind], ...] = (
-    (InputError, "validation"),
-    (AccessError, "permission"),
-    (NotFoundError, "not_found"),
-    (RateLimitedError, "rate_limited"),
-    (UnavailableError, "temporary_failure"),
-)
-
 
 def step_error(error: Exception) -> StepError:
     """The kind, code and sentence of `error`; a defect is logged with its traceback."""
-    if isinstance(error, StepFailedError):
-        return error.error
-    if isinstance(error, PlaybooksError):
-        kind: ErrorKind = "system"
-        for family, family_kind in _KINDS:
-            if isinstance(error, family):
-                kind = family_kind
-                break
-        pointer = error.problems[0].pointer if error.problems else None
-        return StepError(kind=kind, code=error.code, message=_sentence(error), pointer=pointer)
-    if isinstance(error, TimeoutError):
-        return StepError(kind="timeout", code="STEP_TIMEOUT", message="the attempt took longer than its timeout")
+    known = known_error(error)
+    if known is not None:
+        return known
     # The frames only: the exception's own text may quote the step's data.
     frames = traceback.format_tb(error.__traceback__)
     structlog.get_logger(__name__).error("step_defect", error_type=type(error).__name__, frames=frames)
-    message = f"the handler failed unexpectedly: {type(error).__name__}"
-    return StepError(kind="system", code="INTERNAL_ERROR", message=message)
+    return defect(error)
 
 
 def not_started(message: str = "the database is away") -> StepError:
@@ -74,11 +47,3 @@ def as_application_error(outcome: StepOutcome) -> ApplicationError:
     # Details are read as plain JSON, where a reference could not be told from a value.
     told = replace(outcome, input=None) if isinstance(outcome.input, PayloadRef) else outcome
     return ApplicationError(error.message, told, type=error.kind, non_retryable=True)
-
-
-def _sentence(error: PlaybooksError) -> str:
-    """The detail with its first three problems. A contract's problems say the rule, never the value that broke it."""
-    if not isinstance(error, ContractError) or not error.problems:
-        return error.detail
-    shown = "; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in error.problems[:3])
-    return f"{error.detail}: {shown}"

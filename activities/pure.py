@@ -1,16 +1,14 @@
-"""The handlers without effects: `data_validator`, `data_processor`, `rules_engine`. They run in the lane.
+"""The handlers without effects, as the lane runs them: `data_validator`, `data_processor`, `rules_engine`.
 
-Must not do I/O of any kind: a local activity of an unfinished task is executed again after a crash. Equal calls
-give equal results.
+Must not do I/O of any kind: a local activity of an unfinished task is executed again after a crash. What they do is
+the core's (`playbooks/evaluation/pure.py`).
 """
 
 from __future__ import annotations
 
 from activities.handler import HandlerCall, HandlerResult
-from playbooks import contracts, expressions
-from playbooks.errors import ContractError
+from playbooks.evaluation import pure
 from playbooks.handlers import BUILT_IN
-from playbooks.values import Json, JsonObject
 
 
 class DataProcessorHandler:
@@ -20,8 +18,7 @@ class DataProcessorHandler:
 
     async def run(self, call: HandlerCall) -> HandlerResult:
         """`config.output` resolved; without it the input itself. Raises MappingError."""
-        mapping = call.config.get("output")
-        return HandlerResult(output=call.input if mapping is None else call.resolve(mapping))
+        return pure.process(call)
 
 
 class RulesEngineHandler:
@@ -30,33 +27,8 @@ class RulesEngineHandler:
     description = BUILT_IN["rules_engine"]
 
     async def run(self, call: HandlerCall) -> HandlerResult:
-        """`{passed, decision, failed_rules: [{name, reason}], matched_rules: [name], matched}`. Raises MappingError.
-
-        `first` stops at the rule that holds and names it in `matched` (null where none does).
-        """
-        decision = str(call.config.get("decision") or "all")
-        given = call.config.get("rules")
-        rules = [rule for rule in given if isinstance(rule, dict)] if isinstance(given, list) else []
-        names = call.names()
-        matched: list[Json] = []
-        missed: list[Json] = []
-        for rule in rules:
-            if expressions.evaluate_condition(rule.get("when"), names).holds:
-                matched.append(rule.get("name"))
-                if decision == "first":
-                    break
-            else:
-                missed.append({"name": rule.get("name"), "reason": _reason(rule)})
-        passed = not missed if decision == "all" else bool(matched)
-        return HandlerResult(
-            output={
-                "passed": passed,
-                "decision": decision,
-                "failed_rules": missed,
-                "matched_rules": matched,
-                "matched": matched[0] if matched else None,
-            }
-        )
+        """`{passed, decision, failed_rules, matched_rules, matched}`. Raises MappingError."""
+        return pure.decide_by_rules(call)
 
 
 class DataValidatorHandler:
@@ -66,13 +38,4 @@ class DataValidatorHandler:
 
     async def run(self, call: HandlerCall) -> HandlerResult:
         """`{valid: true, errors: []}`. Raises ContractError (kind `validation`) for an input that does not fit."""
-        schema = call.config.get("schema")
-        if isinstance(schema, dict):
-            problems = contracts.validate(schema, call.input, pointer="/input")
-            if problems:
-                raise ContractError("the input does not satisfy the schema", problems)
-        return HandlerResult(output={"valid": True, "errors": []})
-
-
-def _reason(rule: JsonObject) -> str:
-    return str(rule.get("reason") or f"rule '{rule.get('name')}' does not hold")
+        return pure.check_data(call)

@@ -2,51 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from activities.handler import HandlerCall, StepFailedError, failed
-from playbooks.values import Json
-
-_LONGEST = timedelta(days=366)
-_UNITS = {"duration_seconds": timedelta(seconds=1), "duration_minutes": timedelta(minutes=1)}
+from activities.handler import HandlerCall
+from playbooks.evaluation import timing
 
 
 def wait_until(call: HandlerCall) -> datetime:
-    """The aware UTC instant of `duration_seconds`, `duration_minutes` or `until` (ISO 8601; without an offset: UTC).
-
-    An instant that has passed means now. Raises StepFailedError (kind `validation`) for what is no duration or
-    instant, or lies more than 366 days ahead; MappingError.
-    """
-    now = datetime.now(UTC)
-    for name, unit in _UNITS.items():
-        if call.config.get(name) is not None:
-            return now + _duration(call.resolve(call.config[name]), unit, name)
-    return _instant(call.resolve(call.config.get("until")), now)
-
-
-def _duration(value: Json, unit: timedelta, name: str) -> timedelta:
-    try:
-        count = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1.0
-    except ValueError:
-        count = -1.0
-    # Also false for what is not a number.
-    if not 0 <= count <= _LONGEST / unit:
-        raise _refusal(name, "has to be a duration of at most 366 days")
-    return count * unit
-
-
-def _instant(value: Json, now: datetime) -> datetime:
-    try:
-        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        instant = None
-    if instant is None:
-        raise _refusal("until", "has to be an ISO 8601 instant")
-    due = instant.replace(tzinfo=instant.tzinfo or UTC)
-    if due - now > _LONGEST:
-        raise _refusal("until", "lies more than 366 days ahead")
-    return now if due <= now else due.astimezone(UTC)
-
-
-def _refusal(name: str, message: str) -> StepFailedError:
-    return failed("validation", "INVALID_CONFIG", f"'{name}' {message}", pointer=f"/config/{name}")
+    """The aware UTC instant that the config names, from now. Raises StepFailedError, MappingError."""
+    return timing.wait_until(call, datetime.now(UTC))

@@ -6,10 +6,10 @@ AI or external step never gets a value marked `x-sensitive` that the author did 
 
 from __future__ import annotations
 
-from activities.conditions import step_key_of
 from playbooks import expressions
 from playbooks.document import StepDocument
 from playbooks.errors import MappingError, Problem
+from playbooks.evaluation.conditions import step_key_of
 from playbooks.plan import Plan, PlanStep
 from playbooks.pointers import from_parts, without
 from playbooks.values import Json, JsonObject

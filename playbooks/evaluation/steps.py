@@ -1,0 +1,159 @@
+"""One attempt at a step as far as it is pure, and a run's output: from the context to what it comes to.
+
+Owns the order: condition, input, input contract, work, output contract. Must not know where values are stored, nor
+who carries the work. Equal arguments give equal results; what goes wrong is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from playbooks import contracts, expressions
+from playbooks.document import PlaybookDocument, StepDocument
+from playbooks.envelopes import Envelope
+from playbooks.errors import ContractError, Problem, ValidationError
+from playbooks.evaluation.conditions import skip_of
+from playbooks.evaluation.inputs import resolve_input
+from playbooks.evaluation.work import HandlerCall
+from playbooks.messages import StepCall
+from playbooks.plan import Plan, PlanStep
+from playbooks.values import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version's document and plan; steps are looked up by key in both."""
+
+    document: PlaybookDocument
+    plan: Plan
+
+    def step(self, key: str) -> StepDocument:
+        """The step as its author wrote it. KeyError where there is none."""
+        number = self.plan.step(key).number
+        for step in self.document.steps:
+            if step.step_number == number:
+                return step
+        raise KeyError(key)
+
+    def plan_step(self, key: str) -> PlanStep:
+        """The compiled step. KeyError where there is none."""
+        return self.plan.step(key)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStep:
+    """A step as one attempt needs it: its document, its compiled form, and the run's context."""
+
+    version: Version
+    document: StepDocument
+    plan: PlanStep
+    context: JsonObject
+
+    @property
+    def handler_name(self) -> str:
+        """The handler that does the step: of an AI step its provider."""
+        if self.plan.step_type == "ai":
+            return str((self.document.config or {}).get("provider"))
+        return self.plan.worker_type
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """How far evaluating a step came: also told where it failed half-way.
+
+    `skipped` says why the step does not apply, `values` what its conditions read by path.
+    """
+
+    skipped: str | None = None
+    values: JsonObject = field(default_factory=dict[str, Json])
+    input: Json = None
+    has_input: bool = False
+
+
+def evaluate(step: OpenStep, found: Evaluation) -> None:
+    """Fill `found` with the step's conditions and its checked input.
+
+    Raises MappingError, and ContractError where the input does not satisfy its contract (it is in `found` then).
+    """
+    found.skipped, found.values = skip_of(step.version.plan, step.document, step.context)
+    if found.skipped is not None:
+        return
+    value = resolve_input(step.version.plan, step.plan, step.document, step.context)
+    _refuse(contracts.check_value(value, "/input"), "the step's input holds something that cannot be stored")
+    found.input, found.has_input = value, True
+    if step.document.input_contract is not None:
+        problems = contracts.validate(step.document.input_contract, value, pointer="/input")
+        _refuse(problems, "the step's input does not satisfy its contract")
+
+
+def check_output(document: StepDocument, output: Json) -> None:
+    """Raise ContractError where a handler's output may not be the step's."""
+    _refuse(contracts.check_value(output, "/output"), "the step's output holds something that cannot be stored")
+    # On a human step the contract describes the form; no handler makes its output.
+    if document.output_contract is not None:
+        problems = contracts.validate(document.output_contract, output, pointer="/output")
+        _refuse(problems, "the step's output does not satisfy its contract")
+
+
+def check_form(document: StepDocument, body: JsonObject) -> None:
+    """Raise ContractError where the form of a decision does not satisfy the step's contract."""
+    if document.output_contract is not None:
+        problems = contracts.validate(document.output_contract, body.get("data", {}), pointer="/data")
+        _refuse(problems, "the form does not satisfy the step's contract")
+
+
+def check_message(envelope: Envelope) -> None:
+    """Raise ValidationError where a message holds what cannot be stored."""
+    problems = [*contracts.check_value(envelope.body), *contracts.check_value(envelope.actor)]
+    if problems:
+        raise ValidationError("the message holds text that cannot be stored", problems)
+
+
+def run_output(version: Version, context: JsonObject) -> Json:
+    """The run's output: the playbook's `output` mapping, or what its final steps made.
+
+    Raises MappingError, and ContractError where it does not satisfy the playbook's contract.
+    """
+    value = _output_of(version, context)
+    contract = version.document.output_contract
+    problems = contracts.check_value(value, "/output")
+    if not problems and contract is not None:
+        problems = contracts.validate(contract, value, pointer="/output")
+    _refuse(problems, "the run's output does not satisfy its contract")
+    return value
+
+
+def handler_call(call: StepCall, step: OpenStep, value: Json) -> HandlerCall:
+    """What the step's handler is told; `value` is the step's input."""
+    return HandlerCall(
+        organization_id=call.organization_id,
+        execution_id=call.execution_id,
+        playbook_id=call.playbook_id,
+        step=call.step,
+        attempt=call.attempt,
+        effect_key=call.effect_key,
+        timeout_seconds=step.plan.timeout_seconds,
+        config=step.document.config or {},
+        input=value,
+        context=step.context,
+        input_contract=step.document.input_contract,
+        output_contract=step.document.output_contract,
+    )
+
+
+def _output_of(version: Version, context: JsonObject) -> Json:
+    if version.document.output is not None:
+        return expressions.resolve(version.document.output, context, "/output")
+    steps = context.get("steps")
+    made: JsonObject = {}
+    for key in version.plan.final_steps:
+        facts = steps.get(key) if isinstance(steps, Mapping) else None
+        if isinstance(facts, dict) and facts.get("status") == "completed":
+            made[key] = facts.get("output")
+    return made
+
+
+def _refuse(problems: tuple[Problem, ...], message: str) -> None:
+    if problems:
+        raise ContractError(message, problems)

@@ -52,20 +52,22 @@ def generate(contract: JsonObject, pointer: str = "") -> Json:
         value = _Maker(contract).make(contract, pointer, 0)
     except NotGeneratedError as error:
         found = error.problems[0]
-        raise NotGeneratedError(error.detail, (replace(found, pointer=_existing(contract, pointer, found)),)) from None
+        raise NotGeneratedError(
+            error.detail, (replace(found, pointer=_existing(contract, pointer, found.pointer)),)
+        ) from None
     except (RecursionError, OverflowError):
         raise _refused(pointer, "the contract is nested too deeply") from None
     wrong = contracts.validate(contract, value)
     if wrong:
-        where = f" (at {wrong[0].pointer})" if wrong[0].pointer else ""
-        raise _refused(pointer, f"what was made {wrong[0].message}{where}")
+        below = (segment for name in parts(wrong[0].pointer) for segment in ("properties", name))
+        raise _refused(_existing(contract, pointer, join(pointer, *below)), f"what was made {wrong[0].message}")
     return value
 
 
-def _existing(contract: JsonObject, pointer: str, found: Problem) -> str:
-    """The problem's place, or the nearest one above it that the contract has: parts are merged on the way."""
+def _existing(contract: JsonObject, pointer: str, place: str) -> str:
+    """The place, or the nearest one above it that the contract has: parts are merged on the way."""
     at, node = pointer, contract
-    for segment in parts(found.pointer[len(pointer) :]):
+    for segment in parts(place[len(pointer) :]):
         child = pick(node, join("", segment), default=_NOTHING)
         if child == _NOTHING:
             break
@@ -163,7 +165,7 @@ class _Maker:
             more = dependents.get(name) if isinstance(dependents, dict) else None
             names += [other for other in _list(more) if isinstance(other, str) and other not in names]
         least = node.get("minProperties")
-        wanted = int(least) if isinstance(least, int | float) else 0
+        wanted = min(int(least), MAX_PARTS + 1) if isinstance(least, int | float) else 0
         spare = [name for name in properties if name not in names] + [f"field_{n}" for n in range(1, wanted + 1)]
         names += spare[: max(0, wanted - len(names))]
         rest = node.get("additionalProperties", True)

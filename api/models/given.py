@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.models.common import Instant, RequestModel
 from playbooks.state import Choice
@@ -39,7 +40,7 @@ class StepResultRequest(RequestModel):
     @model_validator(mode="after")
     def _is_one(self) -> StepResultRequest:
         if ("output" in self.model_fields_set) == (self.error is not None):
-            raise ValueError("an attempt has an output, or an error")
+            raise PydanticCustomError("one_of", "an attempt has an output, or an error")
         return self
 
 

@@ -85,18 +85,20 @@ async def _simulated(
     problems = problems_of(given, version.plan)
     if problems:
         raise ValidationError(problems[0].message, problems)
-    value = _input_of(version, request)
-    start = _run_input(principal, version, request, value)
+    if request.input_data is not None:
+        check_input(version.document, request.input_data)
     at = request.simulation.started_at or datetime.now(UTC)
+
+    def play() -> Simulated:
+        start = _run_input(principal, version, request)
+        is_over = _after(MAX_SECONDS)
+        return simulate(version, start, given, at=at, handlers=services.handlers, is_over=is_over)
+
     async with services.simulations:
         # In a thread: what runs here are expressions and contracts, which others should not wait for.
-        simulated = await asyncio.to_thread(_play, services, version, start, given, at)
+        simulated = await asyncio.to_thread(play)
     source: Literal["given", "generated"] = "generated" if request.input_data is None else "given"
     return Simulation(simulated=simulated, input_source=source)
-
-
-def _play(services: Services, version: Version, start: RunInput, given: Given, at: datetime) -> Simulated:
-    return simulate(version, start, given, at=at, handlers=services.handlers, is_over=_after(MAX_SECONDS))
 
 
 def _after(seconds: float) -> Callable[[], bool]:
@@ -123,10 +125,9 @@ async def _version(
 
 
 def _input_of(version: Version, request: SimulateRequest) -> JsonObject:
-    """The run's input, given or generated, under the input contract."""
+    """The run's input: as it was given (and checked), or generated from the contract."""
     contract = version.document.input_contract
     if request.input_data is not None:
-        check_input(version.document, request.input_data)
         return request.input_data
     if contract is None:
         return {}
@@ -142,14 +143,14 @@ def _input_of(version: Version, request: SimulateRequest) -> JsonObject:
     return made
 
 
-def _run_input(principal: Principal, version: Version, request: SimulateRequest, value: JsonObject) -> RunInput:
+def _run_input(principal: Principal, version: Version, request: SimulateRequest) -> RunInput:
     options = request.execution_options
     return RunInput(
         organization_id=principal.organization_id,
         execution_id=uuid4(),
         plan=version.plan,
         initiator=principal.actor,
-        input=value,
+        input=_input_of(version, request),
         priority=request.execution_context.priority,
         variables=options.context_variables,
         max_retries=options.max_retries,

@@ -54,6 +54,9 @@ from playbooks.values import FINISHED_RUN, Verdict
 MAX_EVENTS = 10_000
 LIMIT = "SIMULATION_LIMIT"
 
+_LAST_YEAR = 9_900
+"""What no wait of a playbook crosses in one step from here: calendars end with the year 9999."""
+
 _DEADLINE = "deadline"
 # What happens at one instant: first what the run does at once, then work that ends, then people, then timers.
 _AT_ONCE, _WORK, _PEOPLE, _TIMERS = range(4)
@@ -112,9 +115,8 @@ class _Driver:
         problems: list[Problem] = []
         self._plan_event(self._now, _AT_ONCE, None, lambda: RunStarted(at=self._now))
         while self._state.status not in FINISHED_RUN and self._has_next():
-            if self._heard >= max_events or is_over():
-                what = f"{max_events} events" if self._heard >= max_events else "the time that one may take"
-                message = f"the simulation was stopped at its limit, {what}: does a loop of the playbook end?"
+            if (limit := self._limit(max_events, is_over)) is not None:
+                message = f"the simulation was stopped at its limit, {limit}: does a loop of the playbook end?"
                 problems.append(problem("", LIMIT, message))
                 break
             planned = heapq.heappop(self._queue)
@@ -123,6 +125,14 @@ class _Driver:
             if event is not None:
                 self._hear(event)
         return self._told(tuple(problems))
+
+    def _limit(self, max_events: int, is_over: Callable[[], bool]) -> str | None:
+        """The bound that was reached, in words."""
+        if self._heard >= max_events:
+            return f"{max_events} events"
+        if self._now.year > _LAST_YEAR:
+            return f"the year {_LAST_YEAR} of its clock"
+        return "the time that one may take" if is_over() else None
 
     def _has_next(self) -> bool:
         """Whether anything happens by itself. A deadline alone does not: the run waits for somebody until then."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from playbooks import contracts, schema_walk
 from playbooks.errors import InputError, Problem
+from playbooks.json_limits import canonical
 from playbooks.pointers import join, parts, pick
 from playbooks.problems import error as problem
 from playbooks.simulation.merging import merged
@@ -21,6 +22,7 @@ from playbooks.values import Json, JsonObject
 CODE = "CANNOT_GENERATE"
 MAX_PARTS = 2_000
 MAX_DEPTH = 40
+MAX_CHECKED_BYTES = 8 * 1024 * 1024
 _GROWTHS = (0, 1, 2, 4, 8, 16, 32, 64)
 _ALTERNATIVES = ("oneOf", "anyOf")
 _UNSURE = frozenset(
@@ -56,7 +58,7 @@ def generate(contract: JsonObject, pointer: str = "") -> Json:
             error.detail, (replace(found, pointer=_existing(contract, pointer, found.pointer)),)
         ) from None
     except (RecursionError, OverflowError):
-        raise _refused(pointer, "the contract is nested too deeply") from None
+        raise _refused(pointer, "the contract is nested too deeply, or asks for too much") from None
     wrong = contracts.validate(contract, value)
     if wrong:
         below = (segment for name in parts(wrong[0].pointer) for segment in ("properties", name))
@@ -77,10 +79,11 @@ def _existing(contract: JsonObject, pointer: str, place: str) -> str:
 
 @dataclass(slots=True)
 class _Maker:
-    """One making; `root` is where references are looked up, `parts` bounds the work."""
+    """One making; `root` is where references are looked up, `parts` and `checked` (bytes) bound the work."""
 
     root: JsonObject
     parts: int = 0
+    checked: int = 0
 
     def make(self, schema: Json, place: str, variant: int, depth: int = 0) -> Json:
         """A value for this part; another `variant` is another value, where there is one."""
@@ -136,7 +139,11 @@ class _Maker:
 
     def _allows(self, node: JsonObject, value: Json) -> bool:
         """Whether the value fits this part. What cannot be told here is told by the check of the whole."""
-        schema: JsonObject = {"$defs": self.root.get("$defs", {}), **node}
+        text = canonical(node)
+        self.checked += len(text)
+        if self.checked > MAX_CHECKED_BYTES:
+            raise OverflowError
+        schema = {"$defs": self.root.get("$defs", {}), **node} if '"$ref"' in text else node
         return all(item.code in ("INVALID_SCHEMA", "CANNOT_CHECK") for item in contracts.validate(schema, value))
 
     def _make_up(self, node: JsonObject, place: str, variant: int, depth: int, grow: int) -> Json:

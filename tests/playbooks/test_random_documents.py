@@ -32,13 +32,15 @@ def assert_points_into(document: Any, problem: Problem) -> None:
     place, segments = document, parts(problem.pointer)
     assert problem.pointer == "" or problem.pointer.startswith("/"), problem
     for index, segment in enumerate(segments):
-        if isinstance(place, list):
-            assert segment.isdecimal() and int(segment) < len(place), (problem, document)
+        if isinstance(place, dict) and segment in place:
+            place = place[segment]
+        elif isinstance(place, list):
+            assert segment.isdecimal(), (problem, document)
             place = place[int(segment)]
         else:
-            is_last = index == len(segments) - 1
-            assert isinstance(place, dict) and (segment in place or is_last), (problem, document)
-            place = place.get(segment)
+            is_missing = index == len(segments) - 1 or problem.code == "REQUIRED"
+            assert is_missing and (place is None or isinstance(place, dict)), (problem, document)
+            return
 
 
 def outcome_of(seed: int) -> tuple[Any, Simulated | tuple[Problem, ...]]:

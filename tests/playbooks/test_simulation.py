@@ -285,6 +285,14 @@ def test_it_is_stopped_and_says_so_when_a_bound_is_reached() -> None:
     assert (done.ending, done.heard) == ("stopped", 5)
 
 
+def test_it_is_stopped_when_its_clock_leaves_the_calendar() -> None:
+    retry = {"max_retries": 100, "initial_delay_ms": 0}
+    long = {"estimated_duration_minutes": 60 * 24 * 366 * 10, "critical": False, "retry": retry}
+    steps = [call(number, f"Call {number}", **long) for number in range(1, 10)]
+    done = played(playbook(*steps), attempts={f"call_{number}": [fails()] for number in range(1, 10)})
+    assert (done.ending, codes(done)[0]) == ("stopped", ("SIMULATION_LIMIT", ""))
+
+
 def test_events_are_those_of_a_debugged_run_when_it_is_played() -> None:
     done = played(playbook(system(1, "Make", condition="input.ok")), {"ok": True, "n": 1}, debug=True)
     assert [event.kind for event in done.events] == [

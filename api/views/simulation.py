@@ -78,7 +78,7 @@ def simulation_view(simulation: Simulation, principal: Principal) -> SimulationV
         cost=money(state.cost),
         currency=plan.currency,
         estimate=_estimate(estimate_of(found)),
-        events=[_event(event) for event in found.events],
+        events=[_event(event, shown) for event in found.events],
         events_heard=found.heard,
     )
 
@@ -172,10 +172,17 @@ def _estimate(estimate: Estimate) -> EstimateView:
     )
 
 
-def _event(event: AuditEvent) -> EventView:
+def _event(event: AuditEvent, shown: _Shown) -> EventView:
+    """An entry as the machine wrote it: what is sensitive is hidden already, for everybody."""
     actor = None if event.actor is None else actor_to_json(event.actor)
+    data = shown.value(event.data, ())
     return EventView(
-        number=event.number, at=event.at, kind=event.kind, step_key=event.step, actor=actor, data=event.data
+        number=event.number,
+        at=event.at,
+        kind=event.kind,
+        step_key=event.step,
+        actor=actor,
+        data=data if isinstance(data, dict) else {},
     )
 
 

@@ -20,9 +20,9 @@ from playbooks.simulation.patterns import UnreadablePatternError, matching
 from playbooks.values import Json, JsonObject
 
 CODE = "CANNOT_GENERATE"
-MAX_PARTS = 2_000
+MAX_PARTS = 1_000
 MAX_DEPTH = 40
-MAX_CHECKED_BYTES = 8 * 1024 * 1024
+MAX_CHECKED_BYTES = 2 * 1024 * 1024
 _GROWTHS = (0, 1, 2, 4, 8, 16, 32, 64)
 _ALTERNATIVES = ("oneOf", "anyOf")
 _UNSURE = frozenset(
@@ -48,6 +48,10 @@ class NotGeneratedError(InputError):
     """No value could be made; the problem points at the part of the contract that stood in the way."""
 
 
+class _TooMuchError(Exception):
+    """A bound was reached: unlike a refusal it ends the search for other candidates too."""
+
+
 def generate(contract: JsonObject, pointer: str = "") -> Json:
     """A value under `contract`, whose place in its document is `pointer`. Raises NotGeneratedError."""
     try:
@@ -57,7 +61,7 @@ def generate(contract: JsonObject, pointer: str = "") -> Json:
         raise NotGeneratedError(
             error.detail, (replace(found, pointer=_existing(contract, pointer, found.pointer)),)
         ) from None
-    except (RecursionError, OverflowError):
+    except (RecursionError, OverflowError, _TooMuchError):
         raise _refused(pointer, "the contract is nested too deeply, or asks for too much") from None
     wrong = contracts.validate(contract, value)
     if wrong:
@@ -88,8 +92,10 @@ class _Maker:
     def make(self, schema: Json, place: str, variant: int, depth: int = 0) -> Json:
         """A value for this part; another `variant` is another value, where there is one."""
         self.parts += 1
-        if self.parts > MAX_PARTS or depth > MAX_DEPTH:
-            raise _refused(place, "the contract asks for too much, or refers to itself without end")
+        if self.parts > MAX_PARTS:
+            raise _TooMuchError
+        if depth > MAX_DEPTH:
+            raise _refused(place, "the contract refers to itself without end")
         if schema is False:
             raise _refused(place, "nothing is allowed here")
         node: JsonObject = self._resolved(schema, place) if isinstance(schema, dict) else {}
@@ -142,7 +148,7 @@ class _Maker:
         text = canonical(node)
         self.checked += len(text)
         if self.checked > MAX_CHECKED_BYTES:
-            raise OverflowError
+            raise _TooMuchError
         schema = {"$defs": self.root.get("$defs", {}), **node} if '"$ref"' in text else node
         return all(item.code in ("INVALID_SCHEMA", "CANNOT_CHECK") for item in contracts.validate(schema, value))
 

@@ -105,3 +105,16 @@ async def test_a_simulation_is_refused_when_it_may_not_or_cannot_be_played(
     assert_problem(await stranger.post(path, {}), 404, "NOT_FOUND")
     nobody = organization.caller("nora", permissions=("playbooks:manage",))
     assert_problem(await nobody.post(path, {}), 403, "FORBIDDEN")
+
+
+async def test_values_are_told_by_their_size_when_the_answer_would_be_too_large(author: Caller) -> None:
+    steps = [
+        {"name": f"Copy {number}", "step_number": number, "step_type": "system", "worker_type": "data_processor"}
+        for number in range(1, 31)
+    ]
+    draft = await author.draft(document(steps=steps, input_contract={"type": "object"}))
+    answer = await author.post(f"/playbooks/{draft}/simulate", {"input_data": {"text": "x" * 200_000}})
+    data = simulated(answer)
+    assert data["status"] == "completed"
+    assert len(answer.content) < 5 * 1024 * 1024
+    assert data["steps"][-1]["output_data"] == {"omitted_bytes": 200_011}

@@ -60,6 +60,7 @@ def test_makes_the_least_value_when_the_contract_allows_one(contract: dict[str, 
         ({"not": {}}, "/c"),
         ({"type": "array", "minItems": 10**9}, "/c"),
         ({"type": "object", "minProperties": 10**9}, "/c"),
+        ({"oneOf": [{"anyOf": [{"not": {}}] * 90}] * 90}, "/c"),
         ({"type": "object", "propertyNames": {"pattern": "^x"}, "required": ["a"]}, "/c"),
     ],
 )

@@ -5,6 +5,7 @@ Owns opening and closing. Must not know routes. Nothing here is a module-level s
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from storage.sensitive import Sealer
 from storage.users import ensure_user
 
 _MAX_KNOWN_PEOPLE = 10_000
+_MAX_SIMULATIONS = 2
+"""At once in one process; others wait for their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class Services:
     tokens: TokenVerifier
     versions: VersionCache = field(default_factory=VersionCache)
     handlers: Mapping[str, HandlerDescription] = field(default_factory=dict[str, HandlerDescription])
+    simulations: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_SIMULATIONS))
     _known_people: set[tuple[UUID, UUID]] = field(default_factory=set[tuple[UUID, UUID]])
 
     async def authenticate(self, token: str) -> Principal:

@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api.models.common import Instant, PageQuery, RequestModel
+from api.models.given import SimulationGiven
 from playbooks.values import Json, JsonObject, Priority, RunStatus, StepStatus, StepType
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
@@ -44,7 +45,8 @@ class RunNotificationSettings(RequestModel):
 
 
 class ExecutionOptions(RequestModel):
-    """How the run is executed. `max_retries` and `timeout_minutes` replace those of the playbook's policies."""
+    """How the run is executed. `max_retries` and `timeout_minutes` replace those of the playbook's policies;
+    `auto_approve_human_steps` is for `simulation` only."""
 
     max_retries: int | None = Field(default=None, ge=0, le=100)
     timeout_minutes: float | None = Field(default=None, gt=0, le=5_256_000)
@@ -55,7 +57,8 @@ class ExecutionOptions(RequestModel):
 
 
 class ExecuteRequest(RequestModel):
-    """Starts a run. `input_data` must satisfy the playbook's input contract."""
+    """Starts a run. `input_data` must satisfy the playbook's input contract. `simulation` belongs to the mode of that
+    name."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -73,6 +76,7 @@ class ExecuteRequest(RequestModel):
     input_data: JsonObject = Field(default_factory=dict[str, Json])
     execution_context: ExecutionContext = Field(default_factory=ExecutionContext)
     execution_options: ExecutionOptions = Field(default_factory=ExecutionOptions)
+    simulation: SimulationGiven | None = None
 
 
 class ControlRequest(RequestModel):

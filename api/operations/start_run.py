@@ -20,9 +20,9 @@ from playbooks.errors import (
     InvalidPlaybookStatusError,
     LimitExceededError,
     NotFoundError,
-    NotSupportedError,
     Problem,
     ServiceUnavailableError,
+    ValidationError,
 )
 from playbooks.ids import derived_execution_id
 from playbooks.json_limits import canonical
@@ -51,9 +51,9 @@ async def start_run(
     """The run, new or found again under its idempotency key.
 
     Raises NotFoundError, InvalidPlaybookStatusError, InputContractError, IdempotencyKeyReusedError,
-    NotSupportedError, LimitExceededError, ServiceUnavailableError (nothing was stored).
+    ValidationError, LimitExceededError, ServiceUnavailableError (nothing was stored).
     """
-    _refuse_unbuilt(request)
+    _refuse_simulation(request)
     organization_id = principal.organization_id
     route = f"POST /playbooks/{playbook_id}/execute"
     execution_id = uuid4() if key is None else derived_execution_id(organization_id, route, key)
@@ -65,7 +65,7 @@ async def start_run(
             raise InvalidPlaybookStatusError(f"the playbook is {version.status}; only an active one can be run")
         document, plan = await services.versions.get(session, playbook_id)
         if not is_known:
-            _check_input(document, request.input_data)
+            check_input(document, request.input_data)
         run_input = _run_input(principal, execution_id, plan, request)
         inserted = await runs.insert_run(session, _new_run(run_input, request, playbook_id), services.sealer)
     is_started = await _started(services, run_input, inserted)
@@ -91,7 +91,8 @@ async def _started(services: Services, run_input: RunInput, inserted: InsertedRu
     return True
 
 
-def _check_input(document: PlaybookDocument, value: JsonObject) -> None:
+def check_input(document: PlaybookDocument, value: JsonObject) -> None:
+    """Raise LimitExceededError, InputContractError where the input may not start a run of this document."""
     if len(canonical(value)) > MAX_INPUT_BYTES:
         problem = Problem(
             pointer="/input_data", code="TOO_LARGE", message=f"a run's input has at most {MAX_INPUT_BYTES} bytes"
@@ -127,7 +128,8 @@ def _run_input(principal: Principal, execution_id: UUID, plan: Plan, request: Ex
 def _new_run(run_input: RunInput, request: ExecuteRequest, playbook_id: UUID) -> NewRun:
     context = request.execution_context
     # The playbook is in the hash although the key's route names it: the hash alone must say "the same request".
-    body = {"playbook_id": str(playbook_id), **request.model_dump(mode="json")}
+    # What belongs to simulation is not: keys that were used before there was one keep their hash.
+    body = {"playbook_id": str(playbook_id), **request.model_dump(mode="json", exclude={"simulation"})}
     return NewRun(
         input=run_input,
         request_hash=hashlib.sha256(canonical(body).encode()).hexdigest(),
@@ -136,16 +138,16 @@ def _new_run(run_input: RunInput, request: ExecuteRequest, playbook_id: UUID) ->
     )
 
 
-def _refuse_unbuilt(request: ExecuteRequest) -> None:
-    options = request.execution_options
+def _refuse_simulation(request: ExecuteRequest) -> None:
+    """A real run takes nothing that belongs to simulation: it would be ignored."""
     problems: list[Problem] = []
-    if options.execution_mode == "simulation":
-        problems.append(_unbuilt("execution_mode", "simulation is not built yet"))
-    if options.auto_approve_human_steps:
-        problems.append(_unbuilt("auto_approve_human_steps", "it belongs to simulation, which is not built yet"))
+    if request.execution_options.auto_approve_human_steps:
+        problems.append(_misplaced("/execution_options/auto_approve_human_steps"))
+    if request.simulation is not None:
+        problems.append(_misplaced("/simulation"))
     if problems:
-        raise NotSupportedError(problems[0].message, problems)
+        raise ValidationError(problems[0].message, problems)
 
 
-def _unbuilt(field: str, message: str) -> Problem:
-    return Problem(pointer=f"/execution_options/{field}", code="NOT_SUPPORTED", message=message)
+def _misplaced(pointer: str) -> Problem:
+    return Problem(pointer=pointer, code="NOT_ALLOWED", message="only where execution_mode is simulation")

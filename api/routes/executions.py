@@ -5,15 +5,18 @@ from __future__ import annotations
 from uuid import UUID
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from api.dependencies import IdempotencyKey, Opened
 from api.models.common import Metadata, Success
 from api.models.runs import ExecuteRequest, RunView
+from api.models.simulation import SimulationView
+from api.operations.simulate import simulate_execution
 from api.operations.start_run import start_run
 from api.problems import documented
 from api.security import Executor
 from api.views.runs import run_view
+from api.views.simulation import simulation_view
 
 router = APIRouter(prefix="/playbooks", tags=["runs"])
 
@@ -27,10 +30,11 @@ router = APIRouter(prefix="/playbooks", tags=["runs"])
             "INVALID_PLAYBOOK_STATUS",
             "INPUT_VALIDATION_ERROR",
             "IDEMPOTENCY_KEY_REUSED",
-            "NOT_SUPPORTED",
         ),
+        200: {"model": Success[SimulationView], "description": "Simulated: nothing was stored."},
         202: {"model": Success[RunView], "description": "Accepted and stored; it starts when Temporal is back."},
     },
+    response_model=Success[RunView],
 )
 async def execute(
     *,
@@ -40,8 +44,12 @@ async def execute(
     services: Opened,
     response: Response,
     idempotency_key: IdempotencyKey = None,
-) -> Success[RunView]:
-    """Validate the input, store the run and start it. A repeat with the same Idempotency-Key answers the first run."""
+) -> Success[RunView] | Response:
+    """Validate the input, store the run and start it. A repeat with the same Idempotency-Key answers the first run.
+    With `execution_mode: simulation` the run is played through instead, and nothing is stored: 200."""
+    if request.execution_options.execution_mode == "simulation":
+        simulation = await simulate_execution(services, principal, playbook_id, request)
+        return JSONResponse(Success(data=simulation_view(simulation, principal)).model_dump(mode="json"))
     started = await start_run(services, principal, playbook_id, request, idempotency_key)
     response.status_code = 201 if started.is_started else 202
     response.headers["Location"] = f"/api/v1/playbooks/runs/{started.row.execution_id}"

@@ -62,8 +62,8 @@ async def test_a_start_is_refused_when_input_status_or_options_do_not_fit(author
     body = assert_problem(await author.post(path, {"input_data": {"amount": -1}}), 422, "INPUT_VALIDATION_ERROR")
     assert body["errors"][0]["pointer"] == "/input_data/amount"
     good = {"input_data": {"amount": 1}}
-    for options in ({"execution_mode": "simulation"}, {"auto_approve_human_steps": True}):
-        assert_problem(await author.post(path, {**good, "execution_options": options}), 422, "NOT_SUPPORTED")
+    for simulated in ({"simulation": {}}, {"execution_options": {"auto_approve_human_steps": True}}):
+        assert_problem(await author.post(path, {**good, **simulated}), 422, "VALIDATION_ERROR")
     unknown = {**good, "execution_options": {"colour": "red"}}
     body = assert_problem(await author.post(path, unknown), 422, "VALIDATION_ERROR")
     assert body["errors"][0] == {

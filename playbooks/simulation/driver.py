@@ -1,0 +1,290 @@
+"""The shell of a simulation: commands become events on a virtual clock, in place of activities, timers and messages.
+
+Owns the clock and the order of what happens at one instant. Knows no rule about runs: `machine.advance` decides.
+Invariant: it ends. Whatever a document says, it stops at `max_events` or when `is_over` says so, and tells it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias, assert_never
+
+from playbooks import calling
+from playbooks.commands import (
+    Answer,
+    CancelStep,
+    CheckMessage,
+    Command,
+    FinishRun,
+    MakeOutput,
+    Notify,
+    OpenTask,
+    PrepareStep,
+    RunStep,
+    StartTimer,
+    StopTimer,
+)
+from playbooks.errors import Problem
+from playbooks.evaluation.steps import Version
+from playbooks.events import (
+    Event,
+    MessageChecked,
+    MessageReceived,
+    OutputMade,
+    RunStarted,
+    StepPrepared,
+    StepReported,
+    TimerFired,
+)
+from playbooks.handlers import HandlerDescription
+from playbooks.machine import advance, new_run
+from playbooks.messages import RunInput
+from playbooks.problems import error as problem
+from playbooks.simulation.given import Given, unused
+from playbooks.simulation.outcome import Ending, Simulated, Visit, VisitKey
+from playbooks.simulation.people import Decision, People, envelope_of
+from playbooks.simulation.waiting import waiting_for
+from playbooks.simulation.workers import Workers
+from playbooks.state import AuditEvent, RunState
+from playbooks.values import FINISHED_RUN, Verdict
+
+MAX_EVENTS = 10_000
+LIMIT = "SIMULATION_LIMIT"
+
+_LAST_YEAR = 9_900
+"""What no wait of a playbook crosses in one step from here: calendars end with the year 9999."""
+
+_DEADLINE = "deadline"
+# What happens at one instant: first what the run does at once, then work that ends, then people, then timers.
+_AT_ONCE, _WORK, _PEOPLE, _TIMERS = range(4)
+
+_Tag: TypeAlias = VisitKey | str
+"""What a planned event is about: a visit, or a timer by name; dropped with it."""
+
+
+@dataclass(order=True, slots=True)
+class _Planned:
+    """Something that will happen. `event` is asked for when it does; None means that it does not any more."""
+
+    due: datetime
+    rank: int
+    number: int
+    tag: _Tag | None = field(compare=False)
+    event: Callable[[], Event | None] = field(compare=False)
+
+
+def simulate(
+    version: Version,
+    start: RunInput,
+    given: Given,
+    *,
+    at: datetime,
+    handlers: Mapping[str, HandlerDescription] | None = None,
+    max_events: int = MAX_EVENTS,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Simulated:
+    """Play the version's run from `at` (aware UTC) until it ends, waits for what is not given, or reaches a bound.
+
+    `handlers` are those of installed packages; `is_over` is asked before each event. Total: what a document leads to
+    is in the answer. Equal arguments give equal simulations.
+    """
+    return _Driver(version, start, given, at, handlers or {}).run(max_events, is_over)
+
+
+class _Driver:
+    """One simulation under way."""
+
+    def __init__(
+        self, version: Version, start: RunInput, given: Given, at: datetime, handlers: Mapping[str, HandlerDescription]
+    ) -> None:
+        self._plan = start.plan
+        self._state = new_run(start)
+        self._workers = Workers(version, given, handlers)
+        self._people = People(start.organization_id, given, self._workers)
+        self._began = self._now = at
+        self._queue: list[_Planned] = []
+        self._planned = self._heard = 0
+        self._visits: dict[VisitKey, Visit] = {}
+        self._events: list[AuditEvent] = []
+        self._decisions: dict[str, Decision] = {}
+
+    def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
+        problems: list[Problem] = []
+        self._plan_event(self._now, _AT_ONCE, None, lambda: RunStarted(at=self._now))
+        while self._state.status not in FINISHED_RUN and self._has_next():
+            if (limit := self._limit(max_events, is_over)) is not None:
+                message = f"the simulation was stopped at its limit, {limit}: does a loop of the playbook end?"
+                problems.append(problem("", LIMIT, message))
+                break
+            planned = heapq.heappop(self._queue)
+            self._now = max(self._now, planned.due)
+            event = planned.event()
+            if event is not None:
+                self._hear(event)
+        return self._told(tuple(problems))
+
+    def _limit(self, max_events: int, is_over: Callable[[], bool]) -> str | None:
+        """The bound that was reached, in words."""
+        if self._heard >= max_events:
+            return f"{max_events} events"
+        if self._now.year > _LAST_YEAR:
+            return f"the year {_LAST_YEAR} of its clock"
+        return "the time that one may take" if is_over() else None
+
+    def _has_next(self) -> bool:
+        """Whether anything happens by itself. A deadline alone does not: the run waits for somebody until then."""
+        return any(planned.tag != _DEADLINE for planned in self._queue)
+
+    def _hear(self, event: Event) -> None:
+        self._heard += 1
+        before = self._state
+        after, commands = advance(self._plan, before, event)
+        self._events += after.outbox
+        self._state = replace(after, outbox=())
+        self._note_visits(before)
+        for command in commands:
+            self._obey(command)
+
+    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+        match command:
+            case PrepareStep(step=key):
+                self._prepare(key)
+            case RunStep(step=key, attempt=attempt):
+                self._attempt(key, attempt)
+            case OpenTask(step=key):
+                self._let_decide(key)
+            case CancelStep(step=key, visit=visit):
+                self._drop((key, visit))
+            case StartTimer(timer=timer, due=due):
+                self._drop(timer)
+                self._plan_event(due, _TIMERS, timer, lambda: TimerFired(at=self._now, timer=timer))
+            case StopTimer(timer=timer):
+                self._drop(timer)
+            case CheckMessage(request=request):
+                self._check(request)
+            case MakeOutput():
+                self._make_output()
+            case Answer(request=request, verdict=verdict):
+                self._hear_verdict(request, verdict)
+            case Notify() | FinishRun():
+                pass
+            case _:
+                assert_never(command)
+
+    # --- steps
+
+    def _prepare(self, key: str) -> None:
+        call = calling.step_call(self._plan, self._state, self._plan.step(key), 0)
+        outcome = self._workers.prepare(call, self._now)
+        self._note((key, call.visit), values=outcome.values)
+        self._plan_event(
+            self._now,
+            _AT_ONCE,
+            (key, call.visit),
+            lambda: StepPrepared(at=self._now, step=key, visit=call.visit, outcome=outcome),
+        )
+
+    def _attempt(self, key: str, attempt: int) -> None:
+        call = calling.step_call(self._plan, self._state, self._plan.step(key), attempt)
+        made = self._workers.attempt(call)
+        about = (key, call.visit)
+        self._note(about, source=made.source)
+        if not call.is_prepared:
+            self._note(about, values=made.outcome.values)
+        self._plan_event(
+            self._now + made.took,
+            _WORK,
+            about,
+            lambda: StepReported(at=self._now, step=key, visit=call.visit, attempt=attempt, outcome=made.outcome),
+        )
+
+    def _make_output(self) -> None:
+        made = self._workers.make_output(calling.output_call(self._plan, self._state))
+        self._plan_event(
+            self._now, _AT_ONCE, None, lambda: OutputMade(at=self._now, output=made.output, error=made.error)
+        )
+
+    # --- people
+
+    def _let_decide(self, key: str) -> None:
+        """Plan what is said next about a step's open task: one decision at a time, so that each sees the last."""
+        step = self._state.steps[key]
+        is_open = step.task is not None and step.task.closed_at is None and step.status == "waiting"
+        # Nobody resumes a paused simulation, so nothing that is kept would take effect.
+        if step.task is None or not is_open or self._state.pause is not None:
+            return
+        decision = self._people.next_decision(key, self._plan.step(key), step.task, self._now)
+        if decision is not None:
+            self._plan_event(decision.at, _PEOPLE, (key, step.visit), lambda: self._say(decision))
+
+    def _hear_verdict(self, request: str, verdict: Verdict) -> None:
+        decision = self._decisions[request] = replace(self._decisions[request], verdict=verdict)
+        # Who approves by itself and is refused would be refused again.
+        if decision.is_given or verdict.outcome != "refused":
+            self._let_decide(decision.step)
+
+    def _say(self, decision: Decision) -> Event:
+        request = f"decision-{len(self._decisions) + 1}"
+        self._decisions[request] = replace(decision, at=self._now)
+        return MessageReceived(at=self._now, envelope=envelope_of(decision), request=request, wants_answer=True)
+
+    def _check(self, request: str) -> None:
+        call = calling.check_call(self._plan, self._state, self._state.requests[request])
+        outcome = self._people.check(call, self._decisions[request])
+        self._plan_event(
+            self._now, _AT_ONCE, None, lambda: MessageChecked(at=self._now, request=request, outcome=outcome)
+        )
+
+    # --- the queue
+
+    def _plan_event(self, due: datetime, rank: int, tag: _Tag | None, event: Callable[[], Event | None]) -> None:
+        self._planned += 1
+        heapq.heappush(self._queue, _Planned(due, rank, self._planned, tag, event))
+
+    def _drop(self, tag: _Tag) -> None:
+        if any(planned.tag == tag for planned in self._queue):
+            self._queue = [planned for planned in self._queue if planned.tag != tag]
+            heapq.heapify(self._queue)
+
+    # --- what is told
+
+    def _note_visits(self, before: RunState) -> None:
+        """Keep each visit's last state: the next visit takes its place in the run's."""
+        if self._state.steps is before.steps:
+            return
+        for key, now in self._state.steps.items():
+            if now is not before.steps.get(key) and now.status != "pending":
+                self._note((key, now.visit), step=now)
+
+    def _note(self, about: VisitKey, **changes: object) -> None:
+        known = self._visits.get(about) or Visit(step=self._state.steps[about[0]], values={})
+        self._visits[about] = replace(known, **changes)
+
+    def _told(self, stopped: tuple[Problem, ...]) -> Simulated:
+        state, ending = self._state, self._ending(is_stopped=bool(stopped))
+        used = unused(self._workers.given, self._workers.used, self._people.used)
+        return Simulated(
+            plan=self._plan,
+            ending=ending,
+            state=state,
+            visits=self._visits,
+            events=tuple(self._events),
+            decisions=tuple(self._decisions.values()),
+            waiting=waiting_for(self._plan, state) if ending in ("waiting", "paused") else (),
+            problems=(*stopped, *self._workers.problems, *used),
+            started_at=self._began,
+            ended_at=state.completed_at or self._now,
+            heard=self._heard,
+        )
+
+    def _ending(self, *, is_stopped: bool) -> Ending:
+        match self._state.status:
+            case "completed" | "failed" | "cancelled" as ended:
+                return ended
+            case _ if is_stopped:
+                return "stopped"
+            case _:
+                return "waiting" if self._state.pause is None else "paused"

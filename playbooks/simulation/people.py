@@ -1,0 +1,115 @@
+"""What stands in for people: given decisions, and approvals where the simulation may approve by itself.
+
+Owns who says what next, and when. Must not judge it: eligibility, separation of duties and quorum are the machine's,
+the form is checked as a worker checks it. Invariant: everything that a person says gets a verdict, which is told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from playbooks import ids
+from playbooks.envelopes import Envelope
+from playbooks.errors import InputError, Problem
+from playbooks.evaluation import steps
+from playbooks.messages import CheckCall, OutcomeOfCheck
+from playbooks.plan import PlanStep
+from playbooks.simulation.given import Given, GivenVote
+from playbooks.simulation.workers import Workers
+from playbooks.state import TaskState
+from playbooks.values import Actor, JsonObject, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Something a person said in a simulation, and what the run answered. `is_given`: it was in the request."""
+
+    step: str
+    at: datetime
+    actor: Actor
+    choice: str
+    comment: str | None
+    data: JsonObject | None
+    is_given: bool
+    verdict: Verdict | None = None
+
+
+@dataclass(slots=True)
+class People:
+    """The people of one simulation."""
+
+    organization_id: UUID
+    given: Given
+    workers: Workers
+    used: Counter[str] = field(default_factory=Counter[str])
+    _approvals: Counter[str] = field(default_factory=Counter[str])
+
+    def next_decision(self, key: str, step: PlanStep, task: TaskState, now: datetime) -> Decision | None:
+        """What is said next about the open task of `key`, and when; None where nobody says anything."""
+        given = self.given.votes.get(step.key, ())
+        if self.used[step.key] < len(given):
+            vote, is_given = given[self.used[step.key]], True
+            self.used[step.key] += 1
+        elif self.given.approves_alone:
+            vote, is_given = GivenVote(choice="approve"), False
+        else:
+            return None
+        data = vote.data
+        if data is None and vote.choice == "approve" and not task.is_review:
+            data = self.workers.form_of(step.key)
+            if data is None and not is_given:
+                return None
+        return Decision(
+            step=key,
+            at=max(now, task.opened_at + _delay(step, task, vote)),
+            actor=self._actor(step, task, vote),
+            choice=vote.choice,
+            comment=vote.comment,
+            data=data,
+            is_given=is_given,
+        )
+
+    def check(self, call: CheckCall, decision: Decision) -> OutcomeOfCheck:
+        """The check of a decision: who says it is known, what it says is judged as in a run."""
+        try:
+            steps.check_message(call.envelope)
+            if call.checks_form and call.step is not None:
+                steps.check_form(self.workers.version.step(call.step), call.envelope.body)
+        except InputError as error:
+            errors = tuple(_as_json(problem) for problem in error.problems)
+            return OutcomeOfCheck(actor=decision.actor, code=error.code, detail=error.detail, errors=errors)
+        return OutcomeOfCheck(actor=decision.actor)
+
+    def _actor(self, step: PlanStep, task: TaskState, vote: GivenVote) -> Actor:
+        """Who says it; somebody whom the request does not name is new each time, so no duty is mixed."""
+        name = vote.by
+        if name is None:
+            self._approvals[step.key] += 1
+            name = f"simulated {step.key} {self._approvals[step.key]}"
+        roles = task.roles if vote.roles is None else vote.roles
+        return Actor(id=ids.actor_id(self.organization_id, name), name=name, roles=roles)
+
+
+def envelope_of(decision: Decision) -> Envelope:
+    """The message by which the decision reaches the run."""
+    body: JsonObject = {"step": decision.step, "decision": decision.choice}
+    if decision.comment is not None:
+        body["comment"] = decision.comment
+    if decision.data is not None:
+        body["data"] = decision.data
+    return Envelope(verb="decide", body=body)
+
+
+def _delay(step: PlanStep, task: TaskState, vote: GivenVote) -> timedelta:
+    """When it is said, from the task's opening: as given, else after the estimate, and then within the window."""
+    if vote.after is not None:
+        return vote.after
+    estimate = timedelta(minutes=step.estimated_minutes or 0.0)
+    return estimate if task.due_at is None else min(estimate, task.due_at - task.opened_at)
+
+
+def _as_json(problem: Problem) -> JsonObject:
+    return {"pointer": problem.pointer, "code": problem.code, "message": problem.message}

@@ -1,0 +1,44 @@
+"""Who has to act before a run that stands can go on: read from its state, as `explain` would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from playbooks.plan import Plan
+from playbooks.rules.tasks import rules_of
+from playbooks.simulation.outcome import Waiting
+from playbooks.state import RunState
+
+
+def waiting_for(plan: Plan, state: RunState) -> tuple[Waiting, ...]:
+    """What the run waits for, in the order of its steps; a pause comes first."""
+    return tuple(_waiting(plan, state))
+
+
+def _waiting(plan: Plan, state: RunState) -> Iterator[Waiting]:
+    if state.pause is not None:
+        yield Waiting(kind="resume", reason=state.pause.reason or "the run is paused")
+    for step in plan.steps:
+        now = state.steps[step.key]
+        task = now.task
+        if now.status != "waiting":
+            continue
+        if task is None or task.closed_at is not None:
+            yield Waiting(
+                kind="step", step=step.key, reason=f"step '{step.name}' waits for something that does not come"
+            )
+            continue
+        approvals = sum(vote.choice == "approve" for vote in task.votes)
+        yield Waiting(
+            kind="decision",
+            step=step.key,
+            reason=f"step '{step.name}' needs the decision of {_whom(task.roles)}",
+            roles=task.roles,
+            approvals_required=rules_of(step).threshold,
+            approvals_received=approvals,
+            due_at=task.due_at,
+        )
+
+
+def _whom(roles: tuple[str, ...]) -> str:
+    return f"somebody with the role {' or '.join(roles)}" if roles else "a person, but names no role: nobody may decide"

@@ -1,0 +1,222 @@
+"""What stands in for workers: the real evaluation of conditions, inputs, pure handlers and contracts, and a given or
+generated result in place of every effect.
+
+Owns where a result comes from. Must not decide what follows from it: that is the machine's. Invariant: nothing leaves
+the process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from playbooks.errors import Problem
+from playbooks.evaluation import scripted, steps, timing
+from playbooks.evaluation.pure import PURE
+from playbooks.evaluation.steps import Evaluation, OpenStep, Version
+from playbooks.evaluation.work import HandlerCall, HandlerResult, StepFailedError, defect, failed, known_error
+from playbooks.handlers import HandlerDescription, describe
+from playbooks.messages import OutputCall, OutputResult, StepCall, StepOutcome
+from playbooks.plan import PlanStep
+from playbooks.pointers import transform_at
+from playbooks.problems import warning
+from playbooks.simulation.generating import CODE, NotGeneratedError, generate
+from playbooks.simulation.given import Given, GivenAttempt
+from playbooks.values import Json, JsonObject, PayloadRef, StepError
+
+Source: TypeAlias = Literal["evaluated", "scripted", "given", "generated"]
+"""Where a step's output comes from: its own pure work, the playbook's script, the request, or its contract."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """One attempt's outcome, how long it took in simulated time, and what made its output (None: nothing did)."""
+
+    outcome: StepOutcome
+    took: timedelta
+    source: Source | None
+
+
+@dataclass(slots=True)
+class Workers:
+    """The workers of one simulation. `problems` are what could not be made, at their places in the document."""
+
+    version: Version
+    given: Given
+    handlers: Mapping[str, HandlerDescription]
+    problems: dict[Problem, None] = field(default_factory=dict[Problem, None])
+    used: Counter[str] = field(default_factory=Counter[str])
+    _generated: dict[str, Json] = field(default_factory=dict[str, Json])
+
+    def prepare(self, call: StepCall, now: datetime) -> StepOutcome:
+        """Condition and input of a step that is carried elsewhere, as `activities` prepare it."""
+        step, found, due, error = self._open(call), Evaluation(), None, None
+        try:
+            steps.evaluate(step, found)
+            if found.skipped is None and step.plan.carrier == "timer":
+                due = timing.wait_until(steps.handler_call(call, step, found.input), now)
+        # Total on purpose, as in a run: whatever a document leads to is the step's failure.
+        except Exception as caught:
+            error = _step_error(caught)
+        status = "failed" if error else "ready" if found.skipped is None else "skipped"
+        return StepOutcome(
+            status=status,
+            input=found.input,
+            values=found.values,
+            reason=found.skipped,
+            error=error,
+            wait_until=due,
+        )
+
+    def attempt(self, call: StepCall) -> Attempted:
+        """One attempt at a step's work, as `activities` make it, with nothing but the effect replaced."""
+        step, found = self._open(call), Evaluation()
+        source: Source | None = None
+        took, error, result = timedelta(0), None, None
+        try:
+            if call.is_prepared:
+                found.input = None if isinstance(call.prepared_input, PayloadRef) else call.prepared_input
+            else:
+                steps.evaluate(step, found)
+            if found.skipped is None:
+                given = self._take(step.plan.key)
+                source, took = self._source(step, given), _time_of(step.plan, given)
+                result = self._work(step, steps.handler_call(call, step, found.input), given)
+                steps.check_output(step.document, result.output)
+        except Exception as caught:
+            error = _step_error(caught)
+        outcome = StepOutcome(
+            status="failed" if error else "skipped" if result is None else "succeeded",
+            input=found.input,
+            values=found.values,
+            reason=found.skipped,
+            error=error,
+            output=result.output if result and not error else None,
+            cost=result.cost if result else None,
+            confidence=result.confidence if result else None,
+            confidence_source=result.confidence_source if result else None,
+            needs_review=result is not None and result.needs_review,
+        )
+        return Attempted(outcome=outcome, took=took, source=source)
+
+    def make_output(self, call: OutputCall) -> OutputResult:
+        """The run's output, or the error with which the run fails."""
+        try:
+            return OutputResult(output=steps.run_output(self.version, call.context))
+        except Exception as caught:
+            return OutputResult(error=_step_error(caught))
+
+    def form_of(self, key: str) -> JsonObject | None:
+        """A form that satisfies a human step's contract; None where none can be made."""
+        contract = self.version.step(key).output_contract
+        if contract is None:
+            return {}
+        try:
+            form = self._generate(key, contract)
+        except NotGeneratedError:
+            return None
+        return form if isinstance(form, dict) else None
+
+    def _open(self, call: StepCall) -> OpenStep:
+        version = self.version
+        return OpenStep(version, version.step(call.step), version.plan_step(call.step), call.context)
+
+    def _take(self, key: str) -> GivenAttempt | None:
+        """What is given for the next attempt at a step; the last one stands for all that follow."""
+        attempts = self.given.attempts.get(key, ())
+        self.used[key] += 1
+        return attempts[min(self.used[key], len(attempts)) - 1] if attempts else None
+
+    def _source(self, step: OpenStep, given: GivenAttempt | None) -> Source:
+        if given is not None:
+            return "given"
+        if step.handler_name == scripted.PROVIDER and step.plan.step_type == "ai":
+            return "scripted"
+        return "evaluated" if step.plan.carrier == "pure" and step.handler_name in PURE else "generated"
+
+    def _work(self, step: OpenStep, call: HandlerCall, given: GivenAttempt | None) -> HandlerResult:
+        """What the handler would make. Raises what the handler would raise."""
+        if given is not None:
+            return _as_given(step.plan, call, given)
+        match self._source(step, given):
+            case "scripted":
+                return scripted.answer(call)
+            case "evaluated":
+                return PURE[step.handler_name](call)
+            case _:
+                return self._make_up(step, call)
+
+    def _make_up(self, step: OpenStep, call: HandlerCall) -> HandlerResult:
+        described = describe(step.plan.worker_type, step.plan.step_type, self.handlers, provider=step.handler_name)
+        if described is not None:
+            # A handler resolves its settings before it acts; a path that is missing fails the attempt here as there.
+            transform_at(call.config, described.templates, call.resolve)
+        contract = step.document.output_contract
+        if contract is not None:
+            try:
+                return _labelled(step.plan, self._generate(step.plan.key, contract))
+            except NotGeneratedError as error:
+                raise failed("system", CODE, error.detail, pointer=error.problems[0].pointer) from None
+        if step.handler_name == "notification_sender":
+            return HandlerResult(output={"status": "undelivered", "key": call.effect_key})
+        message = f"step '{step.plan.name}' has no output_contract, so its output is simulated as {{}}"
+        hint = "give its result in the request, or write an output_contract"
+        self.problems[warning(self._place(step.plan.key), "NO_CONTRACT", message, hint)] = None
+        return _labelled(step.plan, {})
+
+    def _generate(self, key: str, contract: JsonObject) -> Json:
+        """A value of the contract, made once a simulation. Raises NotGeneratedError, which is noted."""
+        if key not in self._generated:
+            try:
+                self._generated[key] = generate(contract, f"{self._place(key)}/output_contract")
+            except NotGeneratedError as error:
+                self.problems |= dict.fromkeys(error.problems)
+                raise
+        return self._generated[key]
+
+    def _place(self, key: str) -> str:
+        """The step's JSON Pointer in the document."""
+        number = self.version.plan_step(key).number
+        numbers = [step.step_number for step in self.version.document.steps]
+        return f"/steps/{numbers.index(number)}"
+
+
+def _as_given(plan: PlanStep, call: HandlerCall, given: GivenAttempt) -> HandlerResult:
+    if given.duration is not None and given.duration > timedelta(seconds=plan.timeout_seconds):
+        raise TimeoutError
+    if given.error is not None:
+        raise StepFailedError(given.error)
+    if plan.step_type != "ai":
+        return HandlerResult(output=given.output, cost=given.cost)
+    judged = scripted.judged(call.config, given.output, given.confidence, "given")
+    return HandlerResult(
+        output=judged.output,
+        cost=given.cost,
+        confidence=judged.confidence,
+        confidence_source=judged.confidence_source,
+        needs_review=judged.needs_review,
+    )
+
+
+def _labelled(plan: PlanStep, output: Json) -> HandlerResult:
+    """A generated output; an AI's with a confidence that is above every threshold, and labelled."""
+    if plan.step_type != "ai":
+        return HandlerResult(output=output)
+    return HandlerResult(output=output, confidence=1.0, confidence_source="generated")
+
+
+def _time_of(plan: PlanStep, given: GivenAttempt | None) -> timedelta:
+    """How long an attempt takes: as given, but not longer than its timeout; else as its author estimates."""
+    limit = timedelta(seconds=plan.timeout_seconds)
+    if given is not None and given.duration is not None:
+        return min(given.duration, limit)
+    if given is not None and given.error is not None and given.error.kind == "timeout":
+        return limit
+    return timedelta(minutes=plan.estimated_minutes or 0.0)
+
+
+def _step_error(error: Exception) -> StepError:
+    return known_error(error) or defect(error)

@@ -11,7 +11,6 @@ from activities.versions import load_version
 from playbooks.errors import UnavailableError
 from playbooks.evaluation import steps
 from playbooks.messages import GatherCall, LoopCall, LoopOutcome, StepOutcome
-from playbooks.values import Json, JsonObject
 
 
 async def test_loop(deps: ActivityDependencies, call: LoopCall) -> LoopOutcome:
@@ -37,16 +36,8 @@ async def gather_items(deps: ActivityDependencies, call: GatherCall) -> StepOutc
     started = time.perf_counter()
     try:
         version = await load_version(deps, call.organization_id, call.playbook_id)
-        results: list[Json] = [None] * call.count
-        for index, value in call.results.items():
-            results[int(index)] = await load(deps, call, value)
-        output: JsonObject = {
-            "results": results,
-            "count": call.count,
-            "completed": call.completed,
-            "failed": call.failed,
-            "skipped": call.skipped,
-        }
+        results = {index: await load(deps, call, value) for index, value in call.results.items()}
+        output = steps.gathered(call, results)
         sensitive = version.plan_step(call.step).sensitive_output
         held = await by_size(deps, call, OUTPUT_LINES + call.line, output, sensitive)
         outcome = StepOutcome(status="succeeded", output=held, elapsed_ms=_since(started))

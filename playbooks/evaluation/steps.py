@@ -17,7 +17,7 @@ from playbooks.errors import ContractError, Problem, ValidationError
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.inputs import resolve_input
 from playbooks.evaluation.work import HandlerCall
-from playbooks.messages import StepCall
+from playbooks.messages import GatherCall, StepCall
 from playbooks.plan import UNDO, Plan, PlanStep
 from playbooks.values import Json, JsonObject
 
@@ -110,6 +110,15 @@ def loop_condition(document: StepDocument, context: JsonObject) -> expressions.C
     elif document.repeat is not None:
         condition = document.repeat.while_
     return expressions.evaluate_condition(condition, context)
+
+
+def gathered(call: GatherCall, results: Mapping[str, Json]) -> JsonObject:
+    """The output of a `for_each` step: a place in `results` for each item, null where it made nothing."""
+    places: list[Json] = [None] * call.count
+    for index, value in results.items():
+        places[int(index)] = value
+    counts: JsonObject = {"completed": call.completed, "failed": call.failed, "skipped": call.skipped}
+    return {"results": places, "count": call.count, **counts}
 
 
 def check_output(document: StepDocument, output: Json) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
 from playbooks import calling
@@ -19,6 +19,7 @@ from playbooks.commands import (
     CheckMessage,
     Command,
     FinishRun,
+    GatherItems,
     MakeOutput,
     Notify,
     OpenTask,
@@ -26,11 +27,15 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
+    TestLoop,
 )
+from playbooks.envelopes import Envelope
 from playbooks.errors import Problem
-from playbooks.evaluation.steps import Version
+from playbooks.evaluation.steps import Version, gathered
 from playbooks.events import (
     Event,
+    ItemsGathered,
+    LoopTested,
     MessageChecked,
     MessageReceived,
     OutputMade,
@@ -41,15 +46,15 @@ from playbooks.events import (
 )
 from playbooks.handlers import HandlerDescription
 from playbooks.machine import advance, new_run
-from playbooks.messages import RunInput
+from playbooks.messages import RunInput, StepOutcome
 from playbooks.problems import error as problem
 from playbooks.simulation.given import Given, unused
 from playbooks.simulation.outcome import Ending, Simulated, Visit, VisitKey
 from playbooks.simulation.people import Decision, People, envelope_of
 from playbooks.simulation.waiting import waiting_for
 from playbooks.simulation.workers import Workers
-from playbooks.state import AuditEvent, RunState
-from playbooks.values import FINISHED_RUN, Verdict
+from playbooks.state import AuditEvent, RunState, StepState
+from playbooks.values import FINISHED_RUN, JsonObject, PayloadRef, Verdict
 
 MAX_EVENTS = 10_000
 LIMIT = "SIMULATION_LIMIT"
@@ -143,17 +148,22 @@ class _Driver:
         before = self._state
         after, commands = advance(self._plan, before, event)
         self._events += after.outbox
-        self._state = replace(after, outbox=())
-        self._note_visits(before)
+        self._state = replace(after, outbox=(), past=())
+        self._note_visits(before, after.past)
         for command in commands:
             self._obey(command)
+        self._send_signals(before)
 
-    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+    def _obey(self, command: Command) -> None:  # noqa: C901, PLR0912  (a table of commands, nothing else)
         match command:
-            case PrepareStep(step=key):
-                self._prepare(key)
-            case RunStep(step=key, attempt=attempt):
-                self._attempt(key, attempt)
+            case PrepareStep(step=key, visit=visit):
+                self._prepare(key, visit)
+            case RunStep(step=key, visit=visit, attempt=attempt):
+                self._attempt(key, visit, attempt)
+            case TestLoop(step=key, visit=visit):
+                self._test_loop(key, visit)
+            case GatherItems(step=key, visit=visit):
+                self._gather(key, visit)
             case OpenTask(step=key):
                 self._let_decide(key)
             case CancelStep(step=key, visit=visit):
@@ -176,7 +186,9 @@ class _Driver:
 
     # --- steps
 
-    def _prepare(self, key: str) -> None:
+    def _prepare(self, key: str, visit: int) -> None:
+        if self._is_gone(key, visit):
+            return
         call = calling.step_call(self._plan, self._state, self._plan.step(key), 0)
         outcome = self._workers.prepare(call, self._now)
         self._note((key, call.visit), values=outcome.values)
@@ -187,7 +199,9 @@ class _Driver:
             lambda: StepPrepared(at=self._now, step=key, visit=call.visit, outcome=outcome),
         )
 
-    def _attempt(self, key: str, attempt: int) -> None:
+    def _attempt(self, key: str, visit: int, attempt: int) -> None:
+        if self._is_gone(key, visit):
+            return
         call = calling.step_call(self._plan, self._state, self._plan.step(key), attempt)
         made = self._workers.attempt(call)
         about = (key, call.visit)
@@ -201,6 +215,53 @@ class _Driver:
             lambda: StepReported(at=self._now, step=key, visit=call.visit, attempt=attempt, outcome=made.outcome),
         )
 
+    def _test_loop(self, key: str, visit: int) -> None:
+        if self._is_gone(key, visit):
+            return
+        outcome = self._workers.test_loop(calling.loop_call(self._plan, self._state, key))
+        self._plan_event(
+            self._now,
+            _AT_ONCE,
+            (key, visit),
+            lambda: LoopTested(at=self._now, step=key, visit=visit, outcome=outcome),
+        )
+
+    def _gather(self, key: str, visit: int) -> None:
+        if self._is_gone(key, visit) or key not in self._state.loops:
+            return
+        call = calling.gather_call(self._plan, self._state, key)
+        # Nothing is stored in a simulation, so every result is there itself.
+        results = {index: value for index, value in call.results.items() if not isinstance(value, PayloadRef)}
+        outcome = StepOutcome(status="succeeded", output=gathered(call, results))
+        self._plan_event(
+            self._now,
+            _AT_ONCE,
+            (key, visit),
+            lambda: ItemsGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+        )
+
+    def _is_gone(self, key: str, visit: int) -> bool:
+        """What was begun and ended with the same event."""
+        return key not in self._state.steps or self._state.steps[key].visit != visit
+
+    def _send_signals(self, before: RunState) -> None:
+        """A `signal_wait` that begins to wait gets the message that is given for it."""
+        for key, now in self._state.steps.items():
+            step = self._plan.step(key)
+            if now is before.steps.get(key) or step.signal is None or now.status != "waiting":
+                continue
+            given = None if now.incident_at is not None else self._workers.take(key)
+            if given is None:
+                continue
+            told = given.output if isinstance(given.output, dict) else {}
+            body: JsonObject = {"name": str(told.get("signal") or step.signal.names[0]), "payload": told.get("payload")}
+            due = self._now + (given.duration or timedelta(0))
+            self._plan_event(due, _WORK, (key, now.visit), lambda body=body: self._signal(body))
+
+    def _signal(self, body: JsonObject) -> Event:
+        envelope = Envelope(verb="signal", body=body)
+        return MessageReceived(at=self._now, envelope=envelope, request="signal", wants_answer=False)
+
     def _make_output(self) -> None:
         made = self._workers.make_output(calling.output_call(self._plan, self._state))
         self._plan_event(
@@ -211,7 +272,9 @@ class _Driver:
 
     def _let_decide(self, key: str) -> None:
         """Plan what is said next about a step's open task: one decision at a time, so that each sees the last."""
-        step = self._state.steps[key]
+        step = self._state.steps.get(key)
+        if step is None:
+            return
         is_open = step.task is not None and step.task.closed_at is None and step.status == "waiting"
         # Nobody resumes a paused simulation, so nothing that is kept would take effect.
         if step.task is None or not is_open or self._state.pause is not None:
@@ -251,8 +314,10 @@ class _Driver:
 
     # --- what is told
 
-    def _note_visits(self, before: RunState) -> None:
+    def _note_visits(self, before: RunState, past: tuple[StepState, ...]) -> None:
         """Keep each visit's last state: the next visit takes its place in the run's."""
+        for step in past:
+            self._note((step.key, step.visit), step=step)
         if self._state.steps is before.steps:
             return
         for key, now in self._state.steps.items():
@@ -260,7 +325,12 @@ class _Driver:
                 self._note((key, now.visit), step=now)
 
     def _note(self, about: VisitKey, **changes: object) -> None:
-        known = self._visits.get(about) or Visit(step=self._state.steps[about[0]], values={})
+        known = self._visits.get(about)
+        if known is None:
+            current = changes.get("step") or self._state.steps.get(about[0])
+            if not isinstance(current, StepState):
+                return
+            known = Visit(step=current, values={})
         self._visits[about] = replace(known, **changes)
 
     def _told(self, stopped: tuple[Problem, ...]) -> Simulated:

@@ -64,7 +64,7 @@ class Given:
 
 def problems_of(given: Given, plan: Plan) -> tuple[Problem, ...]:
     """What is given for a step that does not exist or does not take it."""
-    steps = {step.key: step for step in plan.steps}
+    steps = {step.key: step for step in (*plan.steps, *plan.compensations)}
     return (
         *_misplaced(given.attempts, steps, given.attempts_at, _refuses_attempts),
         *_misplaced(given.votes, steps, given.votes_at, _refuses_votes),

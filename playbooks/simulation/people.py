@@ -16,7 +16,7 @@ from playbooks.envelopes import Envelope
 from playbooks.errors import InputError, Problem
 from playbooks.evaluation import steps
 from playbooks.messages import CheckCall, OutcomeOfCheck
-from playbooks.plan import PlanStep
+from playbooks.plan import PlanStep, base_key
 from playbooks.simulation.given import Given, GivenVote
 from playbooks.simulation.workers import Workers
 from playbooks.state import TaskState
@@ -49,10 +49,11 @@ class People:
 
     def next_decision(self, key: str, step: PlanStep, task: TaskState, now: datetime) -> Decision | None:
         """What is said next about the open task of `key`, and when; None where nobody says anything."""
-        given = self.given.votes.get(step.key, ())
-        if self.used[step.key] < len(given):
-            vote, is_given = given[self.used[step.key]], True
-            self.used[step.key] += 1
+        name = base_key(step.key)
+        given = self.given.votes.get(name, ())
+        if self.used[name] < len(given):
+            vote, is_given = given[self.used[name]], True
+            self.used[name] += 1
         elif self.given.approves_alone:
             vote, is_given = GivenVote(choice="approve"), False
         else:

@@ -18,20 +18,25 @@ def waiting_for(plan: Plan, state: RunState) -> tuple[Waiting, ...]:
 def _waiting(plan: Plan, state: RunState) -> Iterator[Waiting]:
     if state.pause is not None:
         yield Waiting(kind="resume", reason=state.pause.reason or "the run is paused")
-    for step in plan.steps:
-        now = state.steps[step.key]
-        task = now.task
+    for key, now in state.steps.items():
+        step, task = plan.step(key), now.task
         if now.status != "waiting":
             continue
+        if now.incident_at is not None:
+            reason = f"step '{step.name}' failed: it has to be retried, skipped or completed"
+            yield Waiting(kind="step", step=key, reason=reason)
+            continue
+        if step.signal is not None:
+            reason = f"step '{step.name}' waits for the signal {' or '.join(step.signal.names)}"
+            yield Waiting(kind="step", step=key, reason=reason)
+            continue
         if task is None or task.closed_at is not None:
-            yield Waiting(
-                kind="step", step=step.key, reason=f"step '{step.name}' waits for something that does not come"
-            )
+            yield Waiting(kind="step", step=key, reason=f"step '{step.name}' waits for something that does not come")
             continue
         approvals = sum(vote.choice == "approve" for vote in task.votes)
         yield Waiting(
             kind="decision",
-            step=step.key,
+            step=key,
             reason=f"step '{step.name}' needs the decision of {_whom(task.roles)}",
             roles=task.roles,
             approvals_required=rules_of(step).threshold,

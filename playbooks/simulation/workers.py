@@ -15,11 +15,12 @@ from typing import Literal, TypeAlias
 
 from playbooks.errors import Problem
 from playbooks.evaluation import scripted, steps, timing
+from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.pure import PURE
 from playbooks.evaluation.steps import Evaluation, OpenStep, Version
 from playbooks.evaluation.work import HandlerCall, HandlerResult, StepFailedError, defect, failed, known_error
 from playbooks.handlers import HandlerDescription, describe
-from playbooks.messages import OutputCall, OutputResult, StepCall, StepOutcome
+from playbooks.messages import LoopCall, LoopOutcome, OutputCall, OutputResult, StepCall, StepOutcome
 from playbooks.plan import PlanStep
 from playbooks.pointers import transform_at
 from playbooks.problems import warning
@@ -54,10 +55,15 @@ class Workers:
     def prepare(self, call: StepCall, now: datetime) -> StepOutcome:
         """Condition and input of a step that is carried elsewhere, as `activities` prepare it."""
         step, found, due, error = self._open(call), Evaluation(), None, None
+        items: list[Json] = []
         try:
-            steps.evaluate(step, found)
-            if found.skipped is None and step.plan.carrier == "timer":
-                due = timing.wait_until(steps.handler_call(call, step, found.input), now)
+            if call.opens_loop:
+                found.skipped, found.values = skip_of(self.version.plan, step.document, step.context)
+                items = [] if found.skipped is not None else steps.items_of(step)
+            else:
+                steps.evaluate(step, found)
+            if found.skipped is None:
+                due = timing.due_of(steps.handler_call(call, step, found.input), step.plan.carrier, now)
         # Total on purpose, as in a run: whatever a document leads to is the step's failure.
         except Exception as caught:
             error = _step_error(caught)
@@ -69,6 +75,8 @@ class Workers:
             reason=found.skipped,
             error=error,
             wait_until=due,
+            items=items if call.opens_loop else None,
+            item_count=len(items) if call.opens_loop else None,
         )
 
     def attempt(self, call: StepCall) -> Attempted:
@@ -82,7 +90,7 @@ class Workers:
             else:
                 steps.evaluate(step, found)
             if found.skipped is None:
-                given = self._take(step.plan.key)
+                given = self.take(step.plan.key)
                 source, took = self._source(step, given), _time_of(step.plan, given)
                 result = self._work(step, steps.handler_call(call, step, found.input), given)
                 steps.check_output(step.document, result.output)
@@ -124,11 +132,20 @@ class Workers:
         version = self.version
         return OpenStep(version, version.step(call.step), version.plan_step(call.step), call.context)
 
-    def _take(self, key: str) -> GivenAttempt | None:
-        """What is given for the next attempt at a step; the last one stands for all that follow."""
-        attempts = self.given.attempts.get(key, ())
-        self.used[key] += 1
-        return attempts[min(self.used[key], len(attempts)) - 1] if attempts else None
+    def take(self, key: str) -> GivenAttempt | None:
+        """What is given for the next attempt at a step, of any visit or item; the last stands for all that follow."""
+        name = key.partition("[")[0]
+        attempts = self.given.attempts.get(name, ())
+        self.used[name] += 1
+        return attempts[min(self.used[name], len(attempts)) - 1] if attempts else None
+
+    def test_loop(self, call: LoopCall) -> LoopOutcome:
+        """Whether a loop goes on."""
+        try:
+            result = steps.loop_condition(self.version.step(call.step), call.context)
+        except Exception as caught:
+            return LoopOutcome(error=_step_error(caught))
+        return LoopOutcome(holds=result.holds, values=result.values)
 
     def _source(self, step: OpenStep, given: GivenAttempt | None) -> Source:
         if given is not None:

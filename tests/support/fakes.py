@@ -16,6 +16,9 @@ from playbooks.messages import (
     CheckCall,
     FlushCall,
     FlushResult,
+    GatherCall,
+    LoopCall,
+    LoopOutcome,
     NotificationCall,
     OutcomeOfCheck,
     OutputCall,
@@ -45,6 +48,7 @@ class FakeWorld:
     answer: Callable[[StepCall], StepOutcome] = lambda call: StepOutcome(status="succeeded", output={"step": call.step})
     prepared: dict[str, StepOutcome] = field(default_factory=dict[str, StepOutcome])
     prepare: Callable[[StepCall], StepOutcome] = lambda _: StepOutcome(status="ready", input={})
+    holds: Callable[[LoopCall], bool] = lambda _: False
     calls: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     step_calls: list[StepCall] = field(default_factory=list[StepCall])
     flushes: list[FlushCall] = field(default_factory=list[FlushCall])
@@ -118,6 +122,16 @@ class FakeWorld:
             self.calls.append(("prepare_step", call.step))
             return self.prepared.get(call.step) or self.prepare(call)
 
+        @activity.defn(name="test_loop")
+        async def test_loop(call: LoopCall) -> LoopOutcome:
+            self.calls.append(("test_loop", call.step))
+            return LoopOutcome(holds=self.holds(call))
+
+        @activity.defn(name="gather_items")
+        async def gather_items(call: GatherCall) -> StepOutcome:
+            self.calls.append(("gather_items", call.step))
+            return StepOutcome(status="succeeded", output={"count": call.count, "completed": call.completed})
+
         @activity.defn(name="check_message")
         async def check_message(call: CheckCall) -> OutcomeOfCheck:
             if call.envelope.actor is None:
@@ -157,6 +171,8 @@ class FakeWorld:
             http_request,
             ai,
             prepare_step,
+            test_loop,
+            gather_items,
             check_message,
             make_output,
             announce_task,

@@ -22,6 +22,7 @@ from playbooks.plan import ApprovalPlan, RetryPolicy
 from playbooks.values import Json, JsonObject, StepError
 from tests.support.plans import effect, human, plan_of, step
 from tests.support.servers import running_temporal, scratch_folder
+from tests.workflows import flow_scenarios
 from tests.workflows.playing import Handle, Stage, until, update, vote
 
 FOLDER = Path(__file__).parents[1] / "histories"
@@ -138,6 +139,11 @@ SCENARIOS: dict[str, Scenario] = {
     "cancelled": cancelled,
     "conditions": conditions,
     "last-task": last_task,
+    "loops": flow_scenarios.loops,
+    "joins": flow_scenarios.joins,
+    "signals": flow_scenarios.signals,
+    "ways-back": flow_scenarios.ways_back,
+    "undone": flow_scenarios.undone,
 }
 
 

@@ -19,9 +19,9 @@ from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from playbooks.messages import StepCall, StepOutcome
+from playbooks.messages import LoopCall, StepCall, StepOutcome
 from playbooks.plan import Plan
-from playbooks.values import FINISHED_RUN, JsonObject
+from playbooks.values import FINISHED_RUN, Json, JsonObject
 from runtime.undisturbed import TIMED_OUT
 from tests.support.random_plans import random_message, random_outcome, random_plan
 from tests.workflows.playing import Handle, Stage, replayer, state_of, update
@@ -40,14 +40,21 @@ class Players:
         self._runs: dict[UUID, tuple[Plan, Random]] = {}
         stage.world.answer = self._answer
         stage.world.prepare = self._prepare
+        stage.world.holds = self._holds
         stage.world.writes_carried = lambda rows: self._runs[rows.execution_id][1].random() < 0.5
 
     def _answer(self, call: StepCall) -> StepOutcome:
         plan, rng = self._runs[call.execution_id]
         return random_outcome(rng, plan.step(call.step))
 
+    def _holds(self, call: LoopCall) -> bool:
+        return self._runs[call.execution_id][1].random() < 0.4
+
     def _prepare(self, call: StepCall) -> StepOutcome:
         plan, rng = self._runs[call.execution_id]
+        if call.opens_loop:
+            items: list[Json] = list(range(rng.randint(0, 4)))
+            return StepOutcome(status="ready", items=items, item_count=len(items))
         is_skipped = plan.step(call.step).has_condition and rng.random() < 0.2
         return StepOutcome(status="skipped" if is_skipped else "ready", input={}, elapsed_ms=rng.choice([0, 200]))
 
@@ -95,7 +102,12 @@ class Players:
             await handle.signal("resume")
         steps = {line.key: line for call in told for line in call.steps}
         for key, now in steps.items():
-            if now.status == "waiting" and now.task is not None:
+            if now.incident_at is not None:
+                verb = rng.choice(["retry_step", "skip_step", "complete_step", "fail_step"])
+                await handle.signal(verb, {"step": key, "actor": {"sub": "ben", "roles": ["approver", "chief"]}})
+            elif now.status == "waiting" and now.task is None:
+                await handle.signal("signal", {"name": "halt"})
+            elif now.status == "waiting" and now.task is not None:
                 claimant = now.task.claimant
                 name = str(claimant.id) if claimant and rng.random() < 0.5 else f"helper{rng.random()}"
                 actor: JsonObject = {"sub": name, "roles": list(now.task.roles)}

@@ -29,17 +29,22 @@ _KEYS: tuple[str, ...] = (
     "/approval/return_to_step/step",
     "/approval/different_from/*",
 )
+_STEP = re.compile(r"""(?<![\w.])steps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*(['"])(.*?)\2\s*\])""")
 # Prose and schemas: `steps.x` in them names nothing.
 _NO_EXPRESSIONS = frozenset({"name", "key", "description", "metadata", "input_contract", "output_contract"})
 
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """A place that names a step. `step` is the key of the step that holds it, None for the playbook's `output`."""
+    """A place that names a step: `target` is its number or key.
+
+    `step` is the key of the step that holds the place, None for the playbook's `output`.
+    """
 
     step: str | None
     pointer: str
     way: Way
+    target: str | int
 
 
 def numbers_in(step: Json) -> Iterator[tuple[str, int]]:
@@ -65,43 +70,46 @@ def is_number(value: object) -> TypeGuard[int]:
     return type(value) is int
 
 
-def referrers_of(document: JsonObject, key: str, number: int | None) -> tuple[Referrer, ...]:
-    """Every place that names the step `key`, in the order of the document; by number too, unless that is None.
-
-    A step that names itself is not told.
-    """
+def referrers_in(document: JsonObject) -> tuple[Referrer, ...]:
+    """Every place of a document that names a step, in its order. A step that names itself is not told."""
     steps, output = document.get("steps"), document.get("output")
     found: list[Referrer] = []
     for index, step in enumerate(steps if isinstance(steps, list) else []):
-        holder = key_of(step)
-        if holder != key:
-            named = _in_step(step, key, number)
-            found += [Referrer(holder, f"/steps/{index}{place}", way) for place, way in named]
-    found += [Referrer(None, place, "expression") for place in _in_expressions(output, "/output", key)]
+        if isinstance(step, dict):
+            own = (key_of(step), step.get("step_number"))
+            named = (Referrer(own[0], f"/steps/{index}{place}", way, target) for place, way, target in _in_step(step))
+            found += [each for each in named if each.target not in own]
+    found += [Referrer(None, place, "expression", key) for place, key in _in_expressions(output, "/output")]
     return tuple(found)
 
 
-def _in_step(step: Json, key: str, number: int | None) -> Iterator[tuple[str, Way]]:
-    if not isinstance(step, dict):
-        return
-    for place, given in numbers_in(step):
-        if given == number:
-            yield place, "number"
+def referrers_of(document: JsonObject, key: str, number: int | None) -> tuple[Referrer, ...]:
+    """Those that name the step `key`; by number too, unless that is None."""
+    return tuple(
+        each
+        for each in referrers_in(document)
+        if each.target == key or (each.way == "number" and each.target == number)
+    )
+
+
+def _in_step(step: JsonObject) -> Iterator[tuple[str, Way, str | int]]:
+    for place, number in numbers_in(step):
+        yield place, "number", number
     for pattern in _KEYS:
-        for place, given in pointers.find(step, pattern):
-            if given == key:
-                yield place, "key"
+        for place, key in pointers.find(step, pattern):
+            if isinstance(key, str):
+                yield place, "key", key
     for name, value in step.items():
         if name not in _NO_EXPRESSIONS:
-            for place in _in_expressions(value, join("", name), key):
-                yield place, "expression"
+            for place, key in _in_expressions(value, join("", name)):
+                yield place, "expression", key
 
 
-def _in_expressions(value: Json, place: str, key: str) -> Iterator[str]:
-    pattern = re.compile(rf"""(?<![\w.])steps\s*(?:\.\s*{re.escape(key)}\b|\[\s*(['"]){re.escape(key)}\1\s*\])""")
+def _in_expressions(value: Json, place: str) -> Iterator[tuple[str, str]]:
     for pointer, text in templates.texts(value, place):
-        if any(pattern.search(expression) for expression in _expressions(text)):
-            yield pointer
+        matches = (match for expression in _expressions(text) for match in _STEP.finditer(expression))
+        for key in dict.fromkeys(match[1] or match[3] for match in matches):
+            yield pointer, key
 
 
 def _expressions(text: str) -> tuple[str, ...]:

@@ -93,12 +93,12 @@ async def insert_version(
     or a draft of it, ValidationError when something in it cannot be stored.
     """
     await _lock_code(session, document.code)
-    latest = await latest_version(session, document.code)
-    if version <= latest:
-        raise AlreadyExistsError(f"version {version} of the playbook '{document.code}' exists already")
     draft = await draft_of(session, document.code)
     if draft is not None:
         raise _second_draft(draft)
+    latest = await latest_version(session, document.code)
+    if version <= latest:
+        raise AlreadyExistsError(f"version {version} of the playbook '{document.code}' exists already")
     values = _columns(document, version)
     values |= {"id": playbook_id, "organization_id": session.organization_id, "entity_type": PLAYBOOK_TYPE}
     values |= {"status": "draft", "version": 1, "created_by": actor.id, "updated_by": actor.id}

@@ -37,6 +37,7 @@ def step_views(
 ) -> list[StepDefinitionView]:
     """The steps in order. `depends_on` is what the order says, also where the document cannot be published yet."""
     named: Mapping[str, Sequence[Referrer]] = _named(document, order) if wanted.relationships else {}
+    followers = _followers(order)
     views: list[StepDefinitionView] = []
     for item in order.placed:
         step = item.step
@@ -57,7 +58,7 @@ def step_views(
         if wanted.contracts:
             view.contracts = ContractsView(input_contract=step.input_contract, output_contract=step.output_contract)
         if wanted.relationships:
-            view.relationships = _relationships(item, order, named.get(item.key, ()))
+            view.relationships = _relationships(item.key, order, followers.get(item.key, []), named.get(item.key, ()))
         if wanted.validation:
             view.validation = _problems(item, problems)
         views.append(view)
@@ -75,22 +76,27 @@ def _named(document: PlaybookDocument, order: Order) -> Mapping[str, Sequence[Re
     return found
 
 
-def _relationships(item: Placed, order: Order, named: Sequence[Referrer]) -> RelationshipsView:
+def _followers(order: Order) -> Mapping[str, list[str]]:
+    """The keys of the steps that wait for each step."""
+    found: dict[str, list[str]] = {}
+    for key, dependencies in order.dependencies.items():
+        for dependency in dict.fromkeys(each.step for each in dependencies):
+            found.setdefault(dependency, []).append(key)
+    return found
+
+
+def _relationships(key: str, order: Order, followers: list[str], named: Sequence[Referrer]) -> RelationshipsView:
     return RelationshipsView(
         waits_for=[
             DependencyView(
                 key=dependency.step,
                 step_number=order.steps[dependency.step].step_number,
                 dependency_type=dependency.kind,
-                is_default=item.key not in order.edges,
+                is_default=key not in order.edges,
             )
-            for dependency in order.dependencies[item.key]
+            for dependency in order.dependencies[key]
         ],
-        followed_by=[
-            other.key
-            for other in order.placed
-            if any(dependency.step == item.key for dependency in order.dependencies[other.key])
-        ],
+        followed_by=followers,
         named_by=[ReferrerView(step=each.step, pointer=each.pointer, way=each.way) for each in named],
     )
 

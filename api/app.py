@@ -34,6 +34,7 @@ from api.routes import (
     smart_codes,
     steps,
     tasks,
+    versions,
 )
 from api.services import opened
 from playbooks.errors import PlaybooksError
@@ -51,6 +52,7 @@ _ROUTERS = (
     run_control.router,
     playbooks.router,
     publication.router,
+    versions.router,
     steps.router,
     executions.router,
     simulation.router,

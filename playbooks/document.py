@@ -224,7 +224,7 @@ class StepDocument(Part):
     @property
     def step_key(self) -> str:
         """The step's key: its own, or the snake case of its name."""
-        return self.key or snake_case(self.name) or f"step_{self.step_number}"
+        return self.key or default_key(self.name, self.step_number)
 
 
 class PlaybookDocument(Part):
@@ -263,7 +263,7 @@ def read_document(value: Json) -> PlaybookDocument:
     if len(canonical(value)) > MAX_DOCUMENT_BYTES:
         large = problem("", "TOO_LARGE", f"a playbook has at most {MAX_DOCUMENT_BYTES} bytes")
         raise ValidationError("the playbook is too large", (large,))
-    value = _numbered(value)
+    value = numbered(value)
     unbuilt = tuple(document_problems.not_supported(value))
     try:
         document = PlaybookDocument.model_validate(value)
@@ -275,7 +275,7 @@ def read_document(value: Json) -> PlaybookDocument:
     return document
 
 
-def _numbered(value: Json) -> Json:
+def numbered(value: Json) -> Json:
     """The document with a `step_number` on every step: one more than the step before it, where none was given."""
     steps = value.get("steps") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(steps, list):
@@ -289,6 +289,11 @@ def _numbered(value: Json) -> Json:
         last = given if isinstance(given, int) and not isinstance(given, bool) else last + 1
         numbered.append(step)
     return {**value, "steps": numbered}
+
+
+def default_key(name: str, number: int) -> str:
+    """The key of a step that names none: its name in snake case, or its number where no letter of the name is left."""
+    return snake_case(name) or f"step_{number}"
 
 
 def snake_case(name: str) -> str:

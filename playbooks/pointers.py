@@ -5,7 +5,7 @@ Owns reading and replacing at pointers; must not know what lies there. Nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from playbooks.values import Json
 
@@ -61,6 +61,11 @@ def pick(value: Json, pointer: str, default: Json = None) -> Json:
     return value
 
 
+def find(value: Json, pattern: str) -> Iterator[tuple[str, Json]]:
+    """What lies at a pattern (a pointer, `*` for any), each with the pointer where it lies."""
+    return _find(value, "", parts(pattern))
+
+
 def without(value: Json, pointers: Iterable[str]) -> Json:
     """`value` without the members and items that lie at the pointers; all of it gone is None."""
     return _remove(value, [parts(pointer) for pointer in pointers])
@@ -76,6 +81,19 @@ def _apply(value: Json, paths: list[tuple[str, ...]], function: Callable[[Json],
     if isinstance(value, list):
         return [_apply(item, _below(paths, str(index)), function) for index, item in enumerate(value)]
     return value
+
+
+def _find(value: Json, place: str, rest: tuple[str, ...]) -> Iterator[tuple[str, Json]]:
+    if not rest:
+        yield place, value
+    elif isinstance(value, dict):
+        for name in value if rest[0] == ANY else [rest[0]]:
+            if name in value:
+                yield from _find(value[name], join(place, name), rest[1:])
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if rest[0] in (ANY, str(index)):
+                yield from _find(item, join(place, str(index)), rest[1:])
 
 
 def _remove(value: Json, paths: list[tuple[str, ...]]) -> Json:

@@ -108,6 +108,13 @@ async def list_versions(session: ReadSession, filters: PlaybookFilter) -> Page[P
     )
 
 
+async def versions_of(session: ReadSession, code: str) -> tuple[PlaybookRow, ...]:
+    """All versions of a code, deleted ones too, newest first, without their documents."""
+    statement = select_versions(session, with_documents=False).where(entities.c.entity_code == code)
+    rows = [_row(row) for row in (await session.connection.execute(statement)).mappings()]
+    return tuple(sorted(rows, key=lambda row: -row.version))
+
+
 def select_versions(session: ReadSession, *, with_documents: bool) -> Select[*tuple[Any, ...]]:
     """The columns of the organization's versions that `get_version` and lists read."""
     table = entities.c

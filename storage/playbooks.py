@@ -3,7 +3,7 @@
 Owns the rows of a version: its entity, an entity for each step, their relationships and contracts, and a transaction
 for each transition. Must not know which transition is allowed (`playbooks.lifecycle`) or what a document means.
 Invariants: only a draft's document changes; a version number of a code exists once; a published version keeps the plan
-that it was published with.
+that it was published with; a code has one draft at most.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from playbooks.errors import (
     PreconditionFailedError,
 )
 from playbooks.lifecycle import PlaybookStatus, is_locked
+from playbooks.problems import error as problem
 from playbooks.values import Actor, JsonObject
 from storage import shapes
 from storage.database import ReadSession, WriteSession
@@ -39,6 +40,7 @@ from storage.playbook_rows import (
     get_version,
     list_versions,
     select_versions,
+    versions_of,
 )
 from storage.poison import refuse_poison
 from storage.tables import entities, transactions
@@ -50,9 +52,11 @@ __all__ = [
     "PlaybookRow",
     "TransitionRow",
     "VersionCache",
+    "draft_of",
     "get_document",
     "get_plan",
     "get_version",
+    "hold_version",
     "insert_version",
     "latest_version",
     "list_transitions",
@@ -60,6 +64,7 @@ __all__ = [
     "replace_document",
     "store_plan",
     "transition",
+    "versions_of",
 ]
 
 TRANSITION_TYPE = "PLAYBOOK_TRANSITION"
@@ -85,9 +90,12 @@ async def insert_version(
     """Store a version as a draft.
 
     Raises AlreadyExistsError when the organization has this version of the code (version 1: any version of it) already,
-    ValidationError when something in it cannot be stored.
+    or a draft of it, ValidationError when something in it cannot be stored.
     """
     await _lock_code(session, document.code)
+    draft = await draft_of(session, document.code)
+    if draft is not None:
+        raise _second_draft(draft)
     latest = await latest_version(session, document.code)
     if version <= latest:
         raise AlreadyExistsError(f"version {version} of the playbook '{document.code}' exists already")
@@ -122,6 +130,17 @@ async def replace_document(
     )
     await insert_parts(session, playbook_id, document, row.version, actor)
     return await get_version(session, playbook_id)
+
+
+async def hold_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
+    """The version, which nobody else changes until this transaction ends. Raises NotFoundError."""
+    return await _hold(session, playbook_id)
+
+
+async def draft_of(session: ReadSession, code: str) -> PlaybookRow | None:
+    """The draft of a code, of which there is at most one."""
+    page = await list_versions(session, PlaybookFilter(code=code, statuses=("draft",), limit=1))
+    return next(iter(page.items), None)
 
 
 async def latest_version(session: ReadSession, code: str) -> int:
@@ -234,6 +253,12 @@ def _columns(document: PlaybookDocument, version: int) -> dict[str, object]:
             "total_steps": len(document.steps),
         },
     }
+
+
+def _second_draft(draft: PlaybookRow) -> AlreadyExistsError:
+    message = f"version {draft.version} of the playbook '{draft.code}' is a draft already: {draft.id}"
+    hint = f"change the draft /playbooks/{draft.id}, or publish or delete it first"
+    return AlreadyExistsError(message, (problem("", "DRAFT_EXISTS", message, hint),))
 
 
 async def _lock_code(session: WriteSession, code: str) -> None:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+from pydantic import ValidationError as ModelError
+
 from api.etags import check_if_match, etag_of
 from api.models.playbooks import ValidationReport
+from api.models.versions import BaseRequest
 from api.operations.validation import report_on
+from api.operations.versions import version_of
 from api.security import Principal
 from api.services import Services
+from playbooks import document_problems
 from playbooks.document import PlaybookDocument, read_document
-from playbooks.errors import PlaybookImmutableError, Problem, ValidationError
+from playbooks.errors import PlaybookImmutableError, ValidationError
 from playbooks.lifecycle import is_locked
+from playbooks.problems import error as problem
 from playbooks.values import JsonObject
 from storage import playbooks as rows
 from storage.database import WriteSession
@@ -47,7 +53,7 @@ async def change_playbook(
     `create_new_version: true` in the body makes the next draft where the version is locked. Raises NotFoundError,
     PlaybookImmutableError, PreconditionRequiredError, PreconditionFailedError, ValidationError, NotSupportedError.
     """
-    makes_new = _taken(body, "create_new_version")
+    makes_new = take_flag(body, "create_new_version")
     async with services.database.reading(principal.organization_id) as session:
         current = await rows.get_version(session, playbook_id)
     if is_locked(current.status):
@@ -68,9 +74,10 @@ async def change_playbook(
 async def create_version(
     services: Services, principal: Principal, playbook_id: UUID, body: JsonObject
 ) -> tuple[PlaybookRow, ValidationReport]:
-    """The next version as a draft, with the document in the body, or without one with that of the version named.
+    """The next version as a draft: with the document in the body, or with that of another version, which the body
+    names by `base_version` or `from_version_id`, or, where it is empty, with that of the version asked for.
 
-    Raises NotFoundError, ValidationError, NotSupportedError, AlreadyExistsError when two are made at once.
+    Raises NotFoundError, ValidationError, NotSupportedError, AlreadyExistsError where there is a draft.
     """
     async with services.writing(principal) as session:
         current = await rows.get_version(session, playbook_id)
@@ -85,28 +92,44 @@ async def create_version(
 
 
 def locked(row: PlaybookRow) -> PlaybookImmutableError:
-    """The refusal to change a version that was published once."""
-    return PlaybookImmutableError(
-        f"version {row.version} of '{row.code}' is {row.status} and does not change any more; make a new version"
-    )
+    """The refusal to change a version that was published once, with what helps."""
+    message = f"version {row.version} of '{row.code}' is {row.status} and does not change any more"
+    hint = f"send create_new_version: true, or POST /playbooks/{row.id}/versions and change that draft"
+    return PlaybookImmutableError(f"{message}; {hint}", (problem("", "PLAYBOOK_IMMUTABLE", message, hint),))
+
+
+def take_flag(body: JsonObject, name: str) -> bool:
+    """A flag that stands beside a document, taken out of it. Raises ValidationError."""
+    value = body.pop(name, False)
+    if not isinstance(value, bool):
+        message = "it is true or false"
+        raise ValidationError(message, (problem(f"/{name}", "WRONG_TYPE", message),))
+    return value
 
 
 async def _document_for(session: WriteSession, current: PlaybookRow, body: JsonObject) -> PlaybookDocument:
     if not body:
         return await rows.get_document(session, current.id)
+    if body.keys() & BaseRequest.model_fields.keys():
+        base = await version_of(session, current, _base_of(body))
+        return read_document(base.document)
     return _same_playbook(read_document(body), current)
+
+
+def _base_of(body: JsonObject) -> int | UUID:
+    try:
+        request = BaseRequest.model_validate(body)
+    except ModelError as error:
+        problems = document_problems.from_model(error, BaseRequest, body)
+        raise ValidationError(f"{problems[0].message} ({problems[0].pointer or '/'})", problems) from None
+    if (request.base_version is None) == (request.from_version_id is None):
+        message = "name the base by base_version or by from_version_id"
+        raise ValidationError(message, (problem("", "REQUIRED", message, "give exactly one of the two"),))
+    return request.base_version or request.from_version_id or 0
 
 
 def _same_playbook(document: PlaybookDocument, current: PlaybookRow) -> PlaybookDocument:
     if document.code == current.code:
         return document
     message = f"all versions share the code '{current.code}'"
-    raise ValidationError(message, (Problem(pointer="/code", code="NOT_ALLOWED", message=message),))
-
-
-def _taken(body: JsonObject, name: str) -> bool:
-    value = body.pop(name, False)
-    if not isinstance(value, bool):
-        message = "it is true or false"
-        raise ValidationError(message, (Problem(pointer=f"/{name}", code="WRONG_TYPE", message=message),))
-    return value
+    raise ValidationError(message, (problem("/code", "NOT_ALLOWED", message),))

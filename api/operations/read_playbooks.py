@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from api.models.playbooks import PlaybookListQuery, StepSummary, ValidationReport
+from api.models.playbooks import PlaybookListQuery, ValidationReport
 from api.operations.read_runs import check_page
 from api.operations.validation import report_on
 from api.security import Principal
 from api.services import Services
-from playbooks.document import PlaybookDocument
-from playbooks.ids import step_entity_id
-from playbooks.lifecycle import PlaybookStatus
 from storage import playbooks as rows
 from storage.pages import Page
 from storage.playbooks import PlaybookFilter, PlaybookRow
-
-_MAX_VERSIONS = 500
-_ALL: tuple[PlaybookStatus, ...] = ("draft", "active", "deprecated", "deleted")
 
 
 async def read_playbook(services: Services, principal: Principal, playbook_id: UUID) -> PlaybookRow:
@@ -50,9 +44,7 @@ async def list_versions(services: Services, principal: Principal, playbook_id: U
     """All versions that share the code of this one, newest first. Raises NotFoundError."""
     async with services.database.reading(principal.organization_id) as session:
         row = await rows.get_version(session, playbook_id)
-        every = PlaybookFilter(code=row.code, statuses=_ALL, limit=_MAX_VERSIONS)
-        page = await rows.list_versions(session, every)
-    return sorted(page.items, key=lambda each: -each.version)
+        return await rows.versions_of(session, row.code)
 
 
 async def validate_stored(services: Services, principal: Principal, playbook_id: UUID) -> ValidationReport:
@@ -61,27 +53,3 @@ async def validate_stored(services: Services, principal: Principal, playbook_id:
         row = await rows.get_version(session, playbook_id)
         document = await rows.get_document(session, playbook_id)
     return report_on(services, document, playbook_id, row.version)
-
-
-async def steps_of_version(services: Services, principal: Principal, playbook_id: UUID) -> list[StepSummary]:
-    """The version's steps in order; dependencies are there once the document compiles. Raises NotFoundError."""
-    async with services.database.reading(principal.organization_id) as session:
-        row = await rows.get_version(session, playbook_id)
-        document = await rows.get_document(session, playbook_id)
-    report = report_on(services, document, playbook_id, row.version)
-    return report.steps or _as_written(document, playbook_id)
-
-
-def _as_written(document: PlaybookDocument, playbook_id: UUID) -> list[StepSummary]:
-    return [
-        StepSummary(
-            step_id=step_entity_id(playbook_id, step.step_key),
-            key=step.step_key,
-            name=step.name,
-            step_number=step.step_number,
-            step_type=step.step_type,
-            worker_type=step.worker_type,
-            depends_on=[],
-        )
-        for step in document.ordered_steps
-    ]

@@ -1,4 +1,4 @@
-"""Author playbooks: create, list, read, change, check, make new versions."""
+"""Author playbooks: create, list, read, change, check."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from api.dependencies import IfMatch, IfNoneMatch, Include, Opened, included
 from api.etags import etag_of, is_unchanged
 from api.models.common import Listing, Success
 from api.models.playbooks import PlaybookListQuery, PlaybookView, ValidationReport
-from api.operations.playbooks import change_playbook, create_playbook, create_version
+from api.operations.playbooks import change_playbook, create_playbook
 from api.operations.read_playbooks import list_playbooks, list_versions, read_playbook, validate_stored
 from api.operations.validation import validate_document
 from api.problems import documented
-from api.routes.bodies import ChangeBody, PlaybookBody, VersionBody
+from api.routes.bodies import ChangeBody, PlaybookBody
 from api.security import Manager, Reader
 from api.views.lists import filters_of, listing
 from api.views.playbooks import playbook_view
@@ -114,25 +114,5 @@ async def change(
     if is_new:
         response.status_code = 201
         response.headers["Location"] = f"/api/v1/playbooks/{row.id}"
-    response.headers["ETag"] = etag_of(row.revision)
-    return Success(data=playbook_view(row, validation=report))
-
-
-@router.get("/{playbook_id}/versions", responses=documented("NOT_FOUND"))
-async def versions(playbook_id: UUID, principal: Reader, services: Opened) -> Success[list[PlaybookView]]:
-    """All versions of this playbook, newest first."""
-    rows = await list_versions(services, principal, playbook_id)
-    return Success(data=[playbook_view(row, shows_document=False) for row in rows])
-
-
-@router.post(
-    "/{playbook_id}/versions", status_code=201, responses=documented("NOT_FOUND", "ALREADY_EXISTS", "NOT_SUPPORTED")
-)
-async def new_version(
-    playbook_id: UUID, principal: Manager, services: Opened, response: Response, body: VersionBody = None
-) -> Success[PlaybookView]:
-    """Make the next version, a draft: with the document given, or with that of the version named."""
-    row, report = await create_version(services, principal, playbook_id, body or {})
-    response.headers["Location"] = f"/api/v1/playbooks/{row.id}"
     response.headers["ETag"] = etag_of(row.revision)
     return Success(data=playbook_view(row, validation=report))

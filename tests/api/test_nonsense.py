@@ -22,7 +22,19 @@ SCALARS = (
     | st.floats(allow_nan=False)
     | st.text(st.characters(codec=None), max_size=20)
     | st.sampled_from(
-        ["publish", "pause", "approve", "generate", "DEF", "", "\x00", "9999-12-31T23:59:59Z", "0001-01-01"]
+        [
+            "publish",
+            "pause",
+            "append",
+            "insert",
+            "approve",
+            "generate",
+            "DEF",
+            "",
+            "\x00",
+            "9999-12-31T23:59:59Z",
+            "0001-01-01",
+        ]
     )
 )
 VALUES = st.recursive(
@@ -38,6 +50,10 @@ FIELDS = [
     "policies",
     "metadata",
     "create_new_version",
+    "insert_mode",
+    "insert_after_step",
+    "base_version",
+    "from_version_id",
     "action",
     "reason",
     "until",
@@ -80,6 +96,10 @@ NAMES = [
     "state",
     "after",
     "code",
+    "from",
+    "to",
+    "renumber",
+    "include_validation",
 ]
 QUERIES = st.dictionaries(st.sampled_from(NAMES), st.text(max_size=12) | st.integers().map(str), max_size=3)
 HEADERS = st.dictionaries(

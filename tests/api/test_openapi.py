@@ -52,7 +52,7 @@ def test_every_reference_and_schema_is_valid_when_the_document_is_made(made: dic
 def test_requests_have_examples_that_their_schema_allows_when_the_document_is_made(made: dict[str, Any]) -> None:
     for path, method, operation in operations(made):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        if body is None or path.startswith("/codec/") or path.endswith(("/steps", "/steps/{number}")):
+        if body is None or path.startswith("/codec/"):
             continue
         schema = {**body["schema"], "components": made["components"]}
         reference = body["schema"].get("$ref", "").rsplit("/", 1)[-1]

@@ -92,7 +92,7 @@ def _reference_problems(schema: JsonObject, place: str, node: JsonObject) -> Ite
         if not reference.startswith("#"):
             message = "a contract may refer only to its own parts"
             yield problem(join(place, keyword), "REMOTE_REFERENCE", message, "write it into $defs, and '#/$defs/...'")
-        elif not isinstance(_target(schema, reference), (dict, bool)):
+        elif not isinstance(target(schema, reference), (dict, bool)):
             yield problem(join(place, keyword), "INVALID_SCHEMA", "the contract has no such part")
     if "$id" in node and node is not schema:
         yield problem(join(place, "$id"), "NOT_SUPPORTED", "$id inside a contract is not supported")
@@ -145,7 +145,7 @@ def _sensitive_paths(root: Json) -> Iterator[tuple[str, ...]]:
         stack.extend((child, (*path, *segments), followed) for segments, child in _places(node))
         reference = node.get("$ref", node.get("$dynamicRef"))
         if isinstance(reference, str) and reference not in followed:
-            stack.append((_target(root, reference), path, followed | {reference}))
+            stack.append((target(root, reference), path, followed | {reference}))
 
 
 def _places(node: JsonObject) -> Iterator[tuple[tuple[str, ...], Json]]:
@@ -159,7 +159,8 @@ def _places(node: JsonObject) -> Iterator[tuple[tuple[str, ...], Json]]:
             yield (), child
 
 
-def _target(root: Json, reference: str) -> Json:
+def target(root: Json, reference: str) -> Json:
+    """The part of a contract that a reference within it names, or None."""
     fragment = reference.removeprefix("#")
     if not fragment or fragment.startswith("/"):
         return pointers.pick(root, fragment)

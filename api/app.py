@@ -22,7 +22,19 @@ from api.edge import EdgeMiddleware
 from api.metrics import Metrics
 from api.problems import code_of_status, problem_response, status_of
 from api.request_errors import MISSING_RESOURCE, is_malformed, is_wrong_path, problems_of
-from api.routes import codec, executions, playbooks, probes, publication, run_control, runs, smart_codes, steps, tasks
+from api.routes import (
+    codec,
+    executions,
+    export,
+    playbooks,
+    probes,
+    publication,
+    run_control,
+    runs,
+    smart_codes,
+    steps,
+    tasks,
+)
 from api.services import opened
 from playbooks.errors import PlaybooksError
 from runtime.codec import MAX_REQUEST_BYTES
@@ -39,6 +51,7 @@ _ROUTERS = (
     run_control.router,
     playbooks.router,
     publication.router,
+    export.router,
     steps.router,
     executions.router,
     tasks.router,

@@ -15,7 +15,6 @@ from playbooks.handlers import HandlerDescription
 from playbooks.plan import RetryPolicy
 from playbooks.problems import warning
 
-CODE = "EXCEEDS_RUN_TIMEOUT"
 _DEFAULT_TIMEOUT_SECONDS = 300.0
 _MINUTES = {"duration_minutes": 1.0, "duration_seconds": 1 / 60}
 
@@ -53,14 +52,16 @@ def _attempts(
     if needed > minutes:
         field = "retry" if item.step.retry is not None else "timeout_seconds"
         message = f"its attempts may take {_rounded(needed)} minutes, and the run ends after {_rounded(minutes)}"
-        yield warning(f"{item.pointer}/{field}", CODE, message, "fewer retries, a shorter timeout, or a longer run")
+        hint = "fewer retries, a shorter timeout, or a longer run"
+        yield warning(f"{item.pointer}/{field}", "EXCEEDS_RUN_TIMEOUT", message, hint)
 
 
 def _window(item: Placed, minutes: float) -> Iterator[Problem]:
     window = item.step.approval.window_minutes if item.step.approval else None
     if window is not None and window > minutes:
         message = f"people have {_rounded(window)} minutes to decide, and the run ends after {_rounded(minutes)}"
-        yield warning(f"{item.pointer}/approval/window_minutes", CODE, message, "a shorter window, or a longer run")
+        place = f"{item.pointer}/approval/window_minutes"
+        yield warning(place, "EXCEEDS_RUN_TIMEOUT", message, "a shorter window, or a longer run")
 
 
 def _wait(item: Placed, minutes: float) -> Iterator[Problem]:
@@ -70,7 +71,7 @@ def _wait(item: Placed, minutes: float) -> Iterator[Problem]:
         value = (item.step.config or {}).get(name)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value * factor > minutes:
             message = f"it waits {_rounded(value * factor)} minutes, and the run ends after {_rounded(minutes)}"
-            yield warning(f"{item.pointer}/config/{name}", CODE, message)
+            yield warning(f"{item.pointer}/config/{name}", "EXCEEDS_RUN_TIMEOUT", message)
 
 
 def _policy(*layers: RetryDocument | None) -> RetryPolicy:

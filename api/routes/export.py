@@ -14,6 +14,7 @@ from api.etags import etag_of, is_unchanged
 from api.operations.read_playbooks import read_playbook
 from api.problems import documented
 from api.security import Reader
+from playbooks.reading_order import in_reading_order
 from runtime.yaml_text import MEDIA_TYPES, to_yaml
 
 router = APIRouter(prefix="/playbooks", tags=["playbooks"])
@@ -49,7 +50,7 @@ async def export(
     headers = {"ETag": etag_of(row.revision), "Vary": "Accept"}
     if is_unchanged(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    document = row.document or {}
+    document = in_reading_order(row.document or {})
     text = to_yaml(document) if chosen == "yaml" else json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     headers["Content-Disposition"] = f'attachment; filename="{row.code}.v{row.version}.playbook.{chosen}"'
     return Response(text, media_type=_TYPES[chosen], headers=headers)

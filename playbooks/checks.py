@@ -38,21 +38,31 @@ def problems(
     `members`: role -> who holds it, where that is known.
     """
     known = {(problem.pointer, problem.code) for problem in told}
-    found = _expressions(document, order, handlers)
+    found = _expressions(document, order, handlers, frozenset(pointer for pointer, _ in known))
     rest = _steps(document, order, handlers)
     quorum = () if members is None else checks_quorum.problems(order, members)
     return [each for each in (*found, *rest, *quorum) if (each.pointer, each.code) not in known]
 
 
-def _expressions(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:
+def _expressions(
+    document: PlaybookDocument, order: Order, handlers: Handlers, blamed: frozenset[str]
+) -> Iterator[Problem]:
     types = StepTypes(document, order)
     for place in check_places.places(document, order, handlers, types):
         yield from checks_types.problems(place)
         yield from checks_conditions.problems(place)
     for item in order.placed:
-        yield from checks_mappings.input_problems(document, order, item, types)
-        yield from checks_mappings.output_problems(item, types)
-    yield from checks_mappings.run_output_problems(document, types)
+        if not _is_within(f"{item.pointer}/input_contract", blamed):
+            yield from checks_mappings.input_problems(document, order, item, types)
+        if not _is_within(f"{item.pointer}/output_contract", blamed):
+            yield from checks_mappings.output_problems(item, types)
+    if not _is_within("/output_contract", blamed):
+        yield from checks_mappings.run_output_problems(document, types)
+
+
+def _is_within(place: str, blamed: frozenset[str]) -> bool:
+    """Whether something in a contract is wrong: then nothing can be compared with it."""
+    return any(pointer == place or pointer.startswith(f"{place}/") for pointer in blamed)
 
 
 def _steps(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:

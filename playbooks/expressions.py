@@ -125,6 +125,7 @@ def check_mapping(mapping: Json, pointer: str = "", names: tuple[str, ...] = NAM
     return Checked(problems=tuple(problems), reads=tuple(reads))
 
 
+@lru_cache(maxsize=4_096)
 def tree(text: str) -> Node | None:
     """The tree of CEL text, or None where `check` says why there is none. Never raises."""
     try:

@@ -65,6 +65,7 @@ class StepTypes:
     run_input: Known = field(init=False)
     _steps: dict[str, Known] = field(default_factory=dict[str, Known])
     _inputs: dict[str, Known] = field(default_factory=dict[str, Known])
+    _outputs: dict[str, Known] = field(default_factory=dict[str, Known])
 
     def __post_init__(self) -> None:
         self.run_input = meet(OBJECT, schema_types.known_of(self.document.input_contract))
@@ -90,8 +91,11 @@ class StepTypes:
 
     def made(self, key: str) -> Known:
         """What the mapping `output` in a step's `config` gives."""
-        output = (self.order.steps[key].config or {}).get("output")
-        return ANYTHING if output is None else mapping_types.mapping(output, "", self.config_names(key)).known
+        if key not in self._outputs:
+            output = (self.order.steps[key].config or {}).get("output")
+            names = self.config_names(key)
+            self._outputs[key] = ANYTHING if output is None else mapping_types.mapping(output, "", names).known
+        return self._outputs[key]
 
     def _own_input(self, item: Placed) -> Known:
         step, names = item.step, self.names()

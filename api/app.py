@@ -25,6 +25,7 @@ from api.request_errors import MISSING_RESOURCE, is_malformed, is_wrong_path, pr
 from api.routes import (
     codec,
     executions,
+    export,
     playbooks,
     probes,
     publication,
@@ -53,6 +54,7 @@ _ROUTERS = (
     playbooks.router,
     publication.router,
     versions.router,
+    export.router,
     steps.router,
     executions.router,
     simulation.router,

@@ -1,8 +1,8 @@
 """The outermost layer: what every request passes before a route sees it.
 
 Owns the trace id, the size and depth of bodies, poison text, and the answer to an unforeseen exception. Must not know
-any route. Invariant: a route's parser only ever sees UTF-8 JSON that is small, shallow and storable, and no exception
-leaves without a problem document.
+any route. Invariant: a route's parser only ever sees UTF-8 JSON that is small, shallow and storable (YAML has become
+JSON here), and no exception leaves without a problem document.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from api.problems import problem_response, status_of
 from playbooks.errors import LimitExceededError, MalformedRequestError, PlaybooksError, ValidationError
 from playbooks.json_limits import check_value
 from playbooks.values import Json
+from runtime.yaml_text import MEDIA_TYPES, from_yaml
 
 MAX_BODY_BYTES = 2_000_000
 MAX_QUERY_BYTES = 8_192
@@ -78,7 +79,7 @@ class EdgeMiddleware:
             limit = self._raw_paths.get(scope["path"])
             body = await _read_body(scope, receive, limit or MAX_BODY_BYTES)
             if limit is None:
-                _check_body(scope, body)
+                body = _checked_body(scope, body)
             _name_type(scope, body)
             await self._app(scope, _replay(body, receive), watched_send)
         except PlaybooksError as error:
@@ -140,22 +141,35 @@ def _too_large(limit: int) -> NoReturn:
     raise LimitExceededError(f"a body may have {limit} bytes")
 
 
-def _check_body(scope: Scope, body: bytes) -> None:
+def _checked_body(scope: Scope, body: bytes) -> bytes:
+    """The body as JSON; one that came as YAML becomes it, so that no route has to know."""
     if not body.strip():
-        return
+        return body
     kind = _header(scope, b"content-type").partition(";")[0].strip().lower()
-    if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        raise MalformedRequestError("a body is sent as application/json")
-    problems = check_value(_parse(body))
+    if kind in MEDIA_TYPES:
+        value = from_yaml(_decoded(body))
+        body = json.dumps(value).encode()
+        scope["headers"] = [item for item in scope["headers"] if item[0] not in (b"content-type", b"content-length")]
+    elif kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise MalformedRequestError("a body is sent as application/json, or as application/yaml")
+    else:
+        value = _parse(body)
+    problems = check_value(value)
     if problems:
         raise ValidationError("the body holds values that cannot be stored", problems)
+    return body
+
+
+def _decoded(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRequestError("the body is not UTF-8") from error
 
 
 def _parse(body: bytes) -> Json:
     try:
-        return json.loads(body.decode(), parse_constant=_refuse_constant, parse_int=_integer)
-    except UnicodeDecodeError as error:
-        raise MalformedRequestError("the body is not UTF-8") from error
+        return json.loads(_decoded(body), parse_constant=_refuse_constant, parse_int=_integer)
     except json.JSONDecodeError as error:
         detail = f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
         raise MalformedRequestError(detail) from error

@@ -12,17 +12,24 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from cli.account import Account
+
 app = App(name="playbook", help="Run business playbooks: documents whose steps people, systems and AI do.")
 database_app = App(name="db", help="The database.")
 organization_app = App(name="org", help="Organizations.")
+playbooks_app = App(name="playbooks", help="Playbooks as files: check them, send them, fetch them, compare them.")
 app.command(database_app)
 app.command(organization_app)
+app.command(playbooks_app)
 
 DataDir = Annotated[Path | None, Parameter(name="--data-dir", help="Data folder of a `playbook dev` stack.")]
 Port = Annotated[int | None, Parameter(help="Default 8000; any free port where that is taken. 0: any free port.")]
 TemporalPort = Annotated[int | None, Parameter(help="Default 7233, likewise.")]
 UiPort = Annotated[int | None, Parameter(help="Default 8233, likewise.")]
 Fresh = Annotated[bool, Parameter(negative="", help="Forget everything in the data folder first.")]
+Json = Annotated[bool, Parameter(negative="", help="Answer on stdout as one JSON object.")]
+Org = Annotated[str, Parameter(help="The organization, where no PLAYBOOK_TOKEN says who asks.")]
+User = Annotated[str | None, Parameter(help="Who asks, where no PLAYBOOK_TOKEN says so. Default: the login name.")]
 
 
 @app.command
@@ -116,11 +123,70 @@ def doctor(
     return run_doctor(data_dir, org=org, run=run, as_json=json, older_than=older_than)
 
 
+@playbooks_app.command
+def validate(*paths: Path, json: Json = False) -> int:
+    """Check playbook files (JSON or YAML; a folder: its *.playbook.json|yaml|yml), without a server.
+
+    0: they can be published; 1: they have errors.
+    """
+    from cli.playbooks.validate import run_validate
+
+    return run_validate(paths, as_json=json)
+
+
+@playbooks_app.command
+def push(
+    *paths: Path,
+    publish: Annotated[bool, Parameter(negative="", help="Publish what was sent.")] = False,
+    json: Json = False,
+    org: Org = "demo",
+    user: User = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Send playbook files: a new playbook, a changed draft, or the next version. 1: refused."""
+    from cli.playbooks.push import run_push
+
+    return run_push(paths, Account(data_dir, org, user), publishes=publish, as_json=json)
+
+
+@playbooks_app.command
+def pull(
+    code: str,
+    *,
+    version: int | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A .json, .yaml or .yml file.")] = None,
+    json: Json = False,
+    org: Org = "demo",
+    user: User = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Fetch a playbook's document: the newest version, or the one named; to a file, or to stdout as JSON."""
+    from cli.playbooks.pull import run_pull
+
+    return run_pull(code, Account(data_dir, org, user), version=version, output=output, as_json=json)
+
+
+@playbooks_app.command
+def diff(
+    file: Path,
+    *,
+    version: int | None = None,
+    json: Json = False,
+    org: Org = "demo",
+    user: User = None,
+    data_dir: DataDir = None,
+) -> int:
+    """Compare a file with the stored document (the newest version, or the one named). 0: the same; 1: they differ."""
+    from cli.playbooks.diff import run_diff
+
+    return run_diff(file, Account(data_dir, org, user), version=version, as_json=json)
+
+
 def main() -> None:
     """The program's entry point; exits with the command's code."""
     from cli.failures import explained
 
-    sys.exit(explained(lambda: app(result_action="return_value")))
+    sys.exit(explained(lambda: app(result_action="return_value", exit_on_error=False)))
 
 
 if __name__ == "__main__":

@@ -26,9 +26,14 @@ def client_settings(data_dir: Path | None) -> Settings:
     settings = Settings()
     if settings.admin_database_url and settings.jwt_secret:
         return settings
-    here = StackFolder.at(settings.data_dir)
-    folder = here if here.env_file.exists() else last_stack()
+    folder = found_stack(settings)
     return settings if folder is None else Settings(_env_file=folder.env_file)  # pyright: ignore[reportCallIssue] -- pydantic-settings' own argument
+
+
+def found_stack(settings: Settings) -> StackFolder | None:
+    """The stack of `PLAYBOOK_DATA_DIR` or `.data`, else the one that this user started last and that still runs."""
+    here = StackFolder.at(settings.data_dir)
+    return here if here.env_file.exists() else last_stack()
 
 
 def _of_stack(data_dir: Path) -> Settings:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
+from playbooks.cel_wire import Fields, fields_of, message, messages, text_of
 from playbooks.plan import Path
 
-_Fields: TypeAlias = dict[int, list[int | bytes]]
 _Bound: TypeAlias = frozenset[str]
 
 _ANY_VALUE = 2
@@ -37,10 +37,10 @@ def references_of(serialized: bytes) -> tuple[Reference, ...]:
 
     ValueError where it is unreadable.
     """
-    envelope = _fields(serialized)
-    number = _PARSED_EXPR if _text(envelope, 1).endswith(".ParsedExpr") else _CHECKED_EXPR
+    envelope = fields_of(serialized)
+    number = _PARSED_EXPR if text_of(envelope, 1).endswith(".ParsedExpr") else _CHECKED_EXPR
     found: set[Reference] = set()
-    _collect(_message(_fields(_message(envelope, _ANY_VALUE)), number), frozenset(), found)
+    _collect(message(fields_of(message(envelope, _ANY_VALUE)), number), frozenset(), found)
     return tuple(sorted(found, key=lambda reference: (reference.path, reference.is_tested)))
 
 
@@ -55,16 +55,16 @@ class Growth:
 def growth_of(serialized: bytes) -> Growth:
     """The growth of a serialized checked expression. ValueError where it is unreadable."""
     copies = loops = 0
-    stack = [_message(_fields(_message(_fields(serialized), _ANY_VALUE)), _CHECKED_EXPR)]
+    stack = [message(fields_of(message(fields_of(serialized), _ANY_VALUE)), _CHECKED_EXPR)]
     while stack:
-        fields = _fields(stack.pop())
+        fields = fields_of(stack.pop())
         if _COMPREHENSION in fields:
             loops += 1
-            loop = _fields(_message(fields, _COMPREHENSION))
-            stack.extend(_message(loop, number) for number in (2, 4, 5, 6, 7))
+            loop = fields_of(message(fields, _COMPREHENSION))
+            stack.extend(message(loop, number) for number in (2, 4, 5, 6, 7))
         if _SELECT in fields:
-            stack.append(_message(_fields(_message(fields, _SELECT)), 1))
-        if _CALL in fields and _text(_fields(_message(fields, _CALL)), 2) in _COPYING:
+            stack.append(message(fields_of(message(fields, _SELECT)), 1))
+        if _CALL in fields and text_of(fields_of(message(fields, _CALL)), 2) in _COPYING:
             copies += 1
         stack.extend(_operands(fields))
     return Growth(copies, loops)
@@ -82,56 +82,56 @@ def shortest(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def _collect(expression: bytes, bound: _Bound, found: set[Reference]) -> None:
     """Add what this expression reads; `bound` are the names that a macro around it made."""
-    fields = _fields(expression)
+    fields = fields_of(expression)
     path = _static_path(fields, bound, found)
     if path is not None:
         if path:
             found.add(Reference(path, is_tested=_is_test(fields)))
         return
     if _COMPREHENSION in fields:
-        _collect_comprehension(_fields(_message(fields, _COMPREHENSION)), bound, found)
+        _collect_comprehension(fields_of(message(fields, _COMPREHENSION)), bound, found)
     for part in _operands(fields):
         _collect(part, bound, found)
 
 
-def _operands(fields: _Fields) -> list[bytes]:
+def _operands(fields: Fields) -> list[bytes]:
     """The expressions directly below a call, a list or a map."""
     if _CALL in fields:
-        call = _fields(_message(fields, _CALL))
-        return _messages(call, 1) + _messages(call, 3)
+        call = fields_of(message(fields, _CALL))
+        return messages(call, 1) + messages(call, 3)
     if _LIST in fields:
-        return _messages(_fields(_message(fields, _LIST)), 1)
+        return messages(fields_of(message(fields, _LIST)), 1)
     if _STRUCT in fields:
-        entries = [_fields(entry) for entry in _messages(_fields(_message(fields, _STRUCT)), 2)]
-        return [part for entry in entries for part in (*_messages(entry, 3), *_messages(entry, 4))]
+        entries = [fields_of(entry) for entry in messages(fields_of(message(fields, _STRUCT)), 2)]
+        return [part for entry in entries for part in (*messages(entry, 3), *messages(entry, 4))]
     return []
 
 
-def _collect_comprehension(fields: _Fields, bound: _Bound, found: set[Reference]) -> None:
-    _collect(_message(fields, 2), bound, found)
-    _collect(_message(fields, 4), bound, found)
-    accumulator = _text(fields, 3)
-    inner = bound | {name for name in (_text(fields, 1), _text(fields, 8), accumulator) if name}
+def _collect_comprehension(fields: Fields, bound: _Bound, found: set[Reference]) -> None:
+    _collect(message(fields, 2), bound, found)
+    _collect(message(fields, 4), bound, found)
+    accumulator = text_of(fields, 3)
+    inner = bound | {name for name in (text_of(fields, 1), text_of(fields, 8), accumulator) if name}
     for number in (5, 6):
-        _collect(_message(fields, number), inner, found)
-    _collect(_message(fields, 7), bound | {accumulator}, found)
+        _collect(message(fields, number), inner, found)
+    _collect(message(fields, 7), bound | {accumulator}, found)
 
 
-def _static_path(fields: _Fields, bound: _Bound, found: set[Reference]) -> Path | None:
+def _static_path(fields: Fields, bound: _Bound, found: set[Reference]) -> Path | None:
     """The path this expression names; () for one that starts at a bound name; None where it is no path.
 
     Of an operand that is no path (a call, a literal) the references are added here.
     """
     if _IDENT in fields:
-        name = _text(_fields(_message(fields, _IDENT)), 1).removeprefix(".")
+        name = text_of(fields_of(message(fields, _IDENT)), 1).removeprefix(".")
         return () if name in bound else (name,)
     if _SELECT in fields:
-        select = _fields(_message(fields, _SELECT))
-        return _below(_message(select, 1), _text(select, 2), bound, found)
+        select = fields_of(message(fields, _SELECT))
+        return _below(message(select, 1), text_of(select, 2), bound, found)
     if _CALL in fields:
-        call = _fields(_message(fields, _CALL))
-        arguments = _messages(call, 3)
-        if _text(call, 2) == "_[_]" and len(arguments) == 2:
+        call = fields_of(message(fields, _CALL))
+        arguments = messages(call, 3)
+        if text_of(call, 2) == "_[_]" and len(arguments) == 2:
             key = _string_constant(arguments[1])
             if key is not None:
                 return _below(arguments[0], key, bound, found)
@@ -139,69 +139,22 @@ def _static_path(fields: _Fields, bound: _Bound, found: set[Reference]) -> Path 
 
 
 def _below(operand: bytes, name: str, bound: _Bound, found: set[Reference]) -> Path:
-    path = _static_path(_fields(operand), bound, found)
+    path = _static_path(fields_of(operand), bound, found)
     if path is None:
         _collect(operand, bound, found)
         return ()
     return (*path, name) if path else ()
 
 
-def _is_test(fields: _Fields) -> bool:
+def _is_test(fields: Fields) -> bool:
     if _SELECT not in fields:
         return False
-    return any(_fields(_message(fields, _SELECT)).get(3, ()))
+    return any(fields_of(message(fields, _SELECT)).get(3, ()))
 
 
 def _string_constant(expression: bytes) -> str | None:
-    fields = _fields(expression)
+    fields = fields_of(expression)
     if _CONST not in fields:
         return None
-    constant = _fields(_message(fields, _CONST))
-    return _text(constant, _STRING_CONSTANT) if _STRING_CONSTANT in constant else None
-
-
-def _messages(fields: _Fields, number: int) -> list[bytes]:
-    return [value for value in fields.get(number, ()) if isinstance(value, bytes)]
-
-
-def _message(fields: _Fields, number: int) -> bytes:
-    values = _messages(fields, number)
-    return values[-1] if values else b""
-
-
-def _text(fields: _Fields, number: int) -> str:
-    return _message(fields, number).decode()
-
-
-def _fields(data: bytes) -> _Fields:
-    """One protobuf message as its field numbers with their raw values (wire types of the protobuf encoding)."""
-    fields: _Fields = {}
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        match tag & 7:
-            case 0:
-                value, at = cast("tuple[int | bytes, int]", _varint(data, at))
-            case 1:
-                value, at = data[at : at + 8], at + 8
-            case 2:
-                size, at = _varint(data, at)
-                value, at = data[at : at + size], at + size
-            case 5:
-                value, at = data[at : at + 4], at + 4
-            case _:
-                raise ValueError("unknown wire type")
-        fields.setdefault(tag >> 3, []).append(value)
-    return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    result = shift = 0
-    while at < len(data):
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-    raise ValueError("the message ends within a number")
+    constant = fields_of(message(fields, _CONST))
+    return text_of(constant, _STRING_CONSTANT) if _STRING_CONSTANT in constant else None

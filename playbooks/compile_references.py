@@ -114,11 +114,11 @@ def config_references(
     scope = _Scope(document, order, order.upstream[item.key], None, input_names(document, order, item))
     place = f"{item.pointer}/config"
     names = names_of(item)
-    for pointer, value in _matching(config, place, handler.conditions):
+    for pointer, value in matching(config, place, handler.conditions):
         _add(found, expressions.check_condition(value, pointer, names), scope)
-    for pointer, value in _matching(config, place, handler.templates):
+    for pointer, value in matching(config, place, handler.templates):
         _add(found, expressions.check_mapping(value, pointer, names), scope)
-    for pointer, value in _matching(config, place, handler.answers):
+    for pointer, value in matching(config, place, handler.answers):
         _add(found, expressions.check_mapping(value, pointer, (*names, "response")), scope)
     found.paths[:] = [path for path in found.paths if path[0] not in ("input", "response", *ITEM_NAMES)]
     found.problems.extend(_unread_templates(config, place, handler))
@@ -233,8 +233,8 @@ def _unread_templates(config: JsonObject, place: str, handler: HandlerDescriptio
             yield warning(pointer, "NOT_EVALUATED", "${...} is not evaluated here: it stays as it is written")
 
 
-def _matching(config: Json, place: str, patterns: Iterable[str]) -> Iterator[tuple[str, Json]]:
-    """What lies in `config` at the patterns, with pointers that begin with `place`."""
+def matching(config: Json, place: str, patterns: Iterable[str]) -> Iterator[tuple[str, Json]]:
+    """What lies in `config` at the patterns (segments, `*` for any), with pointers that begin with `place`."""
     for pattern in patterns:
         yield from _walk(config, place, parts(pattern))
 

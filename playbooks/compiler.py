@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TypeVar
 from uuid import UUID
 
-from playbooks import compile_flow, compile_references, compile_rules, sensitivity, smart_codes
+from playbooks import checks, compile_flow, compile_references, compile_rules, sensitivity, smart_codes
 from playbooks.compile_order import Order, Placed, resolve_order
 from playbooks.compile_references import References
 from playbooks.document import ApprovalDocument, BudgetDocument, PlaybookDocument, RetryDocument
@@ -75,6 +75,7 @@ def compile_playbook(
         problems += _read(work, undo, handler, undo_order).problems
     work.output = compile_references.output_references(document, order)
     problems += work.output.problems
+    problems += checks.problems(document, order, work.handlers, problems)
     if any(item.severity == "error" for item in problems):
         return CompiledPlaybook(plan=None, problems=_unique(problems))
     plan = _plan(work)

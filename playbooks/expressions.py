@@ -17,6 +17,7 @@ from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs] - has
 
 from playbooks import comparisons, templates
 from playbooks.cel_references import Growth, Reference, growth_of, references_of, shortest
+from playbooks.cel_tree import Node, tree_of
 from playbooks.cel_values import NotJsonError, describe, is_excessive, to_json
 from playbooks.errors import MappingError, Problem
 from playbooks.plan import Path
@@ -122,6 +123,15 @@ def check_mapping(mapping: Json, pointer: str = "", names: tuple[str, ...] = NAM
                 problems += checked.problems
                 reads += checked.reads
     return Checked(problems=tuple(problems), reads=tuple(reads))
+
+
+@lru_cache(maxsize=4_096)
+def tree(text: str) -> Node | None:
+    """The tree of CEL text, or None where `check` says why there is none. Never raises."""
+    try:
+        return tree_of(_compile(text).expression.serialize())
+    except (_SyntaxError, RuntimeError, ValueError, RecursionError):
+        return None
 
 
 def evaluate(text: str, context: JsonObject) -> Json:

@@ -160,7 +160,7 @@ def _places(node: JsonObject) -> Iterator[tuple[tuple[str, ...], Json]]:
 
 
 def target_of(root: Json, reference: str) -> Json:
-    """The part of the schema `root` that a `$ref` names; None where there is none."""
+    """The part of a contract that a reference within it names, or None."""
     fragment = reference.removeprefix("#")
     if not fragment or fragment.startswith("/"):
         return pointers.pick(root, fragment)

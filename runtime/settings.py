@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     trust_temporal: bool = False
     egress_allow: Annotated[tuple[Network, ...], NoDecode] = Field(default=())
     data_dir: Path = Path(".data")
+    api_url: str | None = None
+    token: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("egress_allow", mode="before")

@@ -18,11 +18,13 @@ from playbooks.compiler import compile_playbook
 from playbooks.errors import MappingError, PlaybooksError
 from playbooks.values import ErrorKind
 from runtime.settings import Settings
+from runtime.yaml_text import from_yaml
 from tests.support.pages import LANGUAGES, PAGES, ROOT, Block, blocks, named, page_of_docs
 
 # -- nothing is left out ---------------------------------------------------------------------------------------------
 
 _KINDS = {"playbook", "step", "context", "expressions", "mapping", "result", "condition", "curl", "answer", "sql"}
+_KINDS |= {"problem", "yaml"}
 
 
 def test_every_example_is_run_or_says_why_not_when_pages_are_read() -> None:
@@ -150,6 +152,15 @@ AROUND: dict[str, Any] = {
         },
     ],
 }
+
+
+@named("yaml")
+def test_is_the_document_before_it_when_it_is_written_as_yaml(block: Block) -> None:
+    before = [other for other in blocks("playbook") if other.page == block.page and other.line < block.line]
+    written = from_yaml(block.text)
+    read = document.read_document(written)
+    assert compile_playbook(read, playbook_id=uuid4(), version=1).problems == ()
+    assert written == (json.loads(before[-1].text) if before else written)
 
 
 @named("playbook", "step")

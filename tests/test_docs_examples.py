@@ -54,7 +54,9 @@ class _InOrganization:
         return self.stack.client(user, *roles, organization=self.organization)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/simulation.md", "docs/operations.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/api.md", "docs/simulation.md", "docs/operations.md", "docs/cli.md"]
+)
 def test_answers_as_the_page_says_when_its_commands_are_run(stack: Stack, page: str, tmp_path: Path) -> None:
     shown_in_order = [block for block in blocks("curl", "answer") if block.page == ROOT / page]
     commands = [block for block in shown_in_order if block.kind == "curl"]

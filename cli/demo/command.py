@@ -18,11 +18,11 @@ from rich.console import Console
 
 from cli.demo import show
 from cli.demo.play import DemoFailedError, Person, Play
-from cli.demo.rest import Api, ApiProblemError, Data
 from cli.dev.command import say
 from cli.dev.folder import StackFolder
 from cli.dev.interrupts import StopRequested, stop_requests_raised
 from cli.dev.stack import DEMO_ORGANIZATION, Stack, StackOptions, running_stack, supervise
+from cli.rest import Api, ApiProblemError, Data
 from cli.settings import client_settings
 from playbooks.errors import NotFoundError
 from runtime.tokens import issue_token

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from cli.demo.rest import Api, ApiProblemError, Data, objects
+from cli.rest import Api, ApiProblemError, Data, objects
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PLAYBOOK_FILE = EXAMPLES / "grants-intake.playbook.json"

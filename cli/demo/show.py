@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
-from cli.demo.rest import Data, objects
+from cli.rest import Data, objects
 from storage.database import Database
 
 _RUN_SQL = text(

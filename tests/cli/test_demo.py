@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from cli.demo.play import DemoFailedError, Play
-from cli.demo.rest import Api, ApiProblemError
+from cli.rest import Api, ApiProblemError
 from tests.support import servers, stacks
 
 

@@ -1,6 +1,6 @@
 """A small client of the REST API, as one person.
 
-Owns the envelope and the problem document. Must not know the demo's plot, and never imports Temporal.
+Owns the envelope and the problem document. Must not know what is asked, and never imports Temporal.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class ApiProblemError(Exception):
     def __init__(self, status: int, document: Data) -> None:
         self.status = status
         self.code = str(document.get("code", "INTERNAL_ERROR"))
+        self.problems = objects(document, "errors")
         pointed = "; ".join(f"{each.get('pointer')}: {each.get('message')}" for each in objects(document, "errors"))
         super().__init__(f"{status} {self.code}: {document.get('detail', '')} {pointed}".strip())
 
@@ -52,9 +53,16 @@ class Api:
         """The answer's `data`. Raises ApiProblemError."""
         return _data_of(self._client.post(path, json=body, headers=dict(headers or {})))
 
-    def put(self, path: str, body: Data) -> Any:
+    def put(self, path: str, body: Data, headers: Mapping[str, str] | None = None) -> Any:
         """The answer's `data`. Raises ApiProblemError."""
-        return _data_of(self._client.put(path, json=body))
+        return _data_of(self._client.put(path, json=body, headers=dict(headers or {})))
+
+    def text(self, path: str, **query: str | int) -> tuple[str, str]:
+        """An answer without an envelope, as it came, and its ETag. Raises ApiProblemError."""
+        answer = self._client.get(path, params=query)
+        if not answer.is_success:
+            _data_of(answer)
+        return answer.text, answer.headers.get("etag", "")
 
 
 def _data_of(answer: httpx2.Response) -> Any:

@@ -1,0 +1,1 @@
+"""`playbook playbooks ...`: playbooks as files in a folder, and in the service."""

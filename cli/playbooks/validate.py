@@ -1,0 +1,67 @@
+"""`playbook playbooks validate`: what publishing would say of a file, without a server.
+
+Handlers of packages that are installed here are known; what only the service knows (who holds a role) is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from api.installed import installed_handlers
+from cli.playbooks.files import files_of, problems_of, read_file
+from cli.playbooks.show import as_data, say, tell, write_json
+from playbooks.compiler import compile_playbook
+from playbooks.document import PlaybookDocument, read_document
+from playbooks.errors import InputError, Problem
+
+_NO_ID = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file with its document (None where its shape is wrong) and what is wrong or doubtful."""
+
+    path: Path
+    document: PlaybookDocument | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def as_data(self) -> dict[str, Any]:
+        """The report for machines."""
+        return {
+            "file": str(self.path),
+            "is_valid": not self.errors,
+            "errors": [as_data(problem) for problem in self.errors],
+            "warnings": [as_data(problem) for problem in self.problems if problem.severity == "warning"],
+        }
+
+
+def run_validate(paths: Sequence[Path], *, as_json: bool) -> int:
+    """Check files. 1 where one of them cannot be published. Raises UsageError."""
+    checked = [check(path) for path in files_of(paths)]
+    for each in checked:
+        tell(each.path, each.problems)
+    if as_json:
+        write_json({"is_valid": not any(each.errors for each in checked), "files": [e.as_data() for e in checked]})
+    else:
+        for each in checked:
+            verdict, errors = "not valid" if each.errors else "valid", len(each.errors)
+            say(f"{each.path}: {verdict}, {errors} errors, {len(each.problems) - errors} warnings")
+    return 1 if any(each.errors for each in checked) else 0
+
+
+def check(path: Path) -> Checked:
+    """A file, judged as publishing would. Raises UsageError where it cannot be opened."""
+    try:
+        document = read_document(read_file(path))
+    except InputError as error:
+        return Checked(path, None, problems_of(error))
+    compiled = compile_playbook(document, playbook_id=_NO_ID, version=1, handlers=installed_handlers())
+    return Checked(path, document, compiled.problems)

@@ -1,0 +1,72 @@
+"""The checks of a document beyond its shape, order and references.
+
+Owns their list. Must not know what each of them looks at. Invariant: an error is told only of what can never work;
+what merely may go wrong is a warning; what nothing is known of is neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+
+from playbooks import (
+    check_places,
+    checks_conditions,
+    checks_effects,
+    checks_mappings,
+    checks_money,
+    checks_quorum,
+    checks_time,
+    checks_types,
+)
+from playbooks.check_places import Handlers
+from playbooks.compile_order import Order
+from playbooks.document import PlaybookDocument
+from playbooks.errors import Problem
+from playbooks.step_types import StepTypes
+
+
+def problems(
+    document: PlaybookDocument,
+    order: Order,
+    handlers: Handlers,
+    told: Iterable[Problem],
+    members: Mapping[str, Set[str]] | None = None,
+) -> list[Problem]:
+    """What these checks find and nobody has told yet.
+
+    `handlers` by step key; `told` are the problems found so far: a place is not blamed twice for the same thing.
+    `members`: role -> who holds it, where that is known.
+    """
+    known = {(problem.pointer, problem.code) for problem in told}
+    found = _expressions(document, order, handlers, frozenset(pointer for pointer, _ in known))
+    rest = _steps(document, order, handlers)
+    quorum = () if members is None else checks_quorum.problems(order, members)
+    return [each for each in (*found, *rest, *quorum) if (each.pointer, each.code) not in known]
+
+
+def _expressions(
+    document: PlaybookDocument, order: Order, handlers: Handlers, blamed: frozenset[str]
+) -> Iterator[Problem]:
+    types = StepTypes(document, order)
+    for place in check_places.places(document, order, handlers, types):
+        yield from checks_types.problems(place)
+        yield from checks_conditions.problems(place)
+    for item in order.placed:
+        if not _is_within(f"{item.pointer}/input_contract", blamed):
+            yield from checks_mappings.input_problems(document, order, item, types)
+        if not _is_within(f"{item.pointer}/output_contract", blamed):
+            yield from checks_mappings.output_problems(item, types)
+    if not _is_within("/output_contract", blamed):
+        yield from checks_mappings.run_output_problems(document, types)
+
+
+def _is_within(place: str, blamed: frozenset[str]) -> bool:
+    """Whether something in a contract is wrong: then nothing can be compared with it."""
+    return any(pointer == place or pointer.startswith(f"{place}/") for pointer in blamed)
+
+
+def _steps(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:
+    for item in order.placed:
+        yield from checks_time.problems(document, item, handlers.get(item.key))
+    yield from checks_money.problems(document, order)
+    yield from checks_effects.problems(order)

@@ -1,0 +1,30 @@
+"""Conditions that decide nothing: they can never hold, or always do.
+
+Owns what is said of them. Must not know how outcomes are found. A rule of a handler that always holds is no problem:
+rules often repeat what a contract says, to give their reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from playbooks.check_places import Place
+from playbooks.errors import Problem
+from playbooks.problems import error, warning
+
+
+def problems(place: Place) -> Iterator[Problem]:
+    """Whether a condition's outcome is known before any run."""
+    if place.role == "mapping" or place.typed.known.only is None:
+        return
+    holds = place.typed.known.only[0]
+    if place.role == "rule":
+        if holds is False:
+            message = "the rule can never hold: the contracts rule it out"
+            yield warning(place.pointer, "RULE_NEVER_TRUE", message)
+    elif holds is True:
+        message = "the condition always holds where it can be decided: it keeps nothing away"
+        yield warning(place.pointer, "CONDITION_ALWAYS_TRUE", message, "leave it out, or compare with something else")
+    else:
+        message = "the step can never run: its condition cannot hold for any value that the contracts allow"
+        yield error(place.pointer, "UNREACHABLE_STEP", message, "compare it with the contracts it reads from")

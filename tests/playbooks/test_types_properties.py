@@ -1,0 +1,109 @@
+"""What is said of an expression before any run is true of every run: random contracts, values, expressions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playbooks import contracts, expressions, mapping_types
+from playbooks.cel_types import Names
+from playbooks.errors import MappingError
+from playbooks.known import kinds_of, meet, of_kind
+from playbooks.schema_types import known_of
+
+CANDIDATES: list[Any] = [*range(-3, 4), -1.5, 0.5, 2.0, "", "a", "b", True, False, None]
+SCALARS = st.sampled_from(CANDIDATES)
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.just({}),
+        st.builds(lambda name: {"type": name}, st.sampled_from(["string", "number", "integer", "boolean", "null"])),
+        st.builds(lambda values: {"enum": values}, st.lists(SCALARS, min_size=1, max_size=3)),
+        st.builds(lambda value: {"const": value}, SCALARS),
+        st.builds(lambda low, size: {"type": "number", "minimum": low, "maximum": low + size},
+                  st.integers(-3, 2), st.integers(0, 3)),
+        st.builds(lambda low: {"exclusiveMinimum": low}, st.integers(-3, 3)),
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda parts: {"anyOf": parts}, st.lists(inner, min_size=1, max_size=2)),
+        st.builds(lambda parts: {"allOf": parts}, st.lists(inner, min_size=1, max_size=2)),
+    ),
+    max_leaves=3,
+)  # fmt: skip
+ATOMS = st.sampled_from(
+    ["input.a", "input.b", "input.c", "1", "-2", "0.5", "2.0", "'a'", "'b'", "true", "false", "null", "[1, 'a', 2.0]"]
+)
+OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "&&", "||", "+", "-", "*", "in")
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from(OPERATORS), inner),
+        st.builds("!({})".format, inner),
+        st.builds("(({}) ? ({}) : ({}))".format, inner, inner, inner),
+        st.builds("double({})".format, inner),
+        st.builds("[{}].exists(x, x == {})".format, inner, inner),
+    ),
+    max_leaves=6,
+)
+
+
+def _fitting(contract: Any) -> list[Any]:
+    return [value for value in CANDIDATES if not contracts.validate(contract, value)]
+
+
+SATISFIABLE = SCHEMAS.filter(_fitting)
+COMPILING = EXPRESSIONS.filter(lambda text: expressions.tree(text) is not None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.fixed_dictionaries(dict.fromkeys("abc", SATISFIABLE)), st.data(), COMPILING)
+def test_no_run_contradicts_when_something_is_known_of_an_expression(
+    properties: dict[str, Any], data: st.DataObject, text: str
+) -> None:
+    contract = {"type": "object", "properties": properties}
+    value = {name: data.draw(st.sampled_from(_fitting(part)), label=name) for name, part in properties.items()}
+    names: Names = {"input": meet(of_kind("map"), known_of(contract))}
+    typed = mapping_types.expression(text, "", names)
+    try:
+        result = expressions.evaluate(text, {"input": value})
+    except MappingError:
+        return
+    assert kinds_of(result) & typed.known.kinds, (text, result, typed)
+    if typed.known.values is not None and not isinstance(result, (list, dict)):
+        assert any(result == each for each in typed.known.values), (text, result, typed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCHEMAS, SCALARS)
+def test_a_value_is_among_what_is_known_when_it_satisfies_the_contract(contract: Any, value: Any) -> None:
+    if contracts.validate(contract, value):
+        return
+    known = known_of(contract)
+    assert kinds_of(value) & known.kinds
+    assert known.values is None or any(value == each for each in known.values)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        assert known.low is None or value >= known.low.value
+        assert known.high is None or value <= known.high.value
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.fixed_dictionaries(dict.fromkeys("abc", SATISFIABLE)), st.data(), COMPILING)
+def test_a_run_fails_or_finds_them_different_when_a_mismatch_is_certain(
+    properties: dict[str, Any], data: st.DataObject, text: str
+) -> None:
+    """Without `&&`, `||`, `?` and macros, which may never come to the part that does not fit."""
+    if any(word in text for word in ("&&", "||", "?", "exists")):
+        return
+    contract = {"type": "object", "properties": properties}
+    value = {name: data.draw(st.sampled_from(_fitting(part)), label=name) for name, part in properties.items()}
+    typed = mapping_types.expression(text, "", {"input": meet(of_kind("map"), known_of(contract))})
+    certain = [mismatch.message for _, mismatch in typed.mismatches if mismatch.is_certain]
+    pointless = ("they are never equal", "nothing in the list")
+    if not certain or any(message.startswith(pointless) for message in certain):
+        return
+    try:
+        result = expressions.evaluate(text, {"input": value})
+    except MappingError:
+        return
+    raise AssertionError((text, value, result, certain))

@@ -1,0 +1,63 @@
+"""Every problem code in the source: what a client or an author can be told."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from playbooks import errors
+from tests.support.pages import ROOT
+
+_ROOMS = ("playbooks", "api", "runtime", "storage", "activities", "cli")
+_TELLERS = {"problem", "error", "warning", "Problem", "_SyntaxError", "_refusal", "_problem", "ProblemItem"}
+_CODE = re.compile(r"[A-Z]+(_[A-Z]+)+|[A-Z]{5,}")
+
+
+def codes_of_errors() -> set[str]:
+    """The codes of the tree of errors, which the API answers."""
+
+    def tree(kind: type[errors.PlaybooksError]) -> Iterator[str]:
+        yield kind.code
+        for child in kind.__subclasses__():
+            yield from tree(child)
+
+    return set(tree(errors.PlaybooksError))
+
+
+def codes_of_problems() -> set[str]:
+    """The codes that are written where a problem is told, or stand in a table of them."""
+    found: set[str] = set()
+    for room in _ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                found |= set(_told(node))
+    return found
+
+
+def _told(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Call) and _name(node.func) in _TELLERS:
+        for argument in (*node.args, *(each.value for each in node.keywords)):
+            yield from _literals(argument)
+    # A table from rules to codes, and a code that a function takes by default.
+    if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
+        if any(isinstance(target, ast.Name) and target.id == "_CODES" for target in targets):
+            yield from _literals(node.value)
+    if isinstance(node, ast.FunctionDef):
+        named = node.args.args[len(node.args.args) - len(node.args.defaults) :]
+        for argument, default in zip(named, node.args.defaults, strict=True):
+            if argument.arg == "code":
+                yield from _literals(default)
+
+
+def _literals(node: ast.AST) -> Iterator[str]:
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and _CODE.fullmatch(part.value):
+            yield part.value
+
+
+def _name(function: ast.expr) -> str:
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )

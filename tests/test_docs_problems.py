@@ -1,0 +1,107 @@
+"""Each problem code has its page, and the example on a page gives that code, at the place that it names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from playbooks import checks_quorum, contracts, document, expressions
+from playbooks.compile_order import resolve_order
+from playbooks.compiler import compile_playbook
+from playbooks.errors import MappingError, PlaybooksError, Problem
+from tests.support.codes import codes_of_errors, codes_of_problems
+from tests.support.pages import ROOT, Block, blocks, named
+from tests.test_docs import AROUND
+
+FOLDER = ROOT / "docs" / "problems"
+SMALL: dict[str, Any] = {
+    "name": "Example",
+    "code": "example",
+    "industry": "EXAMPLES",
+    "steps": [{"name": "Only", "step_number": 1, "step_type": "system", "worker_type": "data_processor"}],
+}
+
+
+def test_every_code_has_its_page_when_the_source_is_read() -> None:
+    from api.problems import STATUSES
+
+    codes = codes_of_errors() | codes_of_problems() | set(STATUSES)
+    pages = {page.stem.upper().replace("-", "_"): page for page in FOLDER.glob("*.md") if page.stem != "README"}
+    assert set(pages) == codes
+    index = (FOLDER / "README.md").read_text()
+    for code, page in pages.items():
+        text = page.read_text()
+        assert text.startswith(f"# {code}\n")
+        assert "\n## Example\n" in text
+        assert "\n## How to mend it\n" in text
+        assert f"[`{code}`]({page.name})" in index
+
+
+def test_every_code_of_a_document_has_an_example_that_is_run() -> None:
+    """But for what is too large to be written down, and what only a request or a run can bring about."""
+    told = {block.page.stem.upper().replace("-", "_") for block in blocks("problem")}
+    without = codes_of_problems() - codes_of_errors() - told
+    assert without == {"INVALID_CURSOR", "NOT_AN_OBJECT", "PLAN_TOO_LARGE", "TOO_DEEP", "TOO_LARGE", "TOO_LONG"}
+
+
+@named("problem")
+def test_gives_its_code_when_the_example_is_read(block: Block) -> None:
+    shape, pointer = block.rest[0], block.rest[1] if block.rest[1] != "/" else ""
+    found = _SHAPES[shape](json.loads(block.text))
+    assert [(item.code, item.pointer) for item in found] == [(_code_of(block.page), pointer)]
+    is_warning = "A **warning**" in block.page.read_text()
+    assert [item.severity for item in found] == ["warning" if is_warning else "error"]
+
+
+def _code_of(page: Path) -> str:
+    return page.stem.upper().replace("-", "_")
+
+
+def _of_document(value: Any) -> tuple[Problem, ...]:
+    try:
+        read = document.read_document(value)
+    except PlaybooksError as error:
+        return error.problems
+    return compile_playbook(read, playbook_id=uuid4(), version=1).problems
+
+
+def _of_playbook(value: Any) -> tuple[Problem, ...]:
+    return _of_document({**SMALL, **value})
+
+
+def _with_step(value: Any) -> dict[str, Any]:
+    return {**AROUND, "steps": [*AROUND["steps"], {"name": "Example", "step_number": 3, **value}]}
+
+
+def _of_step(value: Any) -> tuple[Problem, ...]:
+    return _of_document(_with_step(value))
+
+
+def _of_value(value: Any) -> tuple[Problem, ...]:
+    return contracts.validate(value["contract"], value["value"])
+
+
+def _of_expression(value: Any) -> tuple[Problem, ...]:
+    with pytest.raises(MappingError) as refused:
+        expressions.evaluate(value["expression"], value["context"])
+    return refused.value.problems
+
+
+def _of_quorum(value: Any) -> tuple[Problem, ...]:
+    order = resolve_order(document.read_document(_with_step(value["step"])))
+    members = {role: frozenset(people) for role, people in value["members"].items()}
+    last = f"/steps/{len(order.placed) - 1}/"
+    return tuple(item for item in checks_quorum.problems(order, members) if item.pointer.startswith(last))
+
+
+_SHAPES = {
+    "playbook": _of_playbook,
+    "step": _of_step,
+    "value": _of_value,
+    "expression": _of_expression,
+    "quorum": _of_quorum,
+}

@@ -25,7 +25,7 @@ from playbooks.errors import (
     ValidationError,
 )
 from playbooks.evaluation.steps import check_form, check_message, check_output
-from playbooks.ids import actor_id, task_id, workflow_id
+from playbooks.ids import actor_id, system_actor_id, task_id, workflow_id
 from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.values import Actor, JsonObject
 from runtime.envelopes import read_ticket, verify
@@ -86,6 +86,8 @@ def _identify(deps: ActivityDependencies, call: CheckCall) -> Actor:
 def _signer(deps: ActivityDependencies, call: CheckCall) -> Actor:
     bound_to = workflow_id(call.organization_id, call.execution_id)
     actor = actor_from_json(call.envelope.actor or {}, via="api")
+    if actor is not None and actor.id == system_actor_id(call.organization_id):
+        actor = replace(actor, via="system")
     if actor is None or not verify(call.envelope, deps.settings.signing_keys, bound_to):
         raise UnauthorizedError("the signature of this message does not hold")
     return actor

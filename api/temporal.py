@@ -33,9 +33,9 @@ from playbooks.errors import (
 from playbooks.ids import workflow_id
 from playbooks.messages import RunInput
 from playbooks.values import Actor, JsonObject, Verdict
-from recovery.start import start_run
 from runtime.envelopes import sign
 from runtime.settings import Settings
+from runtime.start import start_run
 from runtime.temporal import is_away
 
 VERDICT_TIMEOUT = timedelta(seconds=10)

@@ -70,7 +70,7 @@ async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
         )
         worker = await cleanup.enter_async_context(build_worker(client, settings, dependencies))
         await cleanup.enter_async_context(_in_background(run_sweeper(database, client, settings)))
-        tools = Tools(database=database, client=client, sealer=dependencies.sealer)
+        tools = Tools(database=database, client=client, sealer=dependencies.sealer, signing_key=settings.signing_key)
         await cleanup.enter_async_context(_in_background(run_reconciler(tools)))
         yield worker
 

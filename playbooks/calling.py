@@ -9,18 +9,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from playbooks import ids
-from playbooks.commands import Notify
+from playbooks.commands import CancelChild, Notify
 from playbooks.context import build_context
 from playbooks.envelopes import STEP_VERBS
 from playbooks.messages import (
     CancelCall,
     CheckCall,
+    ChildCall,
     GatherCall,
     LoopCall,
     NotificationCall,
     OutputCall,
+    ParentRun,
+    Slot,
+    SlotCall,
     StepCall,
     TaskCall,
+    TellCall,
+    WakeCall,
 )
 from playbooks.plan import UNDO, Plan, PlanStep, base_key
 from playbooks.rules.control import find_target
@@ -41,7 +47,7 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
         step=step.key,
         visit=current.visit,
         attempt=attempt,
-        effect_key=ids.effect_key(state.execution_id, step.key, current.visit),
+        effect_key=ids.effect_key(state.execution_id, step.key, current.visit, current.forgiven if step.child else 0),
         context=context,
         stored=stored,
         is_prepared=is_prepared,
@@ -113,6 +119,21 @@ def gather_call(plan: Plan, state: RunState, key: str) -> GatherCall:
     )
 
 
+def child_call(plan: Plan, state: RunState, key: str) -> ChildCall | None:
+    """The look at the run that a step waits for; None where it does not any more."""
+    current = state.steps[key]
+    if current.child is None:
+        return None
+    return ChildCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        playbook_id=plan.playbook_id,
+        step=key,
+        line=current.line or plan.step(key).number,
+        child=current.child,
+    )
+
+
 def _in_order(results: dict[str, Held]) -> list[tuple[int, Held]]:
     return sorted((int(index), value) for index, value in results.items())
 
@@ -177,6 +198,32 @@ def output_call(plan: Plan, state: RunState) -> OutputCall:
         context=context,
         stored=stored,
     )
+
+
+def cancel_child_call(state: RunState, command: CancelChild) -> CancelCall:
+    """The cancel of a run that a step started."""
+    reason = f"step '{command.step}' of run {state.execution_id}, which started it, does not wait for it any more"
+    return CancelCall(organization_id=state.organization_id, execution_id=command.child, reason=reason)
+
+
+def tell_call(state: RunState, parent: ParentRun) -> TellCall:
+    """What the parent is told at the end."""
+    return TellCall(organization_id=state.organization_id, execution_id=state.execution_id, parent=parent)
+
+
+def slot_call(state: RunState, slot: Slot, *, cancels_oldest: bool) -> SlotCall:
+    """Whether it is the run's turn."""
+    return SlotCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        slot=slot,
+        cancels_oldest=cancels_oldest,
+    )
+
+
+def wake_call(state: RunState, slot: Slot) -> WakeCall:
+    """That the run's turn is over."""
+    return WakeCall(organization_id=state.organization_id, slot=slot)
 
 
 def cancel_call(state: RunState) -> CancelCall:

@@ -135,6 +135,17 @@ def output_references(document: PlaybookDocument, order: Order) -> References:
     return found
 
 
+def concurrency_references(document: PlaybookDocument, order: Order) -> References:
+    """What `policies.concurrency.key` reads: it is evaluated before the run exists, so there is its input alone."""
+    found = References()
+    concurrency = document.policies.concurrency if document.policies else None
+    if concurrency is not None:
+        scope = _Scope(document, order, frozenset(), input_schema=document.input_contract)
+        checked = expressions.check_mapping(concurrency.key, "/policies/concurrency/key", ("input",))
+        _add(found, checked, scope)
+    return found
+
+
 def input_names(document: PlaybookDocument, order: Order, item: Placed) -> frozenset[str] | None:
     """The names that a step's input can have, or None where that is not known."""
     named: set[str] = set()

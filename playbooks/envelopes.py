@@ -18,8 +18,11 @@ MAX_ENVELOPE_DEPTH = 32
 STEP_VERBS: frozenset[str] = frozenset({"retry_step", "skip_step", "complete_step", "fail_step"})
 """Verbs by which somebody says what becomes of a step."""
 
+SERVICE_VERBS: frozenset[str] = frozenset({"child_ended", "slot_free"})
+"""What the service tells a run by itself; nobody else may say it."""
+
 BUILT_VERBS: frozenset[str] = (
-    frozenset({"pause", "resume", "cancel_run", "decide", "claim", "release", "signal"}) | STEP_VERBS
+    frozenset({"pause", "resume", "cancel_run", "decide", "claim", "release", "signal"}) | STEP_VERBS | SERVICE_VERBS
 )
 """Verbs that take effect in this version."""
 
@@ -77,8 +80,10 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "skip_step": {"step": str, "reason": str, "output": _ANY},
     "complete_step": {"step": str, "reason": str, "output": _ANY},
     "fail_step": {"step": str, "reason": str},
+    "child_ended": {"step": str, "visit": int, "execution_id": str},
+    "slot_free": {},
 }
-_REQUIRED: dict[str, str] = {"signal": "name", **dict.fromkeys(STEP_VERBS, "step")}
+_REQUIRED: dict[str, str] = {"signal": "name", "child_ended": "step", **dict.fromkeys(STEP_VERBS, "step")}
 MAX_SIGNAL_NAME = 100
 _CHOICES = frozenset({"approve", "reject", "abstain", "request_changes"})
 
@@ -139,6 +144,8 @@ def _wrong_field(verb: str, value: JsonObject) -> Malformed | None:
             return _bad(verb, f"unknown field '{name[:64]}'")
         if item is not None and not isinstance(item, allowed[name]):
             return _bad(verb, f"field '{name}' has the wrong type")
+    if verb in SERVICE_VERBS and value.get("signature") is None:
+        return Malformed(verb=verb, code="UNAUTHORIZED", reason=f"only the service itself says '{verb}'")
     attachments = value.get("attachments")
     if isinstance(attachments, list) and not all(isinstance(item, str) for item in attachments):
         return _bad(verb, "field 'attachments' holds something that is not text")

@@ -17,9 +17,9 @@ from playbooks.values import StepType
 Path: TypeAlias = tuple[str, ...]
 """A reference into the run's context, e.g. `("steps", "score", "output", "total")`; a prefix stands for all below."""
 
-Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal"]
+Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal", "child"]
 """How a step's work is carried: a pure handler in the lane, an effect in a regular activity, a person's task, a
-durable timer, a message from outside."""
+durable timer, a message from outside, a run of another playbook."""
 
 DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
 OnError: TypeAlias = Literal["fail", "continue", "goto", "compensate", "incident"]
@@ -105,6 +105,16 @@ class MutexPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildPlan:
+    """A step that runs the playbook `code`. `waits`: until that run has ended, at most `timeout_seconds` (None: as long
+    as it takes); else the step is done once that run is accepted."""
+
+    code: str
+    waits: bool = True
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalPlan:
     """The rules by which people decide a step. Minutes are minutes; `consensus` is a share from 0 to 1."""
 
@@ -157,6 +167,7 @@ class PlanStep:
     repeat: BackPlan | None = None
     signal: SignalPlan | None = None
     mutex: MutexPlan | None = None
+    child: ChildPlan | None = None
     cost: Decimal = Decimal(0)
     estimated_minutes: float | None = None
     sensitive_input: tuple[str, ...] = ()

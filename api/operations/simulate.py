@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 from api.models.given import DecisionRequest, SimulationGiven, StepResultRequest
 from api.models.runs import ExecuteRequest, ExecutionOptions
 from api.models.simulation import SimulateRequest
-from api.operations.start_run import check_input
 from api.operations.validation import compiled
 from api.security import Principal
 from api.services import Services
@@ -34,6 +33,7 @@ from playbooks.simulation.driver import simulate
 from playbooks.simulation.generating import NotGeneratedError, generate
 from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenVote, problems_of
 from playbooks.simulation.outcome import Simulated
+from playbooks.starting import check_input
 from playbooks.values import JsonObject, StepError
 from storage import playbooks as rows
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from playbooks.commands import PrepareStep, RunStep
 from playbooks.messages import StepOutcome
 from playbooks.plan import PlanStep
-from playbooks.rules import endings, loops, signals, tasks, undoing
+from playbooks.rules import children, endings, loops, signals, tasks, undoing
 from playbooks.rules.budget import exceeded_budget
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import Unreachable, readiness
@@ -48,7 +48,8 @@ def settle(draft: Draft) -> None:
 
 
 def _may_begin(draft: Draft) -> bool:
-    return not draft.is_finished and not draft.holds and draft.state.ending is None
+    is_held = draft.holds or draft.state.slot is not None
+    return not draft.is_finished and not is_held and draft.state.ending is None
 
 
 def _settle_step(draft: Draft, step: PlanStep) -> bool:
@@ -70,7 +71,7 @@ def _begin(draft: Draft, step: PlanStep) -> None:
     """Start a pending step. One with a condition is prepared first where its price must be known to be due."""
     current = draft.step(step.key)
     needs_preparing = step.carrier in WAITING or step.for_each is not None
-    needs_preparing = needs_preparing or (step.carrier == "effect" and step.has_condition)
+    needs_preparing = needs_preparing or (step.carrier in ("effect", "child") and step.has_condition)
     if not _is_checked_later(step) and not _may_spend(draft, step):
         return
     if step.has_condition and step.carrier == "pure" and exceeded_budget(draft.plan, draft.state, step) is not None:
@@ -246,6 +247,8 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
             )
             if outcome.needs_review:
                 tasks.open_task(draft, step, done, is_review=True)
+            elif step.child is not None:
+                children.on_started(draft, step, step.child, done)
             else:
                 complete(draft, step, done)
         case "failed":
@@ -309,6 +312,7 @@ def _fail_attempt(draft: Draft, step: PlanStep, current: StepState, error: StepE
     failed = _end_attempt(draft, current, error)
     delay = delay_before_next(policy_of(step, draft.state), failed, error)
     if delay is None:
+        children.on_not_started(draft, failed, error)
         fail(draft, step, failed, error)
         return
     number = len(failed.attempts)

@@ -15,10 +15,12 @@ from typing import TypeAlias, assert_never
 from playbooks import calling
 from playbooks.commands import (
     Answer,
+    CancelChild,
     CancelStep,
     CheckMessage,
     Command,
     FinishRun,
+    GatherChild,
     GatherItems,
     MakeOutput,
     Notify,
@@ -27,12 +29,14 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
+    TakeSlot,
     TestLoop,
 )
 from playbooks.envelopes import Envelope
 from playbooks.errors import Problem
 from playbooks.evaluation.steps import Version, gathered
 from playbooks.events import (
+    ChildGathered,
     Event,
     ItemsGathered,
     LoopTested,
@@ -115,6 +119,7 @@ class _Driver:
         self._visits: dict[VisitKey, Visit] = {}
         self._events: list[AuditEvent] = []
         self._decisions: dict[str, Decision] = {}
+        self._children: dict[VisitKey, StepOutcome] = {}
 
     def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
         problems: list[Problem] = []
@@ -164,6 +169,8 @@ class _Driver:
                 self._test_loop(key, visit)
             case GatherItems(step=key, visit=visit):
                 self._gather(key, visit)
+            case GatherChild(step=key, visit=visit):
+                self._end_child(key, visit)
             case OpenTask(step=key):
                 self._let_decide(key)
             case CancelStep(step=key, visit=visit):
@@ -179,7 +186,7 @@ class _Driver:
                 self._make_output()
             case Answer(request=request, verdict=verdict):
                 self._hear_verdict(request, verdict)
-            case Notify() | FinishRun():
+            case Notify() | FinishRun() | CancelChild() | TakeSlot():
                 pass
             case _:
                 assert_never(command)
@@ -205,6 +212,7 @@ class _Driver:
         call = calling.step_call(self._plan, self._state, self._plan.step(key), attempt)
         made = self._workers.attempt(call)
         about = (key, call.visit)
+        self._children[about] = made.outcome
         self._note(about, source=made.source)
         if not call.is_prepared:
             self._note(about, values=made.outcome.values)
@@ -238,6 +246,16 @@ class _Driver:
             _AT_ONCE,
             (key, visit),
             lambda: ItemsGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+        )
+
+    def _end_child(self, key: str, visit: int) -> None:
+        """The other run takes no time of its own here: what was made of the step is how it ended."""
+        outcome = self._children[key, visit]
+        self._plan_event(
+            self._now,
+            _AT_ONCE,
+            (key, visit),
+            lambda: ChildGathered(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _is_gone(self, key: str, visit: int) -> bool:

@@ -25,8 +25,8 @@ from recovery import reconciler as reconciler_module
 from recovery.closing import Tools
 from recovery.doctor import examine
 from recovery.reconciler import Reconciler, reconcile_once
-from recovery.start import start_run
 from runtime.settings import Settings
+from runtime.start import start_run
 from runtime.temporal import connect
 from storage import runs
 from storage.database import Database
@@ -56,7 +56,7 @@ class Place:
         self.database, self.client, self.settings = database, client, settings
         self.organization_id = organization_id
         self.sealer = Sealer(settings.key_ring)
-        tools = Tools(database=database, client=client, sealer=self.sealer)
+        tools = Tools(database=database, client=client, sealer=self.sealer, signing_key=settings.signing_key)
         self.reconciler = Reconciler(tools=tools, older_than=timedelta(0), missing_seconds=0.3)
 
     async def accept(self, *more_steps: Any) -> RunInput:

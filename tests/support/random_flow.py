@@ -9,6 +9,7 @@ from typing import Any
 from playbooks.plan import (
     ApprovalPlan,
     BackPlan,
+    ChildPlan,
     ForEachPlan,
     JoinPlan,
     MutexPlan,
@@ -55,6 +56,9 @@ def _one(rng: Random, step: PlanStep, upstream: dict[str, set[str]]) -> PlanStep
         target = rng.choice([back.step, *later])
         changes |= {"critical": True, "on_error": action}
         changes["goto"] = replace(back, step=target) if action == "goto" else None
+    if step.carrier == "effect" and step.step_type != "ai" and rng.random() < 0.3:
+        child = ChildPlan(code="other", waits=rng.random() < 0.8, timeout_seconds=rng.choice([None, None, 60.0]))
+        changes |= {"carrier": "child", "worker_type": "sub_playbook", "step_type": "system", "child": child}
     if rng.random() < 0.3:
         changes["mutex"] = MutexPlan(name="lock", region=step.key)
     return replace(step, **changes)

@@ -100,7 +100,7 @@ class SubPlaybookHandler:
         )
         new = NewRun(
             input=start,
-            request_hash=hashlib.sha256(canonical({"effect_key": call.effect_key})).hexdigest(),
+            request_hash=hashlib.sha256(canonical({"effect_key": call.effect_key}).encode()).hexdigest(),
             correlation_id=parent.correlation_id,
             sensitive_input=await self._sensitive(session, call),
         )

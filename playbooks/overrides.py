@@ -28,7 +28,10 @@ def covers(override: Override, found: Problem) -> bool:
 
 
 def refuse_unfit(overrides: Sequence[Override], found: Sequence[Problem]) -> None:
-    """Raise ValidationError for each override that names an error, or none of the findings."""
+    """Raise ValidationError for each override that names an error, or none of the findings.
+
+    Where there are errors, not all warnings are known yet: an override of none of them may still be right.
+    """
     problems = [
         problem(f"/validation_overrides/{index}", *unfit)
         for index, override in enumerate(overrides)
@@ -51,7 +54,7 @@ def uncovered(overrides: Sequence[Override], warnings: Sequence[Problem]) -> tup
 
 def _unfit(override: Override, found: Sequence[Problem]) -> tuple[str, str] | None:
     named = [each for each in found if covers(override, each)]
-    if not named:
+    if not named and not any(each.severity == "error" for each in found):
         return "NOT_FOUND", f"publishing has no such finding as '{override.code}' there"
     if any(each.severity == "error" for each in named):
         return "NOT_ALLOWED", f"'{override.code}' is an error, and only warnings can be overridden"

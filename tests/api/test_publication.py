@@ -21,9 +21,9 @@ FUTURE = "2999-01-01T00:00:00Z"
 
 
 def doubtful(**changes: Any) -> dict[str, Any]:
-    """A playbook with one warning, `NO_REVIEWERS`, at its second step."""
+    """A playbook with one warning, `NO_EFFECT`, at its second step."""
     written = document(**changes)
-    del written["steps"][1]["required_roles"]
+    written["steps"][1]["timeout_seconds"] = 60
     return written
 
 
@@ -119,7 +119,7 @@ async def test_a_draft_that_was_changed_is_not_published_when_if_match_names_the
         ({"action": "publish", "on_live_runs": "cancel"}, "/on_live_runs"),
         ({"action": "delete", "on_live_runs": "refuse"}, "/on_live_runs"),
         ({"action": "archive", "on_live_runs": "explode"}, "/on_live_runs"),
-        ({"action": "archive", "validation_overrides": ["NO_REVIEWERS"]}, "/validation_overrides"),
+        ({"action": "archive", "validation_overrides": ["NO_EFFECT"]}, "/validation_overrides"),
         ({"action": "publish", "validation_overrides": [7]}, "/validation_overrides/0"),
         ({"action": "publish", "validation_overrides": [{"pointer": "/steps/1"}]}, "/validation_overrides/0/code"),
         ({"action": "publish", "validation_overrides": [{"code": "X", "who": "me"}]}, "/validation_overrides/0/who"),
@@ -148,21 +148,21 @@ async def test_warnings_refuse_until_they_are_overridden_when_publication_is_str
     view = await seen(author, playbook_id)
     assert (view["strict_publication"], [each["code"] for each in view["validation"]["warnings"]]) == (
         True,
-        ["NO_REVIEWERS"],
+        ["NO_EFFECT"],
     )
     pointer = view["validation"]["warnings"][0]["pointer"]
     refused = assert_problem(await author.put(path_of(playbook_id), {"action": "publish"}), 422, "VALIDATION_FAILED")
-    assert [(item["code"], item["pointer"]) for item in refused["errors"]] == [("NO_REVIEWERS", pointer)]
+    assert [(item["code"], item["pointer"]) for item in refused["errors"]] == [("NO_EFFECT", pointer)]
     assert refused["errors"][0]["suggestion"]
-    override = {"code": "NO_REVIEWERS", "pointer": pointer, "reason": "everybody may"}
+    override = {"code": "NO_EFFECT", "pointer": pointer, "reason": "everybody may"}
     data = await moved(author, playbook_id, "publish", validation_overrides=[override])
-    assert [each["code"] for each in data["warnings"]] == ["NO_REVIEWERS"]
+    assert [each["code"] for each in data["warnings"]] == ["NO_EFFECT"]
     assert "warnings_overridden" in kinds(data)
     (recorded,) = (await seen(author, playbook_id))["history"]
     assert recorded["actor"]["name"] == "anna"
     assert recorded["validation_overrides"] == [override]
     (taken_on,) = recorded["overridden"]
-    assert (taken_on["code"], taken_on["pointer"], taken_on["reason"]) == ("NO_REVIEWERS", pointer, "everybody may")
+    assert (taken_on["code"], taken_on["pointer"], taken_on["reason"]) == ("NO_EFFECT", pointer, "everybody may")
 
 
 async def test_a_code_alone_overrides_when_it_names_a_warning(
@@ -170,8 +170,8 @@ async def test_a_code_alone_overrides_when_it_names_a_warning(
 ) -> None:
     await make_strict(admin_database_url, organization)
     playbook_id = await author.draft(doubtful())
-    data = await moved(author, playbook_id, "publish", validation_overrides=["NO_REVIEWERS"], reason="as agreed")
-    assert data["transition"]["overridden"][0]["code"] == "NO_REVIEWERS"
+    data = await moved(author, playbook_id, "publish", validation_overrides=["NO_EFFECT"], reason="as agreed")
+    assert data["transition"]["overridden"][0]["code"] == "NO_EFFECT"
 
 
 async def test_an_override_is_refused_with_its_pointer_when_it_names_an_error_or_nothing(author: Caller) -> None:
@@ -179,13 +179,17 @@ async def test_an_override_is_refused_with_its_pointer_when_it_names_an_error_or
     written["steps"][0]["worker_type"] = "nosuch"
     playbook_id = await author.draft(written)
     errors = (await seen(author, playbook_id))["validation"]["errors"]
-    body = {"action": "publish", "validation_overrides": ["NO_REVIEWERS", errors[0]["code"], "NOSUCH"]}
+    body = {"action": "publish", "validation_overrides": ["NO_EFFECT", errors[0]["code"]]}
     problem = assert_problem(await author.put(path_of(playbook_id), body), 422, "VALIDATION_ERROR")
     assert [(item["pointer"], item["code"]) for item in problem["errors"]] == [
-        ("/validation_overrides/1", "NOT_ALLOWED"),
-        ("/validation_overrides/2", "NOT_FOUND"),
+        ("/validation_overrides/1", "NOT_ALLOWED")
     ]
     assert_problem(await author.put(path_of(playbook_id), {"action": "publish"}), 422, "VALIDATION_FAILED")
+    fine = await author.draft(doubtful())
+    body = {"action": "publish", "validation_overrides": ["NO_EFFECT", {"code": "NO_EFFECT", "pointer": "/steps/0"}]}
+    problem = assert_problem(await author.put(path_of(fine), body), 422, "VALIDATION_ERROR")
+    assert [(item["pointer"], item["code"]) for item in problem["errors"]] == [("/validation_overrides/1", "NOT_FOUND")]
+    assert (await seen(author, fine))["playbook"]["status"] == "draft"
 
 
 # -- later -----------------------------------------------------------------------------------------------------------
@@ -234,9 +238,10 @@ async def test_a_broken_playbook_is_not_scheduled_when_its_problems_are_known_to
     playbook_id = await author.draft(written)
     body = {"action": "publish", "effective_date": FUTURE}
     assert_problem(await author.put(path_of(playbook_id), body), 422, "VALIDATION_FAILED")
+    fine = await author.draft(document())
     wrong = {**body, "validation_overrides": ["NOSUCH"]}
-    assert_problem(await author.put(path_of(playbook_id), wrong), 422, "VALIDATION_ERROR")
-    assert (await seen(author, playbook_id))["scheduled"] == []
+    assert_problem(await author.put(path_of(fine), wrong), 422, "VALIDATION_ERROR")
+    assert [(await seen(author, each))["scheduled"] for each in (playbook_id, fine)] == [[], []]
 
 
 async def test_a_schedule_tells_that_it_is_stale_when_the_draft_was_changed(author: Caller) -> None:

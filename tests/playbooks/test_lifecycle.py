@@ -139,18 +139,25 @@ def test_warnings_are_left_when_no_override_names_them(
 
 
 @pytest.mark.parametrize(
-    ("override", "code"),
+    ("override", "found", "code"),
     [
-        (Override(code="UNKNOWN_REFERENCE"), "NOT_ALLOWED"),
-        (Override(code="NOSUCH"), "NOT_FOUND"),
-        (Override(code="GROUP_SPLIT", pointer="/steps/9"), "NOT_FOUND"),
-        (Override(code="GROUP_SPLIT", pointer=""), "NOT_FOUND"),
+        (Override(code="UNKNOWN_REFERENCE"), (SPLIT, PLAIN, BROKEN), "NOT_ALLOWED"),
+        (Override(code="UNKNOWN_REFERENCE", pointer=BROKEN.pointer), (SPLIT, BROKEN), "NOT_ALLOWED"),
+        (Override(code="NOSUCH"), (SPLIT, PLAIN), "NOT_FOUND"),
+        (Override(code="GROUP_SPLIT", pointer="/steps/9"), (SPLIT, PLAIN), "NOT_FOUND"),
+        (Override(code="GROUP_SPLIT", pointer=""), (SPLIT, PLAIN), "NOT_FOUND"),
     ],
 )
-def test_an_override_is_refused_when_it_names_an_error_or_nothing(override: Override, code: str) -> None:
+def test_an_override_is_refused_when_it_names_an_error_or_nothing(
+    override: Override, found: tuple[Problem, ...], code: str
+) -> None:
     with pytest.raises(ValidationError) as refusal:
-        refuse_unfit([Override(code="GROUP_SPLIT"), override], (SPLIT, PLAIN, BROKEN))
+        refuse_unfit([Override(code="GROUP_SPLIT"), override], found)
     assert [(each.pointer, each.code) for each in refusal.value.problems] == [("/validation_overrides/1", code)]
+
+
+def test_an_override_of_nothing_passes_when_errors_hide_what_there_is_to_override() -> None:
+    refuse_unfit([Override(code="NOSUCH")], (BROKEN,))
 
 
 def test_the_first_reason_counts_when_two_overrides_name_one_warning() -> None:

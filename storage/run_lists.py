@@ -160,6 +160,11 @@ async def _count(
     return {row["status"]: row["runs"] for row in found if row["runs"]}, has_more
 
 
+def is_live_run(organization_id: UUID) -> ColumnElement[bool]:
+    """The condition that a transaction is a run of the organization that is not over, in an index's words."""
+    return _is_listed(organization_id) & _IS_UNFINISHED
+
+
 def _is_listed(organization_id: UUID) -> ColumnElement[bool]:
     return (_TABLE.organization_id == organization_id) & _IS_OURS
 

@@ -24,6 +24,7 @@ from playbooks.messages import (
 )
 from playbooks.plan import UNDO, Plan, PlanStep, base_key
 from playbooks.rules.control import find_target
+from playbooks.rules.outcomes import price_of
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Held, Json, JsonObject, PayloadRef
 
@@ -84,8 +85,10 @@ def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
         context: JsonObject = {"loop": {**counts, "results": results}}
         stored: dict[str, PayloadRef] = {}
     else:
+        # The visit is not counted before it is known to be over; its condition reads the run as if it were.
         done = replace(state.steps[key], status="completed")
-        context, stored = build_context(replace(state, steps={**state.steps, key: done}), step.loop_references)
+        after = replace(state, steps={**state.steps, key: done}, cost=state.cost + price_of(step, done))
+        context, stored = build_context(after, step.loop_references)
     return LoopCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,

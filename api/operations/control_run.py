@@ -69,7 +69,9 @@ async def control_run(
     if request.until is not None:
         body["until"] = request.until.isoformat()
     if request.step is not None:
-        body |= {"step": request.step, "output": request.output}
+        body["step"] = request.step
+    if request.output is not None:
+        body["output"] = request.output
     verdict = await _verdict(services, principal, row, request.action, body=body, key=key)
     return await _settled(services, principal, row, verdict, request.action)
 

@@ -146,9 +146,17 @@ async def _open(deps: ActivityDependencies, call: StepCall) -> OpenStep:
     version = await load_version(deps, call.organization_id, call.playbook_id)
     context = await load_context(deps, call)
     if isinstance(call.items, PayloadRef) and call.index is not None:
-        items = await load(deps, call, call.items)
+        items = await _stored_items(deps, call, call.items)
         context = {**context, "item": items[call.index] if isinstance(items, list) else None}
     return OpenStep(version, version.step(call.step), version.plan_step(call.step), context)
+
+
+async def _stored_items(deps: ActivityDependencies, call: StepCall, reference: PayloadRef) -> Json:
+    found = deps.lists.find(call.organization_id, call.execution_id, reference)
+    if found is None:
+        found = await load(deps, call, reference)
+        deps.lists.keep(call.organization_id, call.execution_id, reference, found)
+    return found
 
 
 async def _input_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, progress: _Progress) -> Json:

@@ -25,6 +25,7 @@ from playbooks.commands import (
     CancelStep,
     CheckMessage,
     Command,
+    EvaluateLoop,
     FinishRun,
     GatherItems,
     MakeOutput,
@@ -34,7 +35,6 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
-    TestLoop,
 )
 from playbooks.events import (
     CancelRequested,
@@ -146,7 +146,7 @@ class Shell:
     def _is_for_lane(self, command: Command) -> bool:
         if isinstance(command, RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | TestLoop | GatherItems | CheckMessage | MakeOutput)
+        return isinstance(command, PrepareStep | EvaluateLoop | GatherItems | CheckMessage | MakeOutput)
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -162,7 +162,7 @@ class Shell:
                 self._lane.put(LaneJob(run=lambda: self._prepare(key, visit)))
             case RunStep(step=key, visit=visit, attempt=attempt):
                 self._run_step(self.plan.step(key), visit, attempt)
-            case TestLoop(step=key, visit=visit):
+            case EvaluateLoop(step=key, visit=visit):
                 self._lane.put(LaneJob(run=lambda: self._test_loop(key, visit)))
             case GatherItems(step=key, visit=visit):
                 self._lane.put(LaneJob(run=lambda: self._gather(key, visit)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from playbooks.commands import CancelStep, TestLoop
+from playbooks.commands import CancelStep, EvaluateLoop
 from playbooks.plan import BackPlan, PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import downstream, only_for
@@ -106,5 +106,5 @@ def test_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
     if step.repeat is None or current.is_testing or not may_go_back(draft, step.repeat):
         return False
     draft.put(current, status="in_progress", is_testing=True)
-    draft.command(TestLoop(step=current.key, visit=current.visit))
+    draft.command(EvaluateLoop(step=current.key, visit=current.visit))
     return True

@@ -18,6 +18,7 @@ from playbooks.commands import (
     CancelStep,
     CheckMessage,
     Command,
+    EvaluateLoop,
     FinishRun,
     GatherItems,
     MakeOutput,
@@ -27,7 +28,6 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
-    TestLoop,
 )
 from playbooks.envelopes import Envelope
 from playbooks.errors import Problem
@@ -160,7 +160,7 @@ class _Driver:
                 self._prepare(key, visit)
             case RunStep(step=key, visit=visit, attempt=attempt):
                 self._attempt(key, visit, attempt)
-            case TestLoop(step=key, visit=visit):
+            case EvaluateLoop(step=key, visit=visit):
                 self._test_loop(key, visit)
             case GatherItems(step=key, visit=visit):
                 self._gather(key, visit)

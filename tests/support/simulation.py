@@ -23,6 +23,7 @@ from playbooks.commands import (
     CancelStep,
     CheckMessage,
     Command,
+    EvaluateLoop,
     FinishRun,
     GatherItems,
     MakeOutput,
@@ -31,7 +32,6 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
-    TestLoop,
 )
 from playbooks.envelopes import Envelope
 from playbooks.events import (
@@ -130,7 +130,7 @@ class Simulation:
                     return
                 outcome = random_outcome(self.rng, self.plan.step(key))
                 self.post(StepReported(at=self.now, step=key, visit=visit, attempt=attempt, outcome=outcome))
-            case TestLoop(step=key, visit=visit):
+            case EvaluateLoop(step=key, visit=visit):
                 outcome = LoopOutcome(holds=self.rng.random() < 0.4)
                 self.post(LoopTested(at=self.now, step=key, visit=visit, outcome=outcome))
             case GatherItems(step=key, visit=visit):
@@ -236,7 +236,7 @@ class Simulation:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case PrepareStep() | RunStep() | TestLoop() | GatherItems() | CheckMessage() | MakeOutput():
+            case PrepareStep() | RunStep() | EvaluateLoop() | GatherItems() | CheckMessage() | MakeOutput():
                 self._work.append(command)
             case CancelStep(step=key, visit=visit):
                 gone = [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
+import sys
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -207,6 +210,15 @@ def test_what_was_done_is_undone_in_reverse_when_the_run_is_cancelled(author: Cl
     ended = [event["step_key"] for event in done["timeline"] if event["kind"] == "step_completed"]
     assert ended == ["flight", "hotel", "hotel!undo", "flight!undo"]
     _assert_gapless(done)
+
+
+def test_doctor_finds_nothing_when_all_of_these_ran(stack: Stack, author: Client) -> None:
+    """Last on purpose: it looks at the rows and histories of what ran before."""
+    assert author.get("/playbooks/runs").json()["total"] > 0
+    command = [sys.executable, "-m", "cli.main", "doctor", "--json", "--older-than", "0", "--org", stack.organization]
+    told = subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert json.loads(told.stdout)["differences"] == []
 
 
 @pytest.mark.soak

@@ -244,6 +244,7 @@ class RunProjection:
     variables: JsonObject = field(default_factory=dict[str, Json])
     cancel_reason: str | None = None
     digest: str | None = None
+    open_incidents: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,12 @@ def _control(author: Client, run: str, **body: Any) -> Any:
     return answer.json()["data"]
 
 
+def _with_incident(author: Client) -> list[str]:
+    answer = author.get("/playbooks/runs", params={"has_incident": True})
+    assert answer.status_code == 200, answer.text
+    return [item["execution_id"] for item in answer.json()["data"]]
+
+
 def _assert_gapless(run: dict[str, Any]) -> None:
     numbers = [event["number"] for event in run["timeline"]]
     assert numbers == list(range(1, len(numbers) + 1))
@@ -170,6 +176,7 @@ def test_run_waits_for_somebody_when_a_step_became_an_incident(author: Client) -
     )
     run = _start(author, _document(call, _step("after", input={"ok": "${steps.call.output.ok}"})))
     _has(author, run, "call", "waiting")
+    assert run in _with_incident(author)
     wrong = author.put(f"/playbooks/runs/{run}", {"action": "complete_step", "step": "call", "output": {"no": 1}})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "CONTRACT_VALIDATION_FAILED")
     _control(author, run, action="retry_step", step="call")
@@ -178,6 +185,7 @@ def test_run_waits_for_somebody_when_a_step_became_an_incident(author: Client) -
     done = author.finished(run)
     assert done["status"] == "completed", done["error_details"]
     assert done["output_data"] == {"after": {"ok": True}}
+    assert run not in _with_incident(author)
     kinds = [event["kind"] for event in done["timeline"]]
     assert kinds.count("incident_opened") == 2 and "complete_step" in kinds
     gone = author.put(f"/playbooks/runs/{run}", {"action": "retry_step", "step": "call"})

@@ -122,7 +122,7 @@ class _Driver:
     def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
         problems: list[Problem] = []
         self._plan_event(self._now, _AT_ONCE, None, lambda: RunStarted(at=self._now))
-        for message in self._workers.given.messages:
+        for message in self._workers.given.messages if self._now.year <= _LAST_YEAR else ():
             self._plan_event(self._now + message.after, _PEOPLE, None, lambda message=message: self._tell(message))
         while self._state.status not in FINISHED_RUN and self._has_next():
             if (limit := self._limit(max_events, is_over)) is not None:

@@ -26,6 +26,7 @@ def played(
     messages: tuple[GivenMessage, ...] = (),
     approves: bool = False,
     bounds: dict[str, Any] | None = None,
+    at: datetime = BEGIN,
     **fields: Any,
 ) -> Simulated:
     """The simulation of a document that compiles."""
@@ -37,7 +38,7 @@ def played(
         approves_alone=approves,
     )
     start = run_input(plan, input=value or {}, **fields)
-    return simulate(Version(read_document(document), plan), start, given, at=BEGIN, **(bounds or {}))
+    return simulate(Version(read_document(document), plan), start, given, at=at, **(bounds or {}))
 
 
 def fails(kind: ErrorKind = "network", **fields: Any) -> GivenAttempt:

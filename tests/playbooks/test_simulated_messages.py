@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from playbooks.simulation.given import Given, GivenMessage, problems_of
@@ -98,3 +98,9 @@ def test_what_may_not_be_said_is_refused_with_its_place() -> None:
         ("/simulation/messages/3/body/step", "UNKNOWN_STEP"),
         ("/simulation/messages/4/body", "VALIDATION_ERROR"),
     ]
+
+
+def test_it_stops_when_its_clock_begins_where_no_message_can_come_any_more() -> None:
+    done = played(WORK, messages=(tell("cancel_run", 60 * 24 * 366),), at=datetime(9999, 6, 1, tzinfo=UTC))
+    assert (done.ending, done.messages) == ("stopped", ())
+    assert codes(done) == [("SIMULATION_LIMIT", ""), ("NOT_USED", "/simulation/messages/0")]

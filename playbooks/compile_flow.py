@@ -222,7 +222,7 @@ def _goto_target(on_error: OnErrorDocument, order: Order) -> str | None:
 
 
 def _mutex_problems(item: Placed, order: Order) -> Iterator[Problem]:
-    """A region that waits in its middle for another one would wait for ever."""
+    """A region of which a step may begin before the one that another step of it waits for would wait for ever."""
     mine = mutex_of(item)
     if mine is None:
         return
@@ -232,6 +232,6 @@ def _mutex_problems(item: Placed, order: Order) -> Iterator[Problem]:
         if other is None or other.name != mine.name or other.region == mine.region:
             continue
         leads_here = each.key in order.upstream[item.key]
-        if leads_here and region & order.upstream[each.key]:
+        if leads_here and any(each.key not in order.upstream[key] for key in region):
             message = f"region '{mine.region}' needs step '{each.key}', which it excludes"
             yield error(f"{item.pointer}/mutex", "DEADLOCK", message, "let the region end before that step")

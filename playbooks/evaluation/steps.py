@@ -130,6 +130,23 @@ def check_output(document: StepDocument, output: Json) -> None:
         _refuse(problems, "the step's output does not satisfy its contract")
 
 
+def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None:
+    """Raise ContractError where an output that a person gives may not be that of the step, or item, `key`."""
+    if document.for_each is None or "[" in key:
+        check_output(document, output)
+        return
+    _refuse(contracts.check_value(output, "/output"), "the output holds something that cannot be stored")
+    results = output.get("results") if isinstance(output, dict) else None
+    if not isinstance(results, list):
+        message = "a for_each step gives {results: [...]}"
+        raise ContractError(message, (Problem(pointer="/output/results", code="WRONG_TYPE", message=message),))
+    for index, result in enumerate(results):
+        # null stands for an item that made nothing. The contract is that of an item.
+        if document.output_contract is not None and result is not None:
+            problems = contracts.validate(document.output_contract, result, pointer=f"/output/results/{index}")
+            _refuse(problems, "an item's output does not satisfy the step's contract")
+
+
 def check_form(document: StepDocument, body: JsonObject) -> None:
     """Raise ContractError where the form of a decision does not satisfy the step's contract."""
     if document.output_contract is not None:

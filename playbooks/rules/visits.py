@@ -36,8 +36,9 @@ def go_back(draft: Draft, source: str, back: BackPlan) -> None:
         current = draft.step(key)
         if current.status == "pending":
             continue
-        end_from_outside(draft, current, f"the run went back to step '{back.step}'")
-        _forget_items(draft, key)
+        reason = f"the run went back to step '{back.step}'"
+        end_from_outside(draft, current, reason)
+        _forget_items(draft, key, reason)
         before = draft.retire(draft.step(key))
         draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
 
@@ -84,9 +85,11 @@ def _closed_task(task: TaskState, draft: Draft) -> TaskState:
     return task if task.closed_at else replace(task, closed_at=draft.at)
 
 
-def _forget_items(draft: Draft, key: str) -> None:
+def _forget_items(draft: Draft, key: str, reason: str) -> None:
+    """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
     for item in draft.items_of(key):
-        draft.retire(item)
+        end_from_outside(draft, item, reason)
+        draft.retire(draft.step(item.key))
     if key in draft.state.loops:
         draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
 
@@ -98,6 +101,8 @@ def cancel_others(draft: Draft, step: PlanStep) -> None:
         if current.status not in FINISHED_STEP:
             reason = f"step '{step.name}' did not need it any more"
             end_from_outside(draft, current, reason)
+            # Else its items would count as failed, and fail a step that is cancelled.
+            _forget_items(draft, key, reason)
             draft.record("step_cancelled", step=key, data={"reason": reason})
 
 

@@ -18,17 +18,23 @@ def process_settings(data_dir: Path | None) -> Settings:
 def client_settings(data_dir: Path | None) -> Settings:
     """Settings of a person's command.
 
-    The stack that was named; else the environment, completed from the stack of `PLAYBOOK_DATA_DIR` or `.data`, or
-    from the stack that this user started last and that still runs.
+    The stack that was named; else the environment, completed from the stack of `PLAYBOOK_DATA_DIR` or `.data` where it
+    runs, from the stack that this user started last where that one runs, or from the first of them as it was.
     """
     if data_dir is not None:
         return _of_stack(data_dir)
     settings = Settings()
     if settings.admin_database_url and settings.jwt_secret:
         return settings
-    here = StackFolder.at(settings.data_dir)
-    folder = here if here.env_file.exists() else last_stack()
+    folder = _stack_to_ask(StackFolder.at(settings.data_dir))
     return settings if folder is None else Settings(_env_file=folder.env_file)  # pyright: ignore[reportCallIssue] -- pydantic-settings' own argument
+
+
+def _stack_to_ask(here: StackFolder) -> StackFolder | None:
+    """A stack that is stopped does not stand in the way of one that runs."""
+    if not here.env_file.exists():
+        return last_stack()
+    return here if here.is_locked() else last_stack() or here
 
 
 def _of_stack(data_dir: Path) -> Settings:

@@ -31,8 +31,10 @@ def client_settings(data_dir: Path | None) -> Settings:
 
 
 def found_stack(settings: Settings) -> StackFolder | None:
-    """The stack of `PLAYBOOK_DATA_DIR` or `.data` where it runs, else the one that this user started last where that one
-    runs, else the first of them as it was: one that is stopped does not stand in the way of one that runs."""
+    """The stack of `PLAYBOOK_DATA_DIR` or `.data` where it runs, else the one that this user started last where that runs.
+
+    Else the first of them as it was: a stack that is stopped does not stand in the way of one that runs.
+    """
     here = StackFolder.at(settings.data_dir)
     if not here.env_file.exists():
         return last_stack()

@@ -134,7 +134,8 @@ async def _items_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, 
         return Items()
     found = steps.items_of(step)
     # Kept where the step's input would be: the step itself has none, its items have.
-    held = await by_size(deps, call, INPUT_LINES + _line_of(call, step), found, step.plan.sensitive_input)
+    sensitive = step.plan.for_each.sensitive_items if step.plan.for_each else ()
+    held = await by_size(deps, call, INPUT_LINES + _line_of(call, step), found, sensitive)
     return Items(held, len(found))
 
 

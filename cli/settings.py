@@ -31,7 +31,7 @@ def client_settings(data_dir: Path | None) -> Settings:
 
 
 def found_stack(settings: Settings) -> StackFolder | None:
-    """The stack of `PLAYBOOK_DATA_DIR` or `.data` where it runs, else the one that this user started last where that runs.
+    """The stack of `PLAYBOOK_DATA_DIR` or `.data` where it runs, else the one started last where that one runs.
 
     Else the first of them as it was: a stack that is stopped does not stand in the way of one that runs.
     """

@@ -135,10 +135,15 @@ def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
         step=step.key if step else None,
         task_id=ids.task_id(state.execution_id, step.key, state.steps[step.key].visit) if step else None,
         needs_person=envelope.verb in STEP_VERBS and step is not None and step.carrier == "task",
-        checks_output=envelope.verb == "complete_step" and step is not None and step.carrier != "task",
+        checks_output=envelope.verb == "complete_step" and step is not None and _has_checked_output(step),
         # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
         checks_form=approves and (not is_review or "data" in envelope.body),
     )
+
+
+def _has_checked_output(step: PlanStep) -> bool:
+    """Whether the contract speaks of the step's whole output: not of a form, nor of an item's alone."""
+    return step.carrier != "task" and step.for_each is None
 
 
 def task_call(plan: Plan, state: RunState, key: str, visit: int) -> TaskCall | None:

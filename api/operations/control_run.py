@@ -162,6 +162,8 @@ async def _cancel_queued(services: Services, principal: Principal, execution_id:
 async def _verdict(
     services: Services, principal: Principal, row: RunRow, verb: str, *, body: JsonObject, key: str | None
 ) -> Verdict | None:
+    # A message has no nulls: what is signed has to be what the run reads.
+    body = {name: value for name, value in body.items() if value is not None}
     update_id = None if key is None else str(uuid5(row.execution_id, f"{verb}:{key}"))
     organization_id = principal.organization_id
     verdict = await services.runs.update(

@@ -104,12 +104,10 @@ def items_of(step: OpenStep) -> list[Json]:
 
 def loop_condition(document: StepDocument, context: JsonObject) -> expressions.ConditionResult:
     """Whether a loop's condition holds: `complete_when` where the context has the loop's counts, else `while`."""
-    condition: Json = None
-    if "loop" in context and document.for_each is not None and isinstance(document.for_each.complete_when, str):
-        condition = document.for_each.complete_when
-    elif document.repeat is not None:
-        condition = document.repeat.while_
-    return expressions.evaluate_condition(condition, context)
+    loop = context.get("loop")
+    if isinstance(loop, dict) and document.for_each is not None:
+        return expressions.evaluate_condition(document.for_each.complete_when, loop)
+    return expressions.evaluate_condition(document.repeat.while_ if document.repeat is not None else None, context)
 
 
 def gathered(call: GatherCall, results: Mapping[str, Json]) -> JsonObject:

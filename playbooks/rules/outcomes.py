@@ -26,7 +26,8 @@ def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
     changes = {"cost": price, "error": None, "is_testing": False, "incident_at": None}
     done = draft.put(current, status="completed", completed_at=draft.at, **changes)
     draft.change(cost=draft.state.cost + price)
-    if draft.plan.compensation(current.key) is not None:
+    # Of a `for_each` step each item is undone by itself.
+    if step.for_each is None and draft.plan.compensation(current.key) is not None:
         undo = Undo(step=done.key, visit=done.visit, output=done.output, index=done.index)
         draft.note(undo=(*draft.state.undo, undo))
     draft.record("step_completed", step=current.key, data={"cost": str(price), "attempts": len(current.attempts)})

@@ -33,7 +33,8 @@ async def started(author: Caller, *steps: dict[str, Any]) -> str:
 
 async def waits(author: Caller, run: str, key: str) -> None:
     """Once the step waits, of which the rows tell."""
-    for _ in range(600):
+    data: Any = None
+    for _ in range(60):
         data = (await author.get(f"/playbooks/runs/{run}?include=steps&wait=1")).json()["data"]
         if any(step["step_key"] == key and step["status"] == "waiting" for step in data["steps"]):
             return
@@ -70,11 +71,12 @@ async def test_an_incident_is_tried_again_when_somebody_wants_it(author: Caller)
     run = await started(author, {"name": "Make", **BROKEN})
     await waits(author, run, "make")
     assert (await verb(author, run, "retry_step", reason="again")).status_code in (200, 202)
-    for _ in range(100):
+    data: Any = None
+    for _ in range(60):
         data = (await author.get(f"/playbooks/runs/{run}?include=timeline&wait=1")).json()["data"]
         if [event["kind"] for event in data["timeline"]].count("incident_opened") == 2:
             break
-    kinds = [event["kind"] for event in data["timeline"]]
+    kinds: list[str] = [event["kind"] for event in data["timeline"]]
     assert (kinds.count("step_started"), kinds.count("incident_opened")) == (2, 2)
 
 

@@ -1,6 +1,6 @@
 """Rows that an effect's activity writes on its way, so that no activity of its own has to.
 
-Owns when: a run's rows are written once a second, or when much has come together; a fast effect leaves it to the next.
+Owns when: a run's rows are written twice a second, or when much has come together; a fast effect leaves it to the next.
 Must not decide what is written. Best effort: what is not written here is written by what comes after, so an effect
 never fails, nor waits long, because the database is away.
 """

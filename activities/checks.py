@@ -24,7 +24,7 @@ from playbooks.errors import (
     UnavailableError,
     ValidationError,
 )
-from playbooks.evaluation.steps import check_form, check_message, check_output
+from playbooks.evaluation.steps import check_form, check_message, check_output_by_hand
 from playbooks.ids import actor_id, system_actor_id, task_id, workflow_id
 from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.values import Actor, JsonObject
@@ -49,7 +49,7 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
             await _check_form(deps, call, call.step)
         if call.checks_output and call.step is not None:
             version = await load_version(deps, call.organization_id, call.playbook_id)
-            check_output(version.step(call.step), call.envelope.body.get("output"))
+            check_output_by_hand(version.step(call.step), call.step, call.envelope.body.get("output"))
         outcome = OutcomeOfCheck(actor=actor)
     except (AccessError, InputError) as error:
         errors = tuple(_as_json(problem) for problem in error.problems)

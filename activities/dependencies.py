@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from temporalio.client import Client
 
 from activities.http_request import HttpFactory
+from activities.loaded import LoadedLists
 from activities.pace import Pace
 from runtime.settings import Settings
 from storage.database import Database
@@ -25,3 +26,4 @@ class ActivityDependencies:
     client: Client
     http: HttpFactory | None = None
     pace: Pace = field(default_factory=Pace)
+    lists: LoadedLists = field(default_factory=LoadedLists)

@@ -135,7 +135,8 @@ async def _items_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, 
         return Items()
     found = steps.items_of(step)
     # Kept where the step's input would be: the step itself has none, its items have.
-    held = await by_size(deps, call, INPUT_LINES + _line_of(call, step), found, step.plan.sensitive_input)
+    sensitive = step.plan.for_each.sensitive_items if step.plan.for_each else ()
+    held = await by_size(deps, call, INPUT_LINES + _line_of(call, step), found, sensitive)
     return Items(held, len(found))
 
 
@@ -147,9 +148,17 @@ async def _open(deps: ActivityDependencies, call: StepCall) -> OpenStep:
     version = await load_version(deps, call.organization_id, call.playbook_id)
     context = await load_context(deps, call)
     if isinstance(call.items, PayloadRef) and call.index is not None:
-        items = await load(deps, call, call.items)
+        items = await _stored_items(deps, call, call.items)
         context = {**context, "item": items[call.index] if isinstance(items, list) else None}
     return OpenStep(version, version.step(call.step), version.plan_step(call.step), context)
+
+
+async def _stored_items(deps: ActivityDependencies, call: StepCall, reference: PayloadRef) -> Json:
+    found = deps.lists.find(call.organization_id, call.execution_id, reference)
+    if found is None:
+        found = await load(deps, call, reference)
+        deps.lists.keep(call.organization_id, call.execution_id, reference, found)
+    return found
 
 
 async def _input_of(deps: ActivityDependencies, call: StepCall, step: OpenStep, progress: _Progress) -> Json:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Final
 from uuid import UUID
 
-WRITE_EVERY: Final = 1.0
+WRITE_EVERY: Final = 0.5
 """Seconds between two writes of one run by one worker."""
 
 _KEPT_RUNS: Final = 10_000

@@ -33,13 +33,16 @@ from playbooks.errors import (
 from playbooks.ids import workflow_id
 from playbooks.messages import RunInput
 from playbooks.values import Actor, JsonObject, Verdict
+from recovery.run_cancels import CancelCounts, CancelTools, cancel_runs
 from runtime.envelopes import sign
 from runtime.settings import Settings
 from runtime.start import start_run
 from runtime.temporal import is_away
+from storage.database import Database
 
 VERDICT_TIMEOUT = timedelta(seconds=10)
 _HEALTH_TIMEOUT = timedelta(seconds=2)
+_CANCELS_AT_ONCE = 200
 
 # How Temporal says that the workflow ended between taking the update and answering it.
 _ENDED_TYPES = frozenset({"AcceptedUpdateCompletedWorkflow"})
@@ -106,6 +109,14 @@ class Runs:
                 await handle.cancel(rpc_timeout=_HEALTH_TIMEOUT)
         except (RPCError, RuntimeError, TimeoutError):
             return
+
+    async def cancel_all(self, database: Database, organization_id: UUID, transition_id: UUID) -> CancelCounts:
+        """Tell the runs that a transition cancels, a bounded number of them; the scheduler goes on with the rest.
+
+        Raises ServiceUnavailableError when the database is away.
+        """
+        tools = CancelTools(database=database, client=self._client, settings=self._settings)
+        return await cancel_runs(tools, organization_id, transition_id, limit=_CANCELS_AT_ONCE)
 
     async def is_reachable(self) -> bool:
         """Whether Temporal answers."""

@@ -18,8 +18,8 @@ def process_settings(data_dir: Path | None) -> Settings:
 def client_settings(data_dir: Path | None) -> Settings:
     """Settings of a person's command.
 
-    The stack that was named; else the environment, completed from the stack of `PLAYBOOK_DATA_DIR` or `.data`, or
-    from the stack that this user started last and that still runs.
+    The stack that was named; else the environment, completed from the stack of `PLAYBOOK_DATA_DIR` or `.data` where it
+    runs, from the stack that this user started last where that one runs, or from the first of them as it was.
     """
     if data_dir is not None:
         return _of_stack(data_dir)
@@ -31,9 +31,14 @@ def client_settings(data_dir: Path | None) -> Settings:
 
 
 def found_stack(settings: Settings) -> StackFolder | None:
-    """The stack of `PLAYBOOK_DATA_DIR` or `.data`, else the one that this user started last and that still runs."""
+    """The stack of `PLAYBOOK_DATA_DIR` or `.data` where it runs, else the one started last where that one runs.
+
+    Else the first of them as it was: a stack that is stopped does not stand in the way of one that runs.
+    """
     here = StackFolder.at(settings.data_dir)
-    return here if here.env_file.exists() else last_stack()
+    if not here.env_file.exists():
+        return last_stack()
+    return here if here.is_locked() else last_stack() or here
 
 
 def _of_stack(data_dir: Path) -> Settings:

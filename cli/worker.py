@@ -1,4 +1,4 @@
-"""The worker process: workflows, activities, the sweeper that starts what was accepted, and the reconciler.
+"""The worker process: workflows, activities, and what recovers: start sweeper, scheduler and reconciler.
 
 Owns how the process is put together. Must not know a step or a rule. Invariant: on SIGTERM no new work is taken,
 and what is in flight has its time to finish.
@@ -20,8 +20,11 @@ from temporalio.worker import Worker
 
 from activities.dependencies import ActivityDependencies
 from activities.registry import build_activities
+from api.installed import installed_handlers
 from recovery.closing import Tools
 from recovery.reconciler import run_reconciler
+from recovery.run_cancels import CancelTools
+from recovery.scheduler import Scheduler, run_scheduler
 from recovery.sweeper import run_sweeper
 from runtime.logging import configure_logging
 from runtime.settings import Settings
@@ -55,7 +58,7 @@ def build_worker(client: Client, settings: Settings, dependencies: ActivityDepen
 
 @asynccontextmanager
 async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
-    """Worker, sweeper and reconciler, taking work within the block; waits for Temporal first."""
+    """Worker, sweeper, scheduler and reconciler, taking work within the block; waits for Temporal first."""
     async with AsyncExitStack() as cleanup:
         database = Database.connect(settings.needed("database_url"), pool_size=20)
         cleanup.push_async_callback(database.close)
@@ -70,6 +73,9 @@ async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
         )
         worker = await cleanup.enter_async_context(build_worker(client, settings, dependencies))
         await cleanup.enter_async_context(_in_background(run_sweeper(database, client, settings)))
+        cancelling = CancelTools(database=database, client=client, settings=settings)
+        scheduler = Scheduler(tools=cancelling, handlers=installed_handlers())
+        await cleanup.enter_async_context(_in_background(run_scheduler(scheduler)))
         tools = Tools(database=database, client=client, sealer=dependencies.sealer, signing_key=settings.signing_key)
         await cleanup.enter_async_context(_in_background(run_reconciler(tools)))
         yield worker

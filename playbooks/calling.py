@@ -30,6 +30,7 @@ from playbooks.messages import (
 )
 from playbooks.plan import UNDO, Plan, PlanStep, base_key
 from playbooks.rules.control import find_target
+from playbooks.rules.outcomes import price_of
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Held, Json, JsonObject, PayloadRef
 
@@ -90,8 +91,10 @@ def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
         context: JsonObject = {"loop": {**counts, "results": results}}
         stored: dict[str, PayloadRef] = {}
     else:
+        # The visit is not counted before it is known to be over; its condition reads the run as if it were.
         done = replace(state.steps[key], status="completed")
-        context, stored = build_context(replace(state, steps={**state.steps, key: done}), step.loop_references)
+        after = replace(state, steps={**state.steps, key: done}, cost=state.cost + price_of(step, done))
+        context, stored = build_context(after, step.loop_references)
     return LoopCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
@@ -153,10 +156,15 @@ def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
         step=step.key if step else None,
         task_id=ids.task_id(state.execution_id, step.key, state.steps[step.key].visit) if step else None,
         needs_person=envelope.verb in STEP_VERBS and step is not None and step.carrier == "task",
-        checks_output=envelope.verb == "complete_step" and step is not None and step.carrier != "task",
+        checks_output=envelope.verb == "complete_step" and step is not None and _has_checked_output(step),
         # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
         checks_form=approves and (not is_review or "data" in envelope.body),
     )
+
+
+def _has_checked_output(step: PlanStep) -> bool:
+    """Whether the contract speaks of the step's whole output: not of a form, nor of an item's alone."""
+    return step.carrier != "task" and step.for_each is None
 
 
 def task_call(plan: Plan, state: RunState, key: str, visit: int) -> TaskCall | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from playbooks import mapping_types
+from playbooks import compile_flow, mapping_types
 from playbooks.cel_types import Names
 from playbooks.compile_order import Order, Placed
 from playbooks.compile_references import matching
@@ -19,8 +19,9 @@ from playbooks.mapping_types import Typed
 from playbooks.step_types import StepTypes
 from playbooks.values import Json
 
-Role: TypeAlias = Literal["condition", "rule", "mapping"]
-"""`condition`: decides whether a step runs; `rule`: true or false within a handler; `mapping`: makes a value."""
+Role: TypeAlias = Literal["condition", "rule", "loop", "mapping", "list"]
+"""`condition`: decides whether a step runs; `rule`: true or false within a handler; `loop`: whether a loop goes on,
+or is over; `mapping`: makes a value; `list`: makes what a `for_each` goes over."""
 
 Handlers: TypeAlias = Mapping[str, HandlerDescription | None]
 
@@ -39,7 +40,9 @@ def places(document: PlaybookDocument, order: Order, handlers: Handlers, types: 
     """The places of a document, step by step. `handlers` by step key."""
     names = types.names()
     for item in order.placed:
-        yield from _of_step(order, item, names)
+        yield from _of_step(order, item, types)
+        yield from _of_loops(item, types)
+        yield from _of_undoing(item, handlers, types)
         handler = handlers.get(item.key)
         if handler is not None:
             yield from _of_config(item, handler, types.config_names(item.key))
@@ -50,8 +53,8 @@ def places(document: PlaybookDocument, order: Order, handlers: Handlers, types: 
         yield _place("/output", document.output, "mapping", names)
 
 
-def _of_step(order: Order, item: Placed, names: Names) -> Iterator[Place]:
-    step = item.step
+def _of_step(order: Order, item: Placed, types: StepTypes) -> Iterator[Place]:
+    step, names = item.step, types.names()
     if step.condition is not None:
         yield _place(f"{item.pointer}/condition", step.condition, "condition", names)
     for edge in order.edges.get(item.key, ()):
@@ -60,7 +63,31 @@ def _of_step(order: Order, item: Placed, names: Names) -> Iterator[Place]:
         if edge.document.mapping is not None:
             yield _place(f"{edge.pointer}/mapping", edge.document.mapping, "mapping", names)
     if step.input is not None:
-        yield _place(f"{item.pointer}/input", step.input, "mapping", names)
+        yield _place(f"{item.pointer}/input", step.input, "mapping", types.input_names(item.key))
+
+
+def _of_loops(item: Placed, types: StepTypes) -> Iterator[Place]:
+    for_each, repeat = item.step.for_each, item.step.repeat
+    if for_each is not None:
+        place = f"{item.pointer}/for_each"
+        role: Role = "list" if compile_flow.may_be_list(for_each.items) else "mapping"
+        yield _place(f"{place}/items", for_each.items, role, types.names())
+        if isinstance(for_each.complete_when, str):
+            yield _place(f"{place}/complete_when", for_each.complete_when, "loop", types.loop_names(item.key))
+    if repeat is not None:
+        yield _place(f"{item.pointer}/repeat/while", repeat.while_, "loop", types.names())
+
+
+def _of_undoing(item: Placed, handlers: Handlers, types: StepTypes) -> Iterator[Place]:
+    undo = compile_flow.undo_placed(item)
+    if undo is None or undo.step.input is None:
+        return
+    names = types.undo_names(item.key)
+    own_input = _place(f"{undo.pointer}/input", undo.step.input, "mapping", names)
+    yield own_input
+    handler = handlers.get(undo.key)
+    if handler is not None:
+        yield from _of_config(undo, handler, {**names, "input": own_input.typed.known})
 
 
 def _of_config(item: Placed, handler: HandlerDescription, names: Names) -> Iterator[Place]:
@@ -72,5 +99,5 @@ def _of_config(item: Placed, handler: HandlerDescription, names: Names) -> Itera
 
 
 def _place(pointer: str, value: Json, role: Role, names: Names) -> Place:
-    typed = mapping_types.mapping if role == "mapping" else mapping_types.condition
+    typed = mapping_types.mapping if role in ("mapping", "list") else mapping_types.condition
     return Place(pointer, value, role, typed(value, pointer, names))

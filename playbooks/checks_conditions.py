@@ -1,7 +1,7 @@
 """Conditions that decide nothing: they can never hold, or always do.
 
 Owns what is said of them. Must not know how outcomes are found. A rule of a handler that always holds is no problem:
-rules often repeat what a contract says, to give their reasons.
+rules often repeat what a contract says, to give their reasons. Nor is a loop that always goes on: it has its bound.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from playbooks.check_places import Place
 from playbooks.errors import Problem
 from playbooks.problems import error, warning
 
+_CALLED = {"rule": "rule", "loop": "condition of the loop"}
+
 
 def problems(place: Place) -> Iterator[Problem]:
     """Whether a condition's outcome is known before any run."""
-    if place.role == "mapping" or place.typed.known.only is None:
+    if place.role in ("mapping", "list") or place.typed.known.only is None:
         return
     holds = place.typed.known.only[0]
-    if place.role == "rule":
+    if place.role in ("rule", "loop"):
         if holds is False:
-            message = "the rule can never hold: the contracts rule it out"
+            message = f"the {_CALLED[place.role]} can never hold: the contracts rule it out"
             yield warning(place.pointer, "RULE_NEVER_TRUE", message)
     elif holds is True:
         message = "the condition always holds where it can be decided: it keeps nothing away"

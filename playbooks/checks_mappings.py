@@ -64,7 +64,7 @@ def input_problems(document: PlaybookDocument, order: Order, item: Placed, types
 def output_problems(item: Placed, types: StepTypes) -> Iterator[Problem]:
     """The output that a `data_processor` makes, against the step's `output_contract`."""
     step, mapping = item.step, (item.step.config or {}).get("output")
-    if step.step_type == "system" and step.worker_type == "data_processor" and step.for_each is None:
+    if step.step_type == "system" and step.worker_type == "data_processor":
         yield from _made(mapping, types.made(item.key), step.output_contract, f"{item.pointer}/config/output")
 
 
@@ -107,7 +107,7 @@ def _problem(pointer: str, found: Problem, mapping: Json) -> Problem:
 def _missing(contract: JsonObject, names: frozenset[str] | None, known: Known, item: Placed) -> Iterator[Problem]:
     """Required fields that an input which is not written as one mapping cannot have."""
     required = contract.get("required")
-    if item.step.for_each is not None or names is None:
+    if names is None:
         return
     for name in required if isinstance(required, list) else []:
         if isinstance(name, str) and name not in names and name not in (known.fields or {}):

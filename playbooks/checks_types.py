@@ -24,6 +24,9 @@ def problems(place: Place) -> Iterator[Problem]:
         else:
             yield warning(pointer, "NUMBERS_MAY_NOT_MIX", mismatch.message, _DOUBLE)
     known = place.typed.known
-    if place.role != "mapping" and "bool" not in known.kinds:
+    if place.role == "list":
+        if "list" not in known.kinds:
+            yield error(place.pointer, "TYPE_MISMATCH", f"for_each needs a list, and this gives {in_words(known)}")
+    elif place.role != "mapping" and "bool" not in known.kinds:
         message = f"a condition has to be true or false, and this is {in_words(known)}"
         yield error(place.pointer, "CONDITION_NOT_BOOLEAN", message, "compare it with something")

@@ -28,7 +28,7 @@ class RunStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TestLoop:
+class EvaluateLoop:
     """Evaluate in the lane whether a loop goes on; answered by `LoopTested`."""
 
     step: str
@@ -135,7 +135,7 @@ class FinishRun:
 Command: TypeAlias = (
     PrepareStep
     | RunStep
-    | TestLoop
+    | EvaluateLoop
     | GatherItems
     | GatherChild
     | CancelChild

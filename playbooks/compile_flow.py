@@ -40,7 +40,7 @@ def join_of(item: Placed, order: Order) -> JoinPlan | None:
     return JoinPlan(needed=needed, cancels_others=join.others == "cancel")
 
 
-def for_each_of(item: Placed) -> ForEachPlan | None:
+def for_each_of(item: Placed, sensitive_items: tuple[str, ...] = ()) -> ForEachPlan | None:
     given = item.step.for_each
     if given is None:
         return None
@@ -51,6 +51,7 @@ def for_each_of(item: Placed) -> ForEachPlan | None:
         has_condition=isinstance(enough, str),
         cancels_others=given.others == "cancel",
         tolerated_failures=given.tolerated_failures,
+        sensitive_items=sensitive_items,
     )
 
 
@@ -141,6 +142,14 @@ def undo_placed(item: Placed) -> Placed | None:
     return Placed(undo_document(item.step, item.step.compensation), f"{item.pointer}/compensation")
 
 
+def may_be_list(items: list[Json] | str) -> bool:
+    """Whether these are items by their form: a list, or one whole `${...}`."""
+    try:
+        return isinstance(items, list) or templates.whole(items) is not None
+    except templates.TemplateError:
+        return True  # told where the mapping is checked
+
+
 def _join_problems(item: Placed, order: Order) -> Iterator[Problem]:
     join, place = item.step.join, f"{item.pointer}/join"
     if join is None:
@@ -167,20 +176,12 @@ def _for_each_problems(item: Placed) -> Iterator[Problem]:
     if approval is not None and approval.return_to_step is not None:
         message = "an item cannot send the run back"
         yield error(f"{item.pointer}/approval/return_to_step", "NOT_ALLOWED", message)
-    if item.step.output_contract is None:
-        return
 
 
 def _items_problems(given: ForEachDocument, place: str) -> Iterator[Problem]:
-    if isinstance(given.items, list):
-        if len(given.items) > MAX_ITEMS:
-            yield error(place, "TOO_LARGE", f"a for_each goes over at most {MAX_ITEMS} items")
-        return
-    try:
-        is_whole = templates.whole(given.items) is not None
-    except templates.TemplateError:
-        is_whole = True  # told where the mapping is checked
-    if not is_whole:
+    if isinstance(given.items, list) and len(given.items) > MAX_ITEMS:
+        yield error(place, "TOO_LARGE", f"a for_each goes over at most {MAX_ITEMS} items")
+    if not may_be_list(given.items):
         yield error(place, "INVALID_MAPPING", "items are a list, or one ${...} that gives a list")
 
 
@@ -235,7 +236,7 @@ def _goto_target(on_error: OnErrorDocument, order: Order) -> str | None:
 
 
 def _mutex_problems(item: Placed, order: Order) -> Iterator[Problem]:
-    """A region that waits in its middle for another one would wait for ever."""
+    """A region of which a step may begin before the one that another step of it waits for would wait for ever."""
     mine = mutex_of(item)
     if mine is None:
         return
@@ -245,6 +246,6 @@ def _mutex_problems(item: Placed, order: Order) -> Iterator[Problem]:
         if other is None or other.name != mine.name or other.region == mine.region:
             continue
         leads_here = each.key in order.upstream[item.key]
-        if leads_here and region & order.upstream[each.key]:
+        if leads_here and any(each.key not in order.upstream[key] for key in region):
             message = f"region '{mine.region}' needs step '{each.key}', which it excludes"
             yield error(f"{item.pointer}/mutex", "DEADLOCK", message, "let the region end before that step")

@@ -15,7 +15,7 @@ from playbooks.cel_references import shortest
 from playbooks.compile_order import Order, Placed, closest_step
 from playbooks.document import PlaybookDocument
 from playbooks.errors import Problem
-from playbooks.expressions import NAMES, Checked
+from playbooks.expressions import LOOP_NAMES, NAMES, Checked
 from playbooks.handlers import HandlerDescription
 from playbooks.plan import Path
 from playbooks.pointers import ANY, covers, join, parts
@@ -25,7 +25,7 @@ from playbooks.values import Json, JsonObject
 ITEM_NAMES: tuple[str, ...] = ("item", "index")
 """What a step with `for_each` may name besides."""
 
-LOOP_OUTPUT = frozenset({"results", "count", "completed", "failed", "skipped"})
+LOOP_OUTPUT = frozenset(LOOP_NAMES)
 """The fields of a `for_each` step's output."""
 
 RUN_NAMES: tuple[str, ...] = ("id", "priority", "initiated_by", "started_at", "cost")
@@ -67,6 +67,8 @@ def step_references(document: PlaybookDocument, order: Order, item: Placed) -> R
         _add(found, expressions.check_condition(item.step.condition, f"{item.pointer}/condition"), scope)
         found.problems.extend(_never_true(item))
     for edge in order.edges.get(item.key, ()):
+        if item.step.join is not None and edge.document.dependency_type == "data":
+            found.paths.append(("steps", edge.target, "status"))
         if edge.document.condition is not None:
             _add(found, expressions.check_condition(edge.document.condition, f"{edge.pointer}/condition"), scope)
         if edge.document.mapping is not None:
@@ -95,7 +97,7 @@ def _add_loops(found: References, item: Placed, scope: _Scope) -> None:
         place = f"{item.pointer}/for_each"
         _add(found, expressions.check_mapping(for_each.items, f"{place}/items"), scope)
         if isinstance(for_each.complete_when, str):
-            checked = expressions.check_condition(for_each.complete_when, f"{place}/complete_when", ("loop",))
+            checked = expressions.check_condition(for_each.complete_when, f"{place}/complete_when", LOOP_NAMES)
             found.problems.extend(checked.problems)
     if repeat is not None:
         after = replace(scope, upstream=scope.upstream | {item.key})

@@ -69,7 +69,7 @@ def compile_playbook(
         problems += compile_rules.step_problems(item, handler, order, currency)
         problems += compile_flow.flow_problems(item, order)
         problems += _read(work, item, handler).problems
-    for undo, undo_order in _undone(order):
+    for _, undo, undo_order in _undone(order):
         handler = work.handlers[undo.key]
         problems += compile_rules.work_problems(undo, handler)
         problems += _read(work, undo, handler, undo_order).problems
@@ -103,17 +103,20 @@ class _Compilation:
 def _handlers(order: Order, extra: Mapping[str, HandlerDescription] | None) -> dict[str, HandlerDescription | None]:
     return {
         item.key: describe(item.step.worker_type, item.step.step_type, extra, provider=compile_rules.provider_of(item))
-        for item in (*order.placed, *(undo for undo, _ in _undone(order)))
+        for item in (*order.placed, *(undo for _, undo, _ in _undone(order)))
     }
 
 
-def _undone(order: Order) -> Iterator[tuple[Placed, Order]]:
-    """What undoes each step that can be undone, with the order in which it reads: after that step."""
+def _undone(order: Order) -> Iterator[tuple[Placed, Placed, Order]]:
+    """Each step that can be undone, what undoes it, and the order in which that reads: after the step, of which it
+    sees one visit, of a `for_each` step one item."""
     for item in order.placed:
         undo = compile_flow.undo_placed(item)
         if undo is not None:
             before = order.upstream[item.key] | {item.key}
-            yield undo, replace(order, upstream={**order.upstream, undo.key: before})
+            one = item.step.model_copy(update={"for_each": None})
+            steps = {**order.steps, item.key: one}
+            yield item, undo, replace(order, upstream={**order.upstream, undo.key: before}, steps=steps)
 
 
 def _read(
@@ -142,8 +145,8 @@ def _plan(work: _Compilation) -> Plan:
         marks.mark_step(item, order.edges.get(item.key, ()), has_votes=has_votes)
         steps.append(_step(work, item, marks))
     compensations: list[PlanStep] = []
-    for undo, _ in _undone(order):
-        marks.mark_step(undo, (), has_votes=False)
+    for item, undo, _ in _undone(order):
+        marks.mark_undoing(undo, item)
         compensations.append(_compensation(work, undo, marks))
     policies = document.policies
     minutes = policies.timeout_minutes if policies else None
@@ -195,7 +198,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
         on_error=compile_flow.on_error_of(item),
         goto=compile_flow.goto_of(item, work.order),
         join=compile_flow.join_of(item, work.order),
-        for_each=compile_flow.for_each_of(item),
+        for_each=compile_flow.for_each_of(item, sensitivity.as_pointers(marks.items(item))),
         repeat=compile_flow.repeat_of(item),
         signal=compile_flow.signal_of(item),
         mutex=compile_flow.mutex_of(item),

@@ -9,9 +9,13 @@ from playbooks.state import RunState
 
 
 def digest_of_lines(state: RunState) -> str:
-    """SHA-256 over key, visit, status, attempts and cost of every step, in key order."""
+    """SHA-256 over key, last visit, status, attempts and cost of every step, in key order.
+
+    Items of a loop (`key[3]`) are left out: they leave the state when they are counted.
+    """
     lines = [
         [key, step.visit, step.status, len(step.attempts), format(step.cost.normalize(), "f")]
         for key, step in sorted(state.steps.items())
+        if "[" not in key
     ]
     return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()

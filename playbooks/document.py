@@ -147,8 +147,9 @@ class JoinDocument(Part):
 class ForEachDocument(Part):
     """The step is done once for each item.
 
-    `complete_when`: a number of completed items, or CEL over `completed`, `failed`, `skipped`, `count`; `others`: what
-    becomes of the items that are not done then. More than `tolerated_failures` failed items fail the step.
+    `complete_when`: a number of completed items, or CEL over `completed`, `failed`, `skipped`, `count` and `results`;
+    `others`: what becomes of the items that are not done then. More than `tolerated_failures` failed items fail the
+    step.
     """
 
     items: list[Json] | str
@@ -170,8 +171,8 @@ class RepeatDocument(Part):
 
 
 class CompensationDocument(Part):
-    """What undoes a completed step. Its `input` may name the step's own output; without one it gets the step's input
-    and output as `{input, output}`."""
+    """What undoes a completed step. Its `input` may name the step's own output (of a `for_each` step: an item's);
+    without one it gets that output as `{output}`."""
 
     step_type: Literal["system", "external"]
     worker_type: Annotated[str, Field(min_length=1, max_length=100)]

@@ -32,7 +32,10 @@ MAX_VALUE_BYTES = 1_000
 NAMES: tuple[str, ...] = ("input", "steps", "run", "vars")
 """What an expression may name; `response` only in the answer's mapping of an external step."""
 
-_ALL_NAMES = (*NAMES, "item", "index", "loop", "response")
+LOOP_NAMES: tuple[str, ...] = ("count", "completed", "failed", "skipped", "results")
+"""What `for_each.complete_when` may name (`loop` is a word that CEL keeps for itself)."""
+
+_ALL_NAMES = (*NAMES, "item", "index", "response", *LOOP_NAMES)
 _SAFE_REASON = re.compile(
     r"[A-Z_]+: ((?:divide by zero|modulus by zero|integer overflow|Iteration budget exceeded"
     r"|cannot convert \w+ to \w+|No matching overloads found : [\w+*<>=!&|?%/\-\[\](), .@]+))(?: \[[A-Z_]+\])?"

@@ -40,6 +40,11 @@ def allowed_actions(status: PlaybookStatus) -> tuple[Action, ...]:
     return tuple(action for (start, action) in _TRANSITIONS if start == status)
 
 
+def is_possible(status: PlaybookStatus, action: Action) -> bool:
+    """Whether the table has the action for this status."""
+    return (status, action) in _TRANSITIONS
+
+
 def next_status(status: PlaybookStatus, action: str) -> PlaybookStatus:
     """The status after an action.
 

@@ -311,6 +311,7 @@ class RunProjection:
     variables: JsonObject = field(default_factory=dict[str, Json])
     cancel_reason: str | None = None
     digest: str | None = None
+    open_incidents: int = 0
     waiting_for: Literal["concurrency"] | None = None
     children: tuple[UUID, ...] = ()
 

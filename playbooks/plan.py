@@ -67,6 +67,7 @@ class ForEachPlan:
     """One execution an item, `max_concurrency` at once.
 
     The loop is over when every item is, when `enough` are completed, or when its condition (`has_condition`) holds.
+    `sensitive_items` are JSON Pointers into the list.
     """
 
     max_concurrency: int = 10
@@ -74,6 +75,7 @@ class ForEachPlan:
     has_condition: bool = False
     cancels_others: bool = True
     tolerated_failures: int = 0
+    sensitive_items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ def project_run(plan: Plan, state: RunState) -> RunProjection:
         pause=state.pause,
         variables=state.variables,
         cancel_reason=state.cancel_reason,
+        open_incidents=sum(step.incident_at is not None for step in state.steps.values()),
         digest=digest_of_lines(state) if state.status in FINISHED_RUN else None,
         waiting_for="concurrency" if waits_for_slot(state) else None,
         children=tuple(waited_for(state)),

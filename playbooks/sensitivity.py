@@ -7,7 +7,7 @@ values are stored. Invariant: a mapping text that holds a bare `${path}` to some
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from playbooks import templates
@@ -24,6 +24,7 @@ ITEM_PLACE = ("results", ANY)
 """Where the output of an item stands in its step's output."""
 
 _OUTSIDE = ("ai", "external")
+_NOTHING: Marks = frozenset()
 
 
 @dataclass(slots=True)
@@ -36,36 +37,54 @@ class Sensitivity:
 
     def mark_step(self, item: Placed, edges: tuple[Edge, ...], *, has_votes: bool) -> None:
         """Add a step's marks; those of the steps before it are there already."""
-        arriving = self._input_marks(item, edges) | marks_of(item.step.input_contract)
+        own_item = self._item_marks(item)
+        arriving = self._input_marks(item, edges, own_item) | marks_of(item.step.input_contract)
         self.inputs[item.key] = arriving
         leaving = marks_of(item.step.output_contract)
         if has_votes:
             leaving |= _form_marks(leaving)
         if item.step.worker_type == "data_processor" and item.step.step_type == "system":
             mapping = (item.step.config or {}).get("output")
-            made = arriving if mapping is None else self.inherited(mapping, own_input=arriving)
+            made = arriving if mapping is None else self.inherited(mapping, arriving, own_item)
             leaving |= made
         if item.step.for_each is not None:
             leaving = frozenset((*ITEM_PLACE, *mark) for mark in leaving)
         self.outputs[item.key] = leaving
 
-    def inherited(self, mapping: Json, own_input: Marks | None = None) -> Marks:
-        """The marks that a mapping's value gets. `own_input`: in a `config`, where `input` is the step's own."""
-        return frozenset(self._inherit(mapping, self.run_input if own_input is None else own_input))
+    def mark_undoing(self, undo: Placed, undone: Placed) -> None:
+        """Add the marks of what undoes a step: it sees one visit's output, of a `for_each` step one item's."""
+        size = 0 if undone.step.for_each is None else len(ITEM_PLACE)
+        one = frozenset(mark[size:] for mark in self.outputs[undone.key])
+        seen = replace(self, outputs={**self.outputs, undone.key: one})
+        seen.mark_step(undo, (), has_votes=False)
+        self.outputs[undo.key] = seen.outputs[undo.key]
 
-    def _inherit(self, mapping: Json, run_input: Marks) -> Iterator[tuple[str, ...]]:
+    def items(self, item: Placed) -> Marks:
+        """The marks of the list that a `for_each` step goes over."""
+        return frozenset() if item.step.for_each is None else self.inherited(item.step.for_each.items)
+
+    def inherited(self, mapping: Json, own_input: Marks | None = None, own_item: Marks = _NOTHING) -> Marks:
+        """The marks that a mapping's value gets. `own_input`: in a `config`, where `input` is the step's own;
+        `own_item`: where `item` is one of a list."""
+        names = {"input": self.run_input if own_input is None else own_input, "item": own_item}
+        return frozenset(self._inherit(mapping, names))
+
+    def _item_marks(self, item: Placed) -> Marks:
+        return frozenset(mark[1:] for mark in self.items(item))
+
+    def _inherit(self, mapping: Json, names: Mapping[str, Marks]) -> Iterator[tuple[str, ...]]:
         for pointer, text in templates.texts(mapping):
             place = parts(pointer)
             for path, is_whole in _bare_paths(text):
-                for below in self._below(path, run_input):
+                for below in self._below(path, names):
                     # Within a longer text there is nothing below: all of it is sensitive.
                     yield place + below if is_whole else place
 
-    def _below(self, path: Path, run_input: Marks) -> Iterator[tuple[str, ...]]:
+    def _below(self, path: Path, names: Mapping[str, Marks]) -> Iterator[tuple[str, ...]]:
         """The marks of what lies at a path of the context, relative to it."""
         match path:
-            case ("input", *rest):
-                yield from _relative(run_input, tuple(rest))
+            case (("input" | "item") as name, *rest):
+                yield from _relative(names[name], tuple(rest))
             case ("steps", key):
                 yield from (("output", *mark) for mark in self.outputs.get(key, ()))
             case ("steps", key, "output", *rest):
@@ -75,11 +94,11 @@ class Sensitivity:
             case _:
                 return
 
-    def _input_marks(self, item: Placed, edges: tuple[Edge, ...]) -> Marks:
+    def _input_marks(self, item: Placed, edges: tuple[Edge, ...], own_item: Marks) -> Marks:
         mapped = [edge for edge in edges if edge.document.mapping is not None]
         marks = frozenset[tuple[str, ...]]().union(*(self.inherited(edge.document.mapping) for edge in mapped))
         if item.step.input is not None:
-            return marks | self.inherited(item.step.input)
+            return marks | self.inherited(item.step.input, own_item=own_item)
         # AI and external steps get the rest without what is sensitive.
         if item.step.step_type in _OUTSIDE:
             return marks

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
-from playbooks import mapping_types, schema_types
+from playbooks import known_logic, mapping_types, schema_types
 from playbooks.cel_types import Names
 from playbooks.compile_order import Order, Placed
 from playbooks.document import PlaybookDocument, StepDocument
-from playbooks.known import ANYTHING, EITHER, TEXT, Known, meet, of_kind, one_of, only_kinds
+from playbooks.known import ANYTHING, EITHER, TEXT, Known, kinds, meet, of_kind, one_of, only_kinds
 from playbooks.state import TaskDecision
 from playbooks.values import FINISHED_STEP, Priority, StepStatus
 
@@ -50,6 +50,12 @@ _MADE: dict[str, Known] = {
     ),
     "data_validator": _object(valid=EITHER, errors=_LIST),
     "timer": _object(fired_at=TEXT),
+    "signal_wait": _object(
+        signal=of_kind("string", "null"),
+        payload=ANYTHING,
+        received_at=of_kind("string", "null"),
+        timed_out=EITHER,
+    ),
 }
 
 _CHILD: dict[bool, Known] = {
@@ -60,6 +66,9 @@ _CHILD: dict[bool, Known] = {
 
 _MAPPED = ("data_processor", "http_request")
 """Handlers whose output is what the mapping `output` in their `config` gives."""
+
+_COUNTED = ("count", "completed", "failed", "skipped")
+_WHOLE = Known(kinds=kinds("int", "double"), is_whole=True)
 
 
 @dataclass(slots=True)
@@ -72,13 +81,18 @@ class StepTypes:
     _steps: dict[str, Known] = field(default_factory=dict[str, Known])
     _inputs: dict[str, Known] = field(default_factory=dict[str, Known])
     _outputs: dict[str, Known] = field(default_factory=dict[str, Known])
+    _items: dict[str, Names] = field(default_factory=dict[str, Names])
+    _visits: dict[str, Known] = field(default_factory=dict[str, Known])
 
     def __post_init__(self) -> None:
         self.run_input = meet(OBJECT, schema_types.known_of(self.document.input_contract))
         may_begin_early = any(step.join is not None for step in self.document.steps) or _goes_back(self.document)
         for item in self.order.placed:
+            self._items[item.key] = self._item_names(item.step)
             self._inputs[item.key] = self._own_input(item)
-            output = self._output(item)
+            output = self._visits[item.key] = self._output(item)
+            if item.step.for_each is not None:
+                output = _object(**dict.fromkeys(_COUNTED, _WHOLE), results=_list_of(_or_null(output)))
             statuses = get_args(StepStatus) if may_begin_early else _statuses(item.step)
             self._steps[item.key] = _object(status=one_of(statuses), output=output)
 
@@ -86,10 +100,24 @@ class StepTypes:
         """The names where `input` is the run's: conditions, dependencies, input mappings, the playbook's output."""
         return {"input": self.run_input, "steps": replace(OBJECT, fields=self._steps), "run": RUN, "vars": OBJECT}
 
+    def input_names(self, key: str) -> Names:
+        """The names in a step's `input`; in a `for_each` also `item` and `index`."""
+        return {**self.names(), **self._items[key]}
+
     def config_names(self, key: str) -> Names:
         """The names in a step's `config`, where `input` is its own."""
         contract = schema_types.known_of(self.order.steps[key].input_contract)
-        return {**self.names(), "input": meet(self._inputs[key], contract)}
+        return {**self.input_names(key), "input": meet(self._inputs[key], contract)}
+
+    def loop_names(self, key: str) -> Names:
+        """The names in `for_each.complete_when`."""
+        counted = dict.fromkeys(_COUNTED, of_kind("int"))
+        return {**counted, "results": _list_of(self._visits[key])}
+
+    def undo_names(self, key: str) -> Names:
+        """The names where a step's visit is undone: it is completed, and of a `for_each` step it is one item's."""
+        undone = _object(status=one_of(("completed",)), output=self._visits[key])
+        return {**self.names(), "steps": replace(OBJECT, fields={**self._steps, key: undone})}
 
     def own_input(self, key: str) -> Known:
         """A step's resolved input, before its contract is applied to it."""
@@ -104,7 +132,7 @@ class StepTypes:
         return self._outputs[key]
 
     def _own_input(self, item: Placed) -> Known:
-        step, names = item.step, self.names()
+        step, names = item.step, self.input_names(item.key)
         brought: dict[str, Known] = {}
         has_whole_outputs = False
         for edge in self.order.edges.get(item.key, ()):
@@ -114,17 +142,20 @@ class StepTypes:
                 has_whole_outputs = True
             else:
                 brought |= mapping_types.mapping(edge.document.mapping, "", names).known.fields or {}
-        if step.for_each is not None:
-            return OBJECT
         if step.input is not None:
             mapped = mapping_types.mapping(step.input, "", names).known
             return mapped if not brought else _over(mapped, brought)
         return OBJECT if has_whole_outputs else replace(self.run_input, fields=brought or None)
 
+    def _item_names(self, step: StepDocument) -> Names:
+        if step.for_each is None:
+            return {}
+        items = mapping_types.mapping(step.for_each.items, "", self.names()).known
+        return {"item": known_logic.element(items), "index": of_kind("int")}
+
     def _output(self, item: Placed) -> Known:
+        """What one visit makes; of a `for_each` step, what one item does."""
         step = item.step
-        if step.for_each is not None:
-            return ANYTHING
         contract = schema_types.known_of(step.output_contract)
         if step.step_type == "human":
             # The contract is the form, whose fields stand beside the step's own; nobody has to have filled it in.
@@ -142,6 +173,15 @@ class StepTypes:
         if "output" not in config:
             return only_kinds(self._inputs[item.key]) if name == "data_processor" else ANYTHING
         return only_kinds(self.made(item.key))
+
+
+def _list_of(element: Known) -> Known:
+    return replace(_LIST, element=element)
+
+
+def _or_null(known: Known) -> Known:
+    values = None if known.values is None else (*known.values, None)
+    return replace(known, kinds=known.kinds | kinds("null"), values=values)
 
 
 def _over(mapped: Known, brought: Mapping[str, Known]) -> Known:

@@ -265,9 +265,11 @@ def _name(step: StepName) -> str:
 
 
 def _digest(history: HistoryFacts, rows: RowFacts) -> str:
-    """SHA-256 over key, last visit, status, number of attempts and cost of every step, in key order."""
+    """SHA-256 over key, last visit, status, number of attempts and cost of every step but items, in key order."""
     last: dict[str, int] = {}
     for key, visit in rows.steps:
+        if "[" in key:
+            continue
         last[key] = max(visit, last.get(key, 0))
     parts: list[list[Any]] = []
     for key in sorted({*history.step_keys, *last}):

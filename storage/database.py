@@ -55,7 +55,7 @@ class WriteSession(ReadSession):
 
 @dataclass(frozen=True, slots=True)
 class RecoverySession:
-    """A read-only transaction that sees the unfinished runs of all organizations, and nothing else."""
+    """A read-only transaction that sees the unfinished runs and transitions of all organizations, and nothing else."""
 
     connection: AsyncConnection
 

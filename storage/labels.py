@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
+from sqlalchemy.dialects.postgresql import insert
 
 from playbooks import ids, smart_codes
 from playbooks.messages import RunInput
@@ -20,7 +21,9 @@ from storage.tables import lines
 
 LABEL_TYPE = "run_label"
 PARENT_LABEL = "parent:"
+INCIDENT_LABEL = "incident:open"
 _FIRST_LINE = 900_001
+_INCIDENT_LINE = 900_500
 _LEFT = "left:"
 
 
@@ -84,3 +87,23 @@ async def set_priority_label(session: WriteSession, execution_id: UUID, priority
         .values(description=priority_label(priority))
     )
     await session.connection.execute(statement)
+
+
+async def set_incident_label(session: WriteSession, execution_id: UUID, industry: str, *, is_open: bool) -> None:
+    """Say that a step of the run waits for somebody to say what becomes of it, or that none does any more."""
+    if not is_open:
+        mine = (lines.c.organization_id == session.organization_id) & (lines.c.transaction_id == execution_id)
+        await session.connection.execute(delete(lines).where(mine, lines.c.line_number == _INCIDENT_LINE))
+        return
+    statement = insert(lines).values(
+        id=ids.line_id(execution_id, _INCIDENT_LINE),
+        organization_id=session.organization_id,
+        transaction_id=execution_id,
+        line_number=_INCIDENT_LINE,
+        line_type=LABEL_TYPE,
+        description=INCIDENT_LABEL,
+        quantity=0,
+        smart_code=smart_codes.build(industry, "RUN.LABEL", "incident"),
+        line_data={},
+    )
+    await session.connection.execute(statement.on_conflict_do_nothing(index_elements=["id"]))

@@ -20,7 +20,7 @@ from playbooks.errors import NotFoundError
 from playbooks.lifecycle import PlaybookStatus
 from playbooks.values import JsonObject
 from storage import shapes
-from storage.database import ReadSession
+from storage.database import ReadSession, WriteSession
 from storage.pages import COUNT_LIMIT, Cursor, Page, bounded, read_cursor, write_cursor
 from storage.tables import dynamic_data, entities
 
@@ -72,6 +72,36 @@ class PlaybookFilter:
 async def get_version(session: ReadSession, playbook_id: UUID) -> PlaybookRow:
     """The version with its document. Raises NotFoundError, also for another organization's id."""
     statement = select_versions(session, with_documents=True).where(entities.c.id == playbook_id)
+    row = (await session.connection.execute(statement)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such playbook")
+    return _row(row)
+
+
+async def hold_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
+    """The version, which nobody else moves or changes, nor starts a run of, until this transaction ends.
+
+    Raises NotFoundError.
+    """
+    statement = (
+        select(entities.c.id)
+        .where(entities.c.organization_id == session.organization_id, entities.c.id == playbook_id)
+        .where(entities.c.entity_type == PLAYBOOK_TYPE)
+        .with_for_update()
+    )
+    if (await session.connection.execute(statement)).first() is None:
+        raise NotFoundError("there is no such playbook")
+    # Read behind the lock: a document that was joined before it could be the one that was replaced meanwhile.
+    return await get_version(session, playbook_id)
+
+
+async def share_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
+    """The version without its document. Nobody moves it until this transaction ends; any number may share it.
+
+    The lock is the one that a run's foreign key takes anyway. Raises NotFoundError.
+    """
+    statement = select_versions(session, with_documents=False).where(entities.c.id == playbook_id)
+    statement = statement.with_for_update(read=True, key_share=True)
     row = (await session.connection.execute(statement)).mappings().one_or_none()
     if row is None:
         raise NotFoundError("there is no such playbook")

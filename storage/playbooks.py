@@ -1,35 +1,28 @@
-"""Playbook versions: written as drafts, moved along their life cycle, read back with their plan.
+"""Playbook versions: written as drafts, read back with their plan.
 
-Owns the rows of a version: its entity, an entity for each step, their relationships and contracts, and a transaction
-for each transition. Must not know which transition is allowed (`playbooks.lifecycle`) or what a document means.
-Invariants: only a draft's document changes; a version number of a code exists once; a published version keeps the plan
-that it was published with; a code has one draft at most.
+Owns the rows of a version: its entity, an entity for each step, their relationships and contracts. Must not know its
+transitions (`transitions.py`) or what a document means. Invariants: only a draft's document changes; a version number
+of a code exists once; a published version keeps the plan that it was published with; a code has one draft at most.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import cast
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, text, update
 
 from playbooks import smart_codes
 from playbooks.document import PlaybookDocument
 from playbooks.errors import (
     AlreadyExistsError,
-    InvalidTransitionError,
-    NotFoundError,
     PlaybookImmutableError,
     PreconditionFailedError,
 )
-from playbooks.lifecycle import PlaybookStatus, is_locked
+from playbooks.lifecycle import is_locked
 from playbooks.problems import error as problem
-from playbooks.values import Actor, JsonObject
+from playbooks.values import Actor
 from storage import shapes
 from storage.database import ReadSession, WriteSession
-from storage.notifications import insert_notification
 from storage.plans import get_plan, store_plan
 from storage.playbook_parts import insert_parts, remove_parts
 from storage.playbook_rows import (
@@ -38,12 +31,14 @@ from storage.playbook_rows import (
     PlaybookRow,
     get_document,
     get_version,
+    hold_version,
     list_versions,
     select_versions,
+    share_version,
     versions_of,
 )
-from storage.poison import refuse_poison
-from storage.tables import entities, transactions
+from storage.tables import entities
+from storage.transitions import TransitionRow, list_transitions, transition
 from storage.version_cache import CachedVersion, VersionCache
 
 __all__ = [
@@ -62,26 +57,11 @@ __all__ = [
     "list_transitions",
     "list_versions",
     "replace_document",
+    "share_version",
     "store_plan",
     "transition",
     "versions_of",
 ]
-
-TRANSITION_TYPE = "PLAYBOOK_TRANSITION"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransitionRow:
-    """One step of a version's life: who moved it from where to where, when and why."""
-
-    id: UUID
-    action: str
-    from_status: PlaybookStatus
-    to_status: PlaybookStatus
-    actor: Actor | None
-    reason: str | None
-    at: datetime
-    effective_date: datetime | None
 
 
 async def insert_version(
@@ -115,7 +95,7 @@ async def replace_document(
     Raises NotFoundError, PlaybookImmutableError when it is no draft, PreconditionFailedError when its revision is not
     `revision` any more, ValidationError when something in it cannot be stored.
     """
-    row = await _hold(session, playbook_id)
+    row = await hold_version(session, playbook_id)
     if is_locked(row.status):
         raise PlaybookImmutableError(f"the playbook is {row.status}, and only a draft changes")
     if row.revision != revision:
@@ -132,11 +112,6 @@ async def replace_document(
     return await get_version(session, playbook_id)
 
 
-async def hold_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
-    """The version, which nobody else changes until this transaction ends. Raises NotFoundError."""
-    return await _hold(session, playbook_id)
-
-
 async def draft_of(session: ReadSession, code: str) -> PlaybookRow | None:
     """The draft of a code, of which there is at most one."""
     page = await list_versions(session, PlaybookFilter(code=code, statuses=("draft",), limit=1))
@@ -148,95 +123,6 @@ async def latest_version(session: ReadSession, code: str) -> int:
     found = select_versions(session, with_documents=False).where(entities.c.entity_code == code)
     rows = (await session.connection.execute(found)).mappings()
     return max((shapes.as_int(row["metadata"]["playbook_version"]) for row in rows), default=0)
-
-
-async def transition(
-    session: WriteSession,
-    playbook_id: UUID,
-    *,
-    action: str,
-    from_status: PlaybookStatus,
-    to_status: PlaybookStatus,
-    actor: Actor,
-    reason: str | None = None,
-    effective_date: datetime | None = None,
-    notification: JsonObject | None = None,
-) -> PlaybookRow:
-    """Move a version and record who did it and why; a notification that was asked for is stored undelivered.
-
-    Raises NotFoundError, InvalidTransitionError when the version is not in `from_status` any more, ValidationError.
-    """
-    refuse_poison("the reason", reason, "/reason")
-    refuse_poison("the notification settings", notification, "/notification_settings")
-    row = await _hold(session, playbook_id)
-    if row.status != from_status:
-        raise InvalidTransitionError(f"the playbook is {row.status} by now, not {from_status}")
-    await session.connection.execute(
-        update(entities)
-        .where(entities.c.organization_id == session.organization_id, entities.c.id == playbook_id)
-        .values(status=to_status, version=row.revision + 1, updated_by=actor.id, updated_at=func.now())
-    )
-    identity, at = uuid4(), datetime.now(UTC)
-    await session.connection.execute(
-        insert(transactions).values(
-            id=identity,
-            organization_id=session.organization_id,
-            transaction_type=TRANSITION_TYPE,
-            transaction_status="completed",
-            transaction_date=at,
-            target_entity_id=playbook_id,
-            smart_code=smart_codes.transition_code(row.industry, row.code, row.version),
-            metadata={
-                "action": action,
-                "from_status": from_status,
-                "to_status": to_status,
-                "reason": reason,
-                "effective_date": shapes.instant_to_json(effective_date),
-                "actor": shapes.actor_to_json(actor),
-            },
-            created_at=at,
-            created_by=actor.id,
-        )
-    )
-    if notification is not None:
-        await insert_notification(
-            session,
-            uuid5(identity, "notification"),
-            industry=row.industry,
-            playbook_id=playbook_id,
-            kind="playbook_transition",
-            key=f"{identity}:notification",
-            data={"action": action, "transition_id": str(identity), "settings": notification},
-        )
-    return await get_version(session, playbook_id)
-
-
-async def list_transitions(session: ReadSession, playbook_id: UUID) -> tuple[TransitionRow, ...]:
-    """The version's life so far, oldest first."""
-    statement = (
-        select(transactions.c.id, transactions.c.transaction_date, transactions.c.metadata)
-        .where(
-            transactions.c.organization_id == session.organization_id,
-            transactions.c.transaction_type == TRANSITION_TYPE,
-            transactions.c.target_entity_id == playbook_id,
-        )
-        .order_by(transactions.c.transaction_date, transactions.c.id)
-    )
-    found = (await session.connection.execute(statement)).mappings()
-    return tuple(_transition(row["id"], row["transaction_date"], shapes.as_object(row["metadata"])) for row in found)
-
-
-def _transition(identity: UUID, at: datetime, facts: JsonObject) -> TransitionRow:
-    return TransitionRow(
-        id=identity,
-        action=str(facts.get("action")),
-        from_status=cast("PlaybookStatus", facts.get("from_status")),
-        to_status=cast("PlaybookStatus", facts.get("to_status")),
-        actor=shapes.actor_from_json(facts.get("actor")),
-        reason=shapes.as_text(facts.get("reason")),
-        at=at,
-        effective_date=shapes.instant_from_json(facts.get("effective_date")),
-    )
 
 
 def _columns(document: PlaybookDocument, version: int) -> dict[str, object]:
@@ -265,15 +151,3 @@ async def _lock_code(session: WriteSession, code: str) -> None:
     """Versions of one code are numbered one after the other, also while none exists that could be locked."""
     statement = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
     await session.connection.execute(statement, {"name": f"playbook:{session.organization_id}:{code}"})
-
-
-async def _hold(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
-    statement = (
-        select(entities.c.id)
-        .where(entities.c.organization_id == session.organization_id, entities.c.id == playbook_id)
-        .where(entities.c.entity_type == PLAYBOOK_TYPE)
-        .with_for_update()
-    )
-    if (await session.connection.execute(statement)).first() is None:
-        raise NotFoundError("there is no such playbook")
-    return await get_version(session, playbook_id)

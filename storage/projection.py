@@ -26,7 +26,7 @@ from playbooks.values import FINISHED_RUN, Json, JsonObject, PayloadRef, RunStat
 from storage import shapes
 from storage.database import WriteSession
 from storage.events import NewEvent, append_events, from_machine, quarantine_events
-from storage.labels import set_priority_label
+from storage.labels import set_incident_label, set_priority_label
 from storage.line_writes import upsert_step_lines
 from storage.poison import Quarantine
 from storage.repairs import take_back_lines
@@ -142,6 +142,9 @@ async def _apply(session: WriteSession, flush: _Flush, plan: Plan, known: _Known
     moving = _moving(known, flush)
     if moving["priority"] != known.metadata.get("priority"):
         await set_priority_label(session, call.execution_id, call.run.priority)
+    is_open = call.run.open_incidents > 0
+    if is_open != bool(known.metadata.get("open_incidents")):
+        await set_incident_label(session, call.execution_id, plan.industry, is_open=is_open)
     ending = _ending(call.run, plan, sealer, quarantine)
     if ending:
         await leave(session, call.execution_id, known.metadata)
@@ -246,6 +249,7 @@ def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
         "waiting_for": run.waiting_for,
         "children": [str(child) for child in run.children],
         "digest": run.digest,
+        "open_incidents": run.open_incidents,
     }
 
 

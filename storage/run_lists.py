@@ -42,7 +42,7 @@ from sqlalchemy.types import TypeEngine
 
 from playbooks.values import Priority, RunStatus
 from storage.database import ReadSession
-from storage.labels import priority_label, tag_label
+from storage.labels import INCIDENT_LABEL, priority_label, tag_label
 from storage.pages import COUNT_LIMIT, Cursor, Page, bounded, read_cursor, refuse_cursor, write_cursor
 from storage.run_rows import RUN_COLUMNS, RunRow, is_run, read_run
 from storage.tables import entities, lines, transactions
@@ -50,7 +50,6 @@ from storage.tables import entities, lines, transactions
 RunSort: TypeAlias = Literal["started_at", "completed_at", "duration", "status", "success_rate", "priority"]
 SortDirection: TypeAlias = Literal["asc", "desc"]
 _RANKS: tuple[Priority, ...] = ("low", "normal", "high", "critical")
-INCIDENT_LABEL = "incident:open"
 _DIRECTIONS = {"asc": asc, "desc": desc}
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -158,6 +157,11 @@ async def _count(
     found = list((await session.connection.execute(statement)).mappings())
     has_more = sum(row["seen"] for row in found) > COUNT_LIMIT
     return {row["status"]: row["runs"] for row in found if row["runs"]}, has_more
+
+
+def is_live_run(organization_id: UUID) -> ColumnElement[bool]:
+    """The condition that a transaction is a run of the organization that is not over, in an index's words."""
+    return _is_listed(organization_id) & _IS_UNFINISHED
 
 
 def _is_listed(organization_id: UUID) -> ColumnElement[bool]:

@@ -74,6 +74,7 @@ class RunRow:
     skipped_steps: int
     current_step: str | None
     step_statuses: dict[str, str]
+    open_incidents: int
     input: JsonObject
     output: Json
     output_ref: PayloadRef | None
@@ -203,6 +204,7 @@ def read_run(row: RowMapping) -> RunRow:
         **counts_of(statuses),
         current_step=shapes.as_text(moving.get("current_step")),
         step_statuses=statuses,
+        open_incidents=shapes.as_int(moving.get("open_incidents")),
         input=shapes.as_object(fixed.get("input")),
         output=fixed.get("output"),
         output_ref=shapes.ref_from_json(fixed.get("output_ref")),

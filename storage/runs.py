@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from playbooks.errors import IdempotencyKeyReusedError, NotFoundError, ValidationError
@@ -25,7 +25,7 @@ from storage.line_writes import insert_lines
 from storage.payloads import industry_of
 from storage.playbooks import get_plan
 from storage.poison import refuse_poison
-from storage.run_lists import RunFilter, list_runs
+from storage.run_lists import RunFilter, is_live_run, list_runs
 from storage.run_rows import (
     RUN_COLUMNS,
     RUN_TYPE,
@@ -45,6 +45,7 @@ from storage.tables import entities, transactions
 
 __all__ = [
     "InsertedRun",
+    "LiveRun",
     "NewRun",
     "RunFilter",
     "RunRow",
@@ -55,6 +56,7 @@ __all__ = [
     "get_run_input",
     "insert_run",
     "list_events",
+    "list_live_runs",
     "list_runs",
     "list_steps",
     "lock_queued",
@@ -82,6 +84,14 @@ class InsertedRun:
 
     row: RunRow
     was_created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRun:
+    """A run that is not over. `is_queued`: its workflow has not spoken."""
+
+    execution_id: UUID
+    is_queued: bool
 
 
 async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> InsertedRun:
@@ -203,13 +213,24 @@ async def cancel_queued(session: WriteSession, execution_id: UUID, actor: Actor,
 
 async def count_live_runs(session: ReadSession, playbook_id: UUID) -> int:
     """How many runs of this playbook version are not finished."""
+    live = select(transactions.c.id).where(_is_live(session, playbook_id)).subquery()
+    return (await session.connection.execute(select(func.count()).select_from(live))).scalar_one()
+
+
+async def list_live_runs(session: ReadSession, playbook_id: UUID, *, limit: int) -> tuple[LiveRun, ...]:
+    """Runs of this playbook version that are not finished, in the order of their ids."""
+    table = transactions.c
     statement = (
-        select(func.count())
-        .select_from(transactions)
-        .where(is_run(session.organization_id), transactions.c.target_entity_id == playbook_id)
-        .where(transactions.c.transaction_status.in_(["queued", "in_progress", "paused"]))
+        select(table.id, table.transaction_status, table.version)
+        .where(_is_live(session, playbook_id))
+        .order_by(table.id)
+        .limit(limit)
     )
-    return (await session.connection.execute(statement)).scalar_one()
+    found = (await session.connection.execute(statement)).mappings()
+    return tuple(
+        LiveRun(execution_id=row["id"], is_queued=row["transaction_status"] == "queued" and not row["version"])
+        for row in found
+    )
 
 
 async def find_queued(
@@ -225,6 +246,11 @@ async def find_queued(
     )
     found = (await session.connection.execute(statement)).mappings()
     return tuple((row["organization_id"], row["id"]) for row in found)
+
+
+def _is_live(session: ReadSession, playbook_id: UUID) -> ColumnElement[bool]:
+    # By the index of unfinished runs: how many there ever were of the version must not show in what this costs.
+    return is_live_run(session.organization_id) & (transactions.c.target_entity_id == playbook_id)
 
 
 async def _same_request(session: ReadSession, run: NewRun) -> RunRow:

@@ -20,9 +20,22 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from runtime.settings import Settings
 from tests.support import servers
+
+# A busy machine makes no test fail: examples are bounded in number and equal in every run, never in time.
+examples.register_profile(
+    "house",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+examples.load_profile("house")
 
 if TYPE_CHECKING:
     from cli.servers.postgres import PostgresServer

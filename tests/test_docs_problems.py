@@ -9,11 +9,14 @@ from uuid import uuid4
 
 import pytest
 
-from playbooks import checks_quorum, contracts, document, expressions
+from playbooks import checks_quorum, contracts, document, editing, expressions
 from playbooks.compile_order import resolve_order
 from playbooks.compiler import compile_playbook
 from playbooks.errors import MappingError, PlaybooksError, Problem
-from tests.support.codes import codes_of_errors, codes_of_problems
+from playbooks.simulation.given import Given, GivenAttempt, problems_of
+from tests.playbooks.building import plan_of
+from tests.playbooks.simulating import played
+from tests.support.codes import codes_of_errors, codes_of_problems, codes_of_runs
 from tests.support.pages import ROOT, Block, blocks, named
 from tests.test_docs import AROUND
 
@@ -30,7 +33,8 @@ def test_every_code_has_its_page_when_the_source_is_read() -> None:
     from api.problems import STATUSES
 
     codes = codes_of_errors() | codes_of_problems() | set(STATUSES)
-    pages = {page.stem.upper().replace("-", "_"): page for page in FOLDER.glob("*.md") if page.stem != "README"}
+    others = ("README", "run-errors")
+    pages = {page.stem.upper().replace("-", "_"): page for page in FOLDER.glob("*.md") if page.stem not in others}
     assert set(pages) == codes
     index = (FOLDER / "README.md").read_text()
     for code, page in pages.items():
@@ -45,7 +49,15 @@ def test_every_code_of_a_document_has_an_example_that_is_run() -> None:
     """But for what is too large to be written down, and what only a request or a run can bring about."""
     told = {block.page.stem.upper().replace("-", "_") for block in blocks("problem")}
     without = codes_of_problems() - codes_of_errors() - told
-    assert without == {"INVALID_CURSOR", "NOT_AN_OBJECT", "PLAN_TOO_LARGE", "TOO_DEEP", "TOO_LARGE", "TOO_LONG"}
+    large = {"PLAN_TOO_LARGE", "TOO_DEEP", "TOO_LARGE", "TOO_LONG"}
+    assert without == {"DRAFT_EXISTS", "INVALID_CURSOR", "NOT_AN_OBJECT", *large}
+
+
+def test_every_code_of_a_run_is_explained_when_a_step_can_fail_with_it() -> None:
+    codes = codes_of_runs()
+    assert len(codes) > 25
+    # Told to nobody: such an attempt is made again, and does not count.
+    assert not {code for code in codes - {"NOT_STARTED"} if f"`{code}`" not in (FOLDER / "run-errors.md").read_text()}
 
 
 @named("problem")
@@ -98,10 +110,38 @@ def _of_quorum(value: Any) -> tuple[Problem, ...]:
     return tuple(item for item in checks_quorum.problems(order, members) if item.pointer.startswith(last))
 
 
+def _of_added(value: Any) -> tuple[Problem, ...]:
+    with pytest.raises(PlaybooksError) as refused:
+        editing.add_steps({**SMALL, **value}, value["add"], mode="append")
+    return refused.value.problems
+
+
+def _of_removed(value: Any) -> tuple[Problem, ...]:
+    document = {name: part for name, part in {**SMALL, **value}.items() if name != "remove"}
+    with pytest.raises(PlaybooksError) as refused:
+        editing.remove_step(document, value["remove"])
+    return refused.value.problems
+
+
+def _of_simulation(value: Any) -> tuple[Problem, ...]:
+    around = {**SMALL, **{name: part for name, part in value.items() if name == "steps"}}
+    attempts = {
+        key: tuple(GivenAttempt(**item) for item in items) for key, items in value.get("step_results", {}).items()
+    }
+    refused = problems_of(Given(attempts=attempts), plan_of(around))
+    if refused:
+        return refused
+    bounds = {"max_events": value["max_events"]} if "max_events" in value else None
+    return played(around, attempts={key: list(items) for key, items in attempts.items()}, bounds=bounds).problems
+
+
 _SHAPES = {
     "playbook": _of_playbook,
     "step": _of_step,
     "value": _of_value,
     "expression": _of_expression,
     "quorum": _of_quorum,
+    "add": _of_added,
+    "remove": _of_removed,
+    "simulation": _of_simulation,
 }

@@ -36,7 +36,7 @@ from playbooks.messages import (
 )
 from playbooks.plan import PlanStep
 
-FLUSH_INTERVAL = timedelta(seconds=1)
+FLUSH_INTERVAL = timedelta(milliseconds=500)
 """A burst of fast steps is projected at most this often."""
 
 LANE_BUDGET_MS = 500

@@ -15,12 +15,12 @@ from temporalio.exceptions import ActivityError
 from playbooks import calling
 from playbooks.commands import (
     CheckMessage,
+    EvaluateLoop,
     GatherChild,
     GatherItems,
     MakeOutput,
     PrepareStep,
     RunStep,
-    TestLoop,
 )
 from playbooks.events import (
     ChildGathered,
@@ -39,7 +39,7 @@ from workflows import calls
 from workflows.failures import read_failure
 from workflows.lane import LaneJob
 
-LaneCommand: TypeAlias = PrepareStep | RunStep | TestLoop | GatherItems | GatherChild | CheckMessage | MakeOutput
+LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput
 """`RunStep` of a pure handler, that is."""
 
 
@@ -61,7 +61,7 @@ class LaneWork:
                 return lambda: self._prepare(key, visit)
             case RunStep(step=key, visit=visit, attempt=attempt):
                 return lambda: self._run(key, visit, attempt)
-            case TestLoop(step=key, visit=visit):
+            case EvaluateLoop(step=key, visit=visit):
                 return lambda: self._test_loop(key, visit)
             case GatherItems(step=key, visit=visit):
                 return lambda: self._gather_items(key, visit)

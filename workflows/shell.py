@@ -26,6 +26,7 @@ from playbooks.commands import (
     CancelStep,
     CheckMessage,
     Command,
+    EvaluateLoop,
     FinishRun,
     GatherChild,
     GatherItems,
@@ -37,7 +38,6 @@ from playbooks.commands import (
     StartTimer,
     StopTimer,
     TakeSlot,
-    TestLoop,
 )
 from playbooks.events import (
     CancelRequested,
@@ -146,7 +146,7 @@ class Shell:
     def _is_for_lane(self, command: Command) -> bool:
         if isinstance(command, RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | TestLoop | GatherItems | GatherChild | CheckMessage | MakeOutput)
+        return isinstance(command, PrepareStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput)
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -167,7 +167,7 @@ class Shell:
 
     def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
-            case PrepareStep() | TestLoop() | GatherItems() | GatherChild() | CheckMessage() | MakeOutput():
+            case PrepareStep() | EvaluateLoop() | GatherItems() | GatherChild() | CheckMessage() | MakeOutput():
                 self._lane.put(self._lane_work.job(command))
             case RunStep():
                 self._run_step(command)

@@ -1,4 +1,4 @@
-"""What a simulation is given: results of attempts, and people's decisions."""
+"""What a simulation is given: results of attempts, people's decisions, and messages from outside."""
 
 from __future__ import annotations
 
@@ -56,9 +56,20 @@ class DecisionRequest(RequestModel):
     after_minutes: _Minutes | None = Field(default=None, description="from the task's opening; else the estimate")
 
 
+class MessageRequest(RequestModel):
+    """What somebody tells the run from outside: a signal, a cancel, what becomes of a step. `body` holds the fields of
+    the verb, as in a message to a run: `step`, `reason`, `output`; a signal's `name` and `payload`."""
+
+    verb: Annotated[str, StringConstraints(max_length=64)]
+    after_minutes: _Minutes = Field(description="from the start of the run")
+    body: JsonObject = Field(default_factory=dict[str, Json])
+    by: _Name | None = None
+    roles: list[_Name] = Field(default_factory=list[str], max_length=50)
+
+
 class SimulationGiven(RequestModel):
     """What stands in for workers and people, by step key: successive attempts (the last answers all that follow) and
-    successive decisions. `started_at` is where the virtual clock begins."""
+    successive decisions; and what comes from outside. `started_at` is where the virtual clock begins."""
 
     step_results: dict[str, Annotated[list[StepResultRequest], Field(min_length=1, max_length=1_000)]] = Field(
         default_factory=dict[str, list[StepResultRequest]], max_length=MAX_STEPS
@@ -66,4 +77,5 @@ class SimulationGiven(RequestModel):
     decisions: dict[str, Annotated[list[DecisionRequest], Field(max_length=1_000)]] = Field(
         default_factory=dict[str, list[DecisionRequest]], max_length=MAX_STEPS
     )
+    messages: Annotated[list[MessageRequest], Field(max_length=1_000)] = Field(default_factory=list[MessageRequest])
     started_at: Instant | None = None

@@ -300,6 +300,7 @@ class RunView(BaseModel):
     completed_steps: int
     failed_steps: int
     skipped_steps: int
+    open_incidents: int = 0
     current_step: CurrentStepView | None = None
     progress: ProgressView
     cost: float = Field(default=0.0, examples=[53.0])

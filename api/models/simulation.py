@@ -92,6 +92,19 @@ class SimulatedDecisionView(BaseModel):
     detail: str | None = None
 
 
+class SimulatedMessageView(BaseModel):
+    """Something that the run was told from outside, and what it answered."""
+
+    verb: str
+    step_key: str | None = None
+    signal: str | None = None
+    at: datetime
+    by: str
+    outcome: str | None = None
+    code: str | None = None
+    detail: str | None = None
+
+
 class WaitingView(BaseModel):
     """Who has to act before the run goes on."""
 
@@ -141,6 +154,7 @@ class SimulationView(BaseModel):
     skipped: list[SkippedStepView]
     steps: list[SimulatedStepView]
     decisions: list[SimulatedDecisionView]
+    messages: list[SimulatedMessageView]
     waiting_for: list[WaitingView]
     problems: list[SimulationProblemView]
     cost: float

@@ -69,7 +69,9 @@ async def control_run(
     if request.until is not None:
         body["until"] = request.until.isoformat()
     if request.step is not None:
-        body |= {"step": request.step, "output": request.output}
+        body["step"] = request.step
+    if request.output is not None:
+        body["output"] = request.output
     verdict = await _verdict(services, principal, row, request.action, body=body, key=key)
     return await _settled(services, principal, row, verdict, request.action)
 
@@ -160,6 +162,8 @@ async def _cancel_queued(services: Services, principal: Principal, execution_id:
 async def _verdict(
     services: Services, principal: Principal, row: RunRow, verb: str, *, body: JsonObject, key: str | None
 ) -> Verdict | None:
+    # A message has no nulls: what is signed has to be what the run reads.
+    body = {name: value for name, value in body.items() if value is not None}
     update_id = None if key is None else str(uuid5(row.execution_id, f"{verb}:{key}"))
     organization_id = principal.organization_id
     verdict = await services.runs.update(

@@ -1,125 +1,173 @@
-"""The life cycle of a version: publish, deprecate, reactivate, archive.
+"""The life cycle of a version: publish, deprecate, reactivate, archive; now, or scheduled.
 
-Owns permissions and conditions of a transition; which ones exist is `playbooks.lifecycle`'s table. Invariant: what is
-active was compiled, and its plan is stored in the same transaction as the transition.
+Owns permissions, and what a request may say for which action. The conditions of a transition are
+`recovery.transitions`, because the scheduler checks the same when one is due. Invariant: what is answered is committed.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from api.models.common import ProblemView
-from api.models.playbooks import PublicationView, TransitionRequest
-from api.operations.validation import compiled, problem_view, report_on
+from api.etags import check_if_match, etag_of
+from api.models.publication import TransitionRequest
 from api.security import Permission, Principal
 from api.services import Services
-from api.views.playbooks import playbook_view, transition_view
 from playbooks.errors import (
+    AlreadyCancelledError,
     InvalidTransitionError,
-    NotSupportedError,
+    LimitExceededError,
     Problem,
-    PublicationError,
+    UnavailableError,
+    ValidationError,
 )
-from playbooks.lifecycle import PERMISSIONS, Action, allowed_actions, next_status
-from playbooks.values import JsonObject
+from playbooks.lifecycle import PERMISSIONS, Action, next_status
+from playbooks.overrides import Override
+from playbooks.side_effects import SideEffect
+from playbooks.timetable import Planned, refuse_contradiction, refuse_gap, refuse_overtaking, status_at
+from recovery.run_cancels import CancelCounts
+from recovery.transitions import Order, Performed, check_publication, details_of, perform, planned, withdraw
 from storage import playbooks as rows
+from storage import transitions
 from storage.database import WriteSession
-from storage.organizations import own_organization
 from storage.playbooks import PlaybookRow
-from storage.runs import count_live_runs
+from storage.transitions import TransitionRow
+
+MAX_SCHEDULED = 20
 
 
-async def transition(
-    services: Services, principal: Principal, playbook_id: UUID, request: TransitionRequest
-) -> tuple[PlaybookRow, list[ProblemView]]:
-    """The version after the transition, and the warnings that came with it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A version after a transition, or with one that waits. `cancels` where live runs are cancelled."""
 
-    Raises NotFoundError, ForbiddenError, InvalidActionError, InvalidTransitionError, PublicationError,
-    NotSupportedError.
+    row: PlaybookRow
+    transition: TransitionRow
+    warnings: tuple[Problem, ...] = ()
+    effects: tuple[SideEffect, ...] = ()
+    live_runs: int = 0
+    cancels: CancelCounts | None = None
+
+
+async def move(
+    services: Services, principal: Principal, playbook_id: UUID, request: TransitionRequest, if_match: str | None
+) -> Moved:
+    """Do what is asked now, or schedule it.
+
+    Raises NotFoundError, ForbiddenError, InvalidActionError, InvalidTransitionError, PublicationError, ValidationError,
+    PreconditionFailedError, LimitExceededError.
     """
-    _refuse_unbuilt(request)
+    is_future = request.effective_date is not None and request.effective_date > datetime.now(UTC)
     async with services.writing(principal) as session:
-        row = await rows.get_version(session, playbook_id)
-        to_status = next_status(row.status, request.action)
-        action = cast("Action", request.action)
-        principal.needs(cast("Permission", PERMISSIONS[action]))
-        warnings = await _prepare(services, session, row, action)
-        changed = await rows.transition(
-            session,
-            playbook_id,
-            action=action,
-            from_status=row.status,
-            to_status=to_status,
-            actor=principal.actor,
-            reason=request.reason,
-            effective_date=request.effective_date,
-            notification=_notification(request),
-        )
-    return changed, warnings
-
-
-async def _prepare(services: Services, session: WriteSession, row: PlaybookRow, action: Action) -> list[ProblemView]:
-    if action == "publish":
-        return await _compile_and_store(services, session, row)
-    if action in ("archive", "delete"):
-        await _refuse_live_runs(session, row)
-    return []
-
-
-async def _compile_and_store(services: Services, session: WriteSession, row: PlaybookRow) -> list[ProblemView]:
-    document = await rows.get_document(session, row.id)
-    result = compiled(services, document, row.id, row.version)
-    if result.plan is None:
-        detail = f"the playbook has {len(result.errors)} problems and cannot be published"
-        raise PublicationError(detail, result.problems)
-    organization = await own_organization(session)
-    if result.problems and organization is not None and organization.settings.get("strict_publication") is True:
-        detail = f"strict publication is on, and the playbook has {len(result.problems)} warnings"
-        raise PublicationError(detail, result.problems)
-    await rows.store_plan(session, row.id, result.plan)
-    return [problem_view(problem) for problem in result.problems]
-
-
-async def _refuse_live_runs(session: WriteSession, row: PlaybookRow) -> None:
-    live = await count_live_runs(session, row.id)
-    if live:
-        raise InvalidTransitionError(f"the version has {live} runs that have not ended")
-
-
-def _notification(request: TransitionRequest) -> JsonObject | None:
-    settings = request.notification_settings
-    return None if settings is None else settings.model_dump(mode="json", exclude_none=True)
-
-
-def _refuse_unbuilt(request: TransitionRequest) -> None:
-    problems: list[Problem] = []
-    if request.effective_date is not None and request.effective_date > datetime.now(UTC):
-        problems.append(_unbuilt("/effective_date", "transitions cannot be scheduled yet"))
-    if request.on_live_runs == "cancel":
-        problems.append(_unbuilt("/on_live_runs", "cancelling live runs is not built yet"))
-    if request.validation_overrides:
-        problems.append(_unbuilt("/validation_overrides", "overrides are not built yet"))
-    if problems:
-        raise NotSupportedError(problems[0].message, problems)
-
-
-def _unbuilt(pointer: str, message: str) -> Problem:
-    return Problem(pointer=pointer, code="NOT_SUPPORTED", message=message)
-
-
-async def publication_of(services: Services, principal: Principal, playbook_id: UUID) -> PublicationView:
-    """Where a version stands and what may be done with it. Raises NotFoundError."""
-    async with services.database.reading(principal.organization_id) as session:
-        row = await rows.get_version(session, playbook_id)
-        document = await rows.get_document(session, playbook_id)
-        history = await rows.list_transitions(session, playbook_id)
-    return PublicationView(
-        playbook=playbook_view(row, shows_document=False),
-        allowed_actions=[
-            action for action in allowed_actions(row.status) if principal.may(cast("Permission", PERMISSIONS[action]))
-        ],
-        validation=report_on(services, document, row.id, row.version),
-        history=[transition_view(each) for each in history],
+        row = await rows.hold_version(session, playbook_id)
+        order = _order(principal, row, request)
+        if if_match is not None:
+            check_if_match(if_match, etag_of(row.revision))
+        waiting = planned(await transitions.list_scheduled(session, playbook_id))
+        if is_future:
+            return await _schedule(services, session, row, order, waiting)
+        refuse_overtaking(next_status(row.status, order.action), waiting)
+        done = await perform(session, services.handlers, row, order)
+    cancels = None
+    if done.transition.status == "in_progress":
+        cancels = await _cancel_runs(services, principal, done)
+    return Moved(
+        row=done.row,
+        transition=done.transition,
+        warnings=done.warnings,
+        effects=done.effects,
+        live_runs=done.live_runs,
+        cancels=cancels,
     )
+
+
+async def cancel_scheduled(
+    services: Services, principal: Principal, playbook_id: UUID, transition_id: UUID, reason: str | None
+) -> Moved:
+    """Withdraw what is scheduled; needs the permission of the action.
+
+    Raises NotFoundError, ForbiddenError, AlreadyCancelledError, InvalidTransitionError where it took place already or
+    another one that is scheduled relies on it, ValidationError for a reason that cannot be stored.
+    """
+    async with services.writing(principal) as session:
+        row = await rows.hold_version(session, playbook_id)
+        found = await transitions.get_transition(session, playbook_id, transition_id)
+        principal.needs(cast("Permission", PERMISSIONS[cast("Action", found.action)]))
+        if found.status == "cancelled":
+            raise AlreadyCancelledError("the transition is cancelled already")
+        if found.status != "scheduled":
+            raise InvalidTransitionError(f"the transition is {found.status}, and only a scheduled one can be cancelled")
+        refuse_gap(row.status, planned(await transitions.list_scheduled(session, playbook_id)), transition_id)
+        await withdraw(session, found, principal.actor, reason)
+        cancelled = await transitions.get_transition(session, playbook_id, transition_id)
+    return Moved(row=row, transition=cancelled)
+
+
+async def _cancel_runs(services: Services, principal: Principal, done: Performed) -> CancelCounts:
+    """Tell the runs now. The transition is committed: whatever cannot be reached, the scheduler goes on with."""
+    try:
+        return await services.runs.cancel_all(services.database, principal.organization_id, done.transition.id)
+    except UnavailableError:
+        return CancelCounts(pending=done.live_runs)
+
+
+async def _schedule(
+    services: Services, session: WriteSession, row: PlaybookRow, order: Order, waiting: tuple[Planned, ...]
+) -> Moved:
+    """What is wrong today is refused today; the rest is checked when it is due."""
+    at = cast("datetime", order.effective_date)
+    if len(waiting) >= MAX_SCHEDULED:
+        raise LimitExceededError(f"a version has at most {MAX_SCHEDULED} scheduled transitions")
+    refuse_contradiction(row.status, waiting, Planned(id=uuid4(), action=order.action, at=at))
+    from_status = status_at(row.status, waiting, at)
+    warnings: tuple[Problem, ...] = ()
+    if order.action == "publish":
+        warnings = (await check_publication(session, services.handlers, row, order.overrides)).warnings
+    stored = await transitions.schedule(
+        session,
+        row,
+        action=order.action,
+        from_status=from_status,
+        to_status=next_status(from_status, order.action),
+        actor=order.actor,
+        reason=order.reason,
+        effective_date=at,
+        notification=order.notification,
+        details={**details_of(order), "revision": row.revision},
+    )
+    return Moved(row=row, transition=stored, warnings=warnings)
+
+
+def _order(principal: Principal, row: PlaybookRow, request: TransitionRequest) -> Order:
+    """The request as an order that this person may give. Raises InvalidActionError, ForbiddenError, ValidationError."""
+    if request.action not in PERMISSIONS:
+        next_status(row.status, request.action)  # says which actions there are
+    action = cast("Action", request.action)
+    principal.needs(cast("Permission", PERMISSIONS[action]))
+    _refuse_misplaced(request)
+    settings = request.notification_settings
+    overrides = request.validation_overrides or []
+    return Order(
+        action=action,
+        actor=principal.actor,
+        reason=request.reason,
+        effective_date=request.effective_date,
+        overrides=tuple(Override(code=each.code, pointer=each.pointer, reason=each.reason) for each in overrides),
+        cancels_runs=request.on_live_runs == "cancel",
+        notification=None if settings is None else settings.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def _refuse_misplaced(request: TransitionRequest) -> None:
+    problems: list[Problem] = []
+    if request.on_live_runs is not None and request.action != "archive":
+        problems.append(_misplaced("/on_live_runs", "only 'archive' asks what becomes of live runs"))
+    if request.validation_overrides and request.action != "publish":
+        problems.append(_misplaced("/validation_overrides", "only 'publish' has warnings to override"))
+    if problems:
+        raise ValidationError(problems[0].message, problems)
+
+
+def _misplaced(pointer: str, message: str) -> Problem:
+    return Problem(pointer=pointer, code="NOT_ALLOWED", message=message)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
-from api.models.given import DecisionRequest, SimulationGiven, StepResultRequest
+from api.models.given import DecisionRequest, MessageRequest, SimulationGiven, StepResultRequest
 from api.models.runs import ExecuteRequest, ExecutionOptions
 from api.models.simulation import SimulateRequest
 from api.operations.validation import compiled
@@ -31,7 +31,7 @@ from playbooks.lifecycle import PlaybookStatus
 from playbooks.messages import RunInput
 from playbooks.simulation.driver import simulate
 from playbooks.simulation.generating import NotGeneratedError, generate
-from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenVote, problems_of
+from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenMessage, GivenVote, problems_of
 from playbooks.simulation.outcome import Simulated
 from playbooks.starting import check_input
 from playbooks.values import JsonObject, StepError
@@ -81,7 +81,7 @@ async def _simulated(
     needs: PlaybookStatus | None = None,
 ) -> Simulation:
     version = await _version(services, principal, playbook_id, needs)
-    given = _given(request)
+    given = given_of(request)
     problems = problems_of(given, version.plan)
     if problems:
         raise ValidationError(problems[0].message, problems)
@@ -160,11 +160,13 @@ def _run_input(principal: Principal, version: Version, request: SimulateRequest)
     )
 
 
-def _given(request: SimulateRequest) -> Given:
+def given_of(request: SimulateRequest) -> Given:
+    """What the request gives beside the run's input."""
     given = request.simulation
     return Given(
         attempts={key: tuple(map(_attempt, items)) for key, items in given.step_results.items()},
         votes={key: tuple(map(_vote, items)) for key, items in given.decisions.items()},
+        messages=tuple(map(_message, given.messages)),
         approves_alone=request.execution_options.auto_approve_human_steps,
     )
 
@@ -192,6 +194,16 @@ def _vote(item: DecisionRequest) -> GivenVote:
         comment=item.comment,
         data=item.data,
         after=None if item.after_minutes is None else timedelta(minutes=item.after_minutes),
+    )
+
+
+def _message(item: MessageRequest) -> GivenMessage:
+    return GivenMessage(
+        verb=item.verb,
+        after=timedelta(minutes=item.after_minutes),
+        body=item.body,
+        by=item.by,
+        roles=tuple(item.roles),
     )
 
 

@@ -52,7 +52,8 @@ async def start_run(
     route = f"POST /playbooks/{playbook_id}/execute"
     execution_id = uuid4() if key is None else derived_execution_id(organization_id, route, key)
     async with services.writing(principal) as session:
-        version = await playbooks.get_version(session, playbook_id)
+        # Shared until the commit: a version is never archived between this look at its status and its new run.
+        version = await playbooks.share_version(session, playbook_id)
         is_known = key is not None and await _exists(session, execution_id)
         # A repeat gets its run back even when the playbook has been deprecated since.
         if not is_known and version.status != "active":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from api.models.playbooks import PlaybookView, TransitionView, ValidationReport
-from playbooks.values import Actor, JsonObject
-from storage.playbooks import PlaybookRow, TransitionRow
+from api.models.playbooks import PlaybookView, ValidationReport
+from storage.playbooks import PlaybookRow
 
 
 def playbook_view(
@@ -30,20 +29,3 @@ def playbook_view(
         document=row.document if shows_document else None,
         validation=validation,
     )
-
-
-def transition_view(row: TransitionRow) -> TransitionView:
-    """One step of a version's life."""
-    return TransitionView(
-        action=row.action,
-        from_status=row.from_status,
-        to_status=row.to_status,
-        actor=_actor(row.actor),
-        reason=row.reason,
-        at=row.at,
-        effective_date=row.effective_date,
-    )
-
-
-def _actor(actor: Actor | None) -> JsonObject | None:
-    return None if actor is None else {"id": str(actor.id), "name": actor.name}

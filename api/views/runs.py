@@ -57,6 +57,7 @@ def run_view(row: RunRow, principal: Principal) -> RunView:
         completed_steps=row.completed_steps,
         failed_steps=row.failed_steps,
         skipped_steps=row.skipped_steps,
+        open_incidents=row.open_incidents,
         progress=_progress(row, finished),
         cost=money(row.cost),
         total_cost=money(row.cost),

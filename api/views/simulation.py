@@ -9,6 +9,7 @@ from api.models.runs import AttemptView, EventView, StepErrorView, money
 from api.models.simulation import (
     EstimateView,
     SimulatedDecisionView,
+    SimulatedMessageView,
     SimulatedStepView,
     SimulationProblemView,
     SimulationView,
@@ -25,6 +26,7 @@ from playbooks.json_limits import canonical
 from playbooks.pointers import transform_at
 from playbooks.rules.redaction import HIDDEN, safe_values
 from playbooks.simulation.estimating import Estimate, estimate_of
+from playbooks.simulation.interventions import Said
 from playbooks.simulation.outcome import Simulated, Visit
 from playbooks.simulation.people import Decision
 from playbooks.state import AuditEvent
@@ -73,6 +75,7 @@ def simulation_view(simulation: Simulation, principal: Principal) -> SimulationV
         skipped=[_skipped(found, visit, shown) for visit in found.visits.values() if visit.step.status == "skipped"],
         steps=[_step(found, visit, shown) for visit in found.visits.values()],
         decisions=[_decision(found, item, shown) for item in found.decisions],
+        messages=[_message(item) for item in found.messages],
         waiting_for=_waiting(found),
         problems=[_problem(problem) for problem in found.problems],
         cost=money(state.cost),
@@ -137,6 +140,20 @@ def _decision(found: Simulated, item: Decision, shown: _Shown) -> SimulatedDecis
         decision=item.choice,
         data=shown.value(item.data, found.plan.step(item.step).sensitive_output),
         is_given=item.is_given,
+        outcome=None if verdict is None else verdict.outcome,
+        code=None if verdict is None else verdict.code,
+        detail=None if verdict is None else verdict.detail,
+    )
+
+
+def _message(item: Said) -> SimulatedMessageView:
+    step, signal, verdict = item.body.get("step"), item.body.get("name"), item.verdict
+    return SimulatedMessageView(
+        verb=item.verb,
+        step_key=step if isinstance(step, str) else None,
+        signal=signal if isinstance(signal, str) else None,
+        at=item.at,
+        by=item.actor.name,
         outcome=None if verdict is None else verdict.outcome,
         code=None if verdict is None else verdict.code,
         detail=None if verdict is None else verdict.detail,

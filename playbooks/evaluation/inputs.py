@@ -11,7 +11,7 @@ from playbooks.document import StepDocument
 from playbooks.errors import MappingError, Problem
 from playbooks.evaluation.conditions import step_key_of
 from playbooks.plan import Plan, PlanStep
-from playbooks.pointers import from_parts, without
+from playbooks.pointers import from_parts, join, pick, without
 from playbooks.values import Json, JsonObject
 
 _OUTSIDE = frozenset({"ai", "external"})
@@ -37,12 +37,14 @@ def resolve_input(plan: Plan, step: PlanStep, document: StepDocument, context: J
 def _brought(
     plan: Plan, document: StepDocument, context: JsonObject, *, whole_outputs: bool, withholds: bool
 ) -> JsonObject:
-    """What the step's data dependencies add to its input."""
+    """What the step's data dependencies add to its input; those that a join did not need to be completed, nothing."""
     brought: JsonObject = {}
     for index, dependency in enumerate(document.dependencies or []):
         if dependency.dependency_type != "data":
             continue
         key = step_key_of(plan, dependency)
+        if document.join is not None and not _is_completed(context, key):
+            continue
         path = ("steps", key, "output")
         if dependency.mapping is not None:
             added = expressions.resolve(dependency.mapping, context, f"/dependencies/{index}/mapping")
@@ -53,6 +55,10 @@ def _brought(
             continue
         brought |= _object(added, path)
     return brought
+
+
+def _is_completed(context: JsonObject, key: str) -> bool:
+    return pick(context, join("", "steps", key, "status")) == "completed"
 
 
 def _output_of(context: JsonObject, path: tuple[str, str, str]) -> Json:

@@ -106,12 +106,10 @@ def items_of(step: OpenStep) -> list[Json]:
 
 def loop_condition(document: StepDocument, context: JsonObject) -> expressions.ConditionResult:
     """Whether a loop's condition holds: `complete_when` where the context has the loop's counts, else `while`."""
-    condition: Json = None
-    if "loop" in context and document.for_each is not None and isinstance(document.for_each.complete_when, str):
-        condition = document.for_each.complete_when
-    elif document.repeat is not None:
-        condition = document.repeat.while_
-    return expressions.evaluate_condition(condition, context)
+    loop = context.get("loop")
+    if isinstance(loop, dict) and document.for_each is not None:
+        return expressions.evaluate_condition(document.for_each.complete_when, loop)
+    return expressions.evaluate_condition(document.repeat.while_ if document.repeat is not None else None, context)
 
 
 def gathered(call: GatherCall, results: Mapping[str, Json]) -> JsonObject:
@@ -130,6 +128,23 @@ def check_output(document: StepDocument, output: Json) -> None:
     if document.output_contract is not None:
         problems = contracts.validate(document.output_contract, output, pointer="/output")
         _refuse(problems, "the step's output does not satisfy its contract")
+
+
+def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None:
+    """Raise ContractError where an output that a person gives may not be that of the step, or item, `key`."""
+    if document.for_each is None or "[" in key:
+        check_output(document, output)
+        return
+    _refuse(contracts.check_value(output, "/output"), "the output holds something that cannot be stored")
+    results = output.get("results") if isinstance(output, dict) else None
+    if not isinstance(results, list):
+        message = "a for_each step gives {results: [...]}"
+        raise ContractError(message, (Problem(pointer="/output/results", code="WRONG_TYPE", message=message),))
+    for index, result in enumerate(results):
+        # null stands for an item that made nothing. The contract is that of an item.
+        if document.output_contract is not None and result is not None:
+            problems = contracts.validate(document.output_contract, result, pointer=f"/output/results/{index}")
+            _refuse(problems, "an item's output does not satisfy the step's contract")
 
 
 def check_form(document: StepDocument, body: JsonObject) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from playbooks.commands import GatherItems, TestLoop
+from playbooks.commands import EvaluateLoop, GatherItems
 from playbooks.messages import LoopOutcome, StepOutcome
 from playbooks.plan import ForEachPlan, PlanStep
 from playbooks.rules import endings
@@ -74,7 +74,7 @@ def _judge(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
         _is_enough(draft, step, rules)
     elif rules.has_condition and loop.ended > loop.tested and not loop.is_testing:
         _put(draft, step.key, replace(loop, is_testing=True, tested=loop.ended))
-        draft.command(TestLoop(step=step.key, visit=draft.step(step.key).visit))
+        draft.command(EvaluateLoop(step=step.key, visit=draft.step(step.key).visit))
 
 
 def _is_enough(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:

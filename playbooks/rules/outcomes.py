@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from playbooks.plan import PlanStep
 from playbooks.rules import endings, ordering, visits
 from playbooks.rules.draft import Draft
@@ -9,15 +11,23 @@ from playbooks.state import StepState, Undo
 from playbooks.values import JsonObject, StepError
 
 
+def price_of(step: PlanStep, current: StepState) -> Decimal:
+    """What a completed visit costs: what its worker measured, else its price. Of a loop, its items cost."""
+    if step.for_each is not None:
+        return Decimal(0)
+    return step.cost if current.measured_cost is None else current.measured_cost
+
+
 def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
     """End a step well, unless it may have to be done again; its price counts once per completed visit."""
     if visits.test_repeat(draft, step, current):
         return
-    price = step.cost if current.measured_cost is None else current.measured_cost
+    price = price_of(step, current)
     changes = {"cost": price, "error": None, "is_testing": False, "incident_at": None}
     done = draft.put(current, status="completed", completed_at=draft.at, **changes)
     draft.change(cost=draft.state.cost + price)
-    if draft.plan.compensation(current.key) is not None:
+    # Of a `for_each` step each item is undone by itself.
+    if step.for_each is None and draft.plan.compensation(current.key) is not None:
         undo = Undo(step=done.key, visit=done.visit, output=done.output, index=done.index)
         draft.note(undo=(*draft.state.undo, undo))
     draft.record("step_completed", step=current.key, data={"cost": str(price), "attempts": len(current.attempts)})

@@ -10,7 +10,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from playbooks import ids
-from playbooks.commands import CancelChild, CancelStep, TestLoop
+from playbooks.commands import CancelChild, CancelStep, EvaluateLoop
 from playbooks.plan import BackPlan, PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import downstream, only_for
@@ -38,8 +38,9 @@ def go_back(draft: Draft, source: str, back: BackPlan) -> None:
         current = draft.step(key)
         if current.status == "pending":
             continue
-        end_from_outside(draft, current, f"the run went back to step '{back.step}'")
-        _forget_items(draft, key)
+        reason = f"the run went back to step '{back.step}'"
+        end_from_outside(draft, current, reason)
+        _forget_items(draft, key, reason)
         before = draft.retire(draft.step(key))
         draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
 
@@ -101,9 +102,11 @@ def _closed_task(task: TaskState, draft: Draft) -> TaskState:
     return task if task.closed_at else replace(task, closed_at=draft.at)
 
 
-def _forget_items(draft: Draft, key: str) -> None:
+def _forget_items(draft: Draft, key: str, reason: str) -> None:
+    """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
     for item in draft.items_of(key):
-        draft.retire(item)
+        end_from_outside(draft, item, reason)
+        draft.retire(draft.step(item.key))
     if key in draft.state.loops:
         draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
 
@@ -115,6 +118,8 @@ def cancel_others(draft: Draft, step: PlanStep) -> None:
         if current.status not in FINISHED_STEP:
             reason = f"step '{step.name}' did not need it any more"
             end_from_outside(draft, current, reason)
+            # Else its items would count as failed, and fail a step that is cancelled.
+            _forget_items(draft, key, reason)
             draft.record("step_cancelled", step=key, data={"reason": reason})
 
 
@@ -123,5 +128,5 @@ def test_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
     if step.repeat is None or current.is_testing or not may_go_back(draft, step.repeat):
         return False
     draft.put(current, status="in_progress", is_testing=True)
-    draft.command(TestLoop(step=current.key, visit=current.visit))
+    draft.command(EvaluateLoop(step=current.key, visit=current.visit))
     return True

@@ -19,6 +19,7 @@ from playbooks.commands import (
     CancelStep,
     CheckMessage,
     Command,
+    EvaluateLoop,
     FinishRun,
     GatherChild,
     GatherItems,
@@ -30,7 +31,6 @@ from playbooks.commands import (
     StartTimer,
     StopTimer,
     TakeSlot,
-    TestLoop,
 )
 from playbooks.envelopes import Envelope
 from playbooks.errors import Problem
@@ -52,7 +52,9 @@ from playbooks.handlers import HandlerDescription
 from playbooks.machine import advance, new_run
 from playbooks.messages import RunInput, StepOutcome
 from playbooks.problems import error as problem
-from playbooks.simulation.given import Given, unused
+from playbooks.simulation import interventions
+from playbooks.simulation.given import Given, GivenMessage, unused
+from playbooks.simulation.interventions import Said
 from playbooks.simulation.outcome import Ending, Simulated, Visit, VisitKey
 from playbooks.simulation.people import Decision, People, envelope_of
 from playbooks.simulation.waiting import waiting_for
@@ -120,10 +122,13 @@ class _Driver:
         self._events: list[AuditEvent] = []
         self._decisions: dict[str, Decision] = {}
         self._children: dict[VisitKey, StepOutcome] = {}
+        self._said: dict[str, Said] = {}
 
     def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
         problems: list[Problem] = []
         self._plan_event(self._now, _AT_ONCE, None, lambda: RunStarted(at=self._now))
+        for message in self._workers.given.messages if self._now.year <= _LAST_YEAR else ():
+            self._plan_event(self._now + message.after, _PEOPLE, None, lambda message=message: self._tell(message))
         while self._state.status not in FINISHED_RUN and self._has_next():
             if (limit := self._limit(max_events, is_over)) is not None:
                 message = f"the simulation was stopped at its limit, {limit}: does a loop of the playbook end?"
@@ -165,7 +170,7 @@ class _Driver:
                 self._prepare(key, visit)
             case RunStep(step=key, visit=visit, attempt=attempt):
                 self._attempt(key, visit, attempt)
-            case TestLoop(step=key, visit=visit):
+            case EvaluateLoop(step=key, visit=visit):
                 self._test_loop(key, visit)
             case GatherItems(step=key, visit=visit):
                 self._gather(key, visit)
@@ -302,6 +307,9 @@ class _Driver:
             self._plan_event(decision.at, _PEOPLE, (key, step.visit), lambda: self._say(decision))
 
     def _hear_verdict(self, request: str, verdict: Verdict) -> None:
+        if request in self._said:
+            self._said[request] = replace(self._said[request], verdict=verdict)
+            return
         decision = self._decisions[request] = replace(self._decisions[request], verdict=verdict)
         # Who approves by itself and is refused would be refused again.
         if decision.is_given or verdict.outcome != "refused":
@@ -312,9 +320,17 @@ class _Driver:
         self._decisions[request] = replace(decision, at=self._now)
         return MessageReceived(at=self._now, envelope=envelope_of(decision), request=request, wants_answer=True)
 
+    def _tell(self, message: GivenMessage) -> Event:
+        request = f"message-{len(self._said) + 1}"
+        actor = interventions.actor_of(message, self._state.organization_id)
+        said = self._said[request] = Said(verb=message.verb, body=message.body, at=self._now, actor=actor)
+        envelope = interventions.envelope_of(said)
+        return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=True)
+
     def _check(self, request: str) -> None:
         call = calling.check_call(self._plan, self._state, self._state.requests[request])
-        outcome = self._people.check(call, self._decisions[request])
+        actor = (self._said.get(request) or self._decisions[request]).actor
+        outcome = interventions.check(self._workers.version, call, actor)
         self._plan_event(
             self._now, _AT_ONCE, None, lambda: MessageChecked(at=self._now, request=request, outcome=outcome)
         )
@@ -353,7 +369,7 @@ class _Driver:
 
     def _told(self, stopped: tuple[Problem, ...]) -> Simulated:
         state, ending = self._state, self._ending(is_stopped=bool(stopped))
-        used = unused(self._workers.given, self._workers.used, self._people.used)
+        used = unused(self._workers.given, self._workers.used, self._people.used, len(self._said))
         return Simulated(
             plan=self._plan,
             ending=ending,
@@ -361,6 +377,7 @@ class _Driver:
             visits=self._visits,
             events=tuple(self._events),
             decisions=tuple(self._decisions.values()),
+            messages=tuple(self._said.values()),
             waiting=waiting_for(self._plan, state) if ending in ("waiting", "paused") else (),
             problems=(*stopped, *self._workers.problems, *used),
             started_at=self._began,

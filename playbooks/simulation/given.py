@@ -1,4 +1,4 @@
-"""What a simulation is given beside the run's input: results of attempts, and people's decisions.
+"""What a simulation is given beside the run's input: results of attempts, people's decisions, messages from outside.
 
 Owns what may be given for which step. Must not know where it came from. Invariant: nothing that is given is ignored in
 silence: what fits no step is refused, what was not used is told.
@@ -12,8 +12,9 @@ from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 
+from playbooks.envelopes import STEP_VERBS, Malformed, read_envelope
 from playbooks.errors import Problem
-from playbooks.plan import Plan, PlanStep
+from playbooks.plan import Plan, PlanStep, base_key
 from playbooks.pointers import join
 from playbooks.problems import error as problem
 from playbooks.problems import warning
@@ -22,6 +23,9 @@ from playbooks.values import Json, JsonObject, StepError
 
 SIMULATED_ERROR = "SIMULATED_ERROR"
 """Code of an error that the simulation was given; its kind decides about retries, as in a run."""
+
+MESSAGES: frozenset[str] = STEP_VERBS | {"signal", "cancel_run"}
+"""Verbs that may be given. Decisions are given by their step; nobody pauses or resumes a simulation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,17 +53,30 @@ class GivenVote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenMessage:
+    """A control message with its `body`, which reaches the run `after` so long from its beginning."""
+
+    verb: str
+    after: timedelta
+    body: JsonObject = field(default_factory=dict[str, Json])
+    by: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """By step key: successive attempts (the last one answers all that follow) and successive decisions.
 
-    `attempts_at` and `votes_at` are the JSON Pointers of the two in what was sent.
+    `attempts_at`, `votes_at` and `messages_at` are the JSON Pointers of the three in what was sent.
     """
 
     attempts: Mapping[str, tuple[GivenAttempt, ...]] = field(default_factory=dict[str, tuple[GivenAttempt, ...]])
     votes: Mapping[str, tuple[GivenVote, ...]] = field(default_factory=dict[str, tuple[GivenVote, ...]])
+    messages: tuple[GivenMessage, ...] = ()
     approves_alone: bool = False
     attempts_at: str = "/simulation/step_results"
     votes_at: str = "/simulation/decisions"
+    messages_at: str = "/simulation/messages"
 
 
 def problems_of(given: Given, plan: Plan) -> tuple[Problem, ...]:
@@ -68,18 +85,39 @@ def problems_of(given: Given, plan: Plan) -> tuple[Problem, ...]:
     return (
         *_misplaced(given.attempts, steps, given.attempts_at, _refuses_attempts),
         *_misplaced(given.votes, steps, given.votes_at, _refuses_votes),
+        *_unreadable(given.messages, steps, given.messages_at),
     )
 
 
-def unused(given: Given, attempts: Mapping[str, int], votes: Mapping[str, int]) -> tuple[Problem, ...]:
-    """A warning for each list of which less was `used` (by step key) than was given."""
+def unused(given: Given, attempts: Mapping[str, int], votes: Mapping[str, int], said: int) -> tuple[Problem, ...]:
+    """A warning for each list of which less was used (by step key) than was given, and for each message that came
+    after the end of the run: all but the first `said`."""
     lists = ((given.attempts, attempts, given.attempts_at), (given.votes, votes, given.votes_at))
-    return tuple(
-        warning(join(pointer, key, str(used.get(key, 0))), "NOT_USED", "the simulation had no use for this")
-        for items, used, pointer in lists
-        for key, listed in items.items()
-        if used.get(key, 0) < len(listed)
-    )
+    late = sorted(range(len(given.messages)), key=lambda index: given.messages[index].after)[said:]
+    places = [
+        *(
+            join(pointer, key, str(used.get(key, 0)))
+            for items, used, pointer in lists
+            for key, listed in items.items()
+            if used.get(key, 0) < len(listed)
+        ),
+        *(join(given.messages_at, str(index)) for index in late),
+    ]
+    return tuple(warning(place, "NOT_USED", "the simulation had no use for this") for place in places)
+
+
+def _unreadable(messages: tuple[GivenMessage, ...], steps: Mapping[str, PlanStep], pointer: str) -> Iterator[Problem]:
+    for index, message in enumerate(messages):
+        place = join(pointer, str(index))
+        if message.verb not in MESSAGES:
+            reason = f"'{message.verb[:64]}' is none of {', '.join(sorted(MESSAGES))}"
+            yield problem(join(place, "verb"), "NOT_ALLOWED", reason)
+            continue
+        envelope = read_envelope(message.verb, [message.body])
+        if isinstance(envelope, Malformed):
+            yield problem(join(place, "body"), envelope.code, envelope.reason)
+        elif message.verb in STEP_VERBS and base_key(str(message.body["step"])) not in steps:
+            yield _unknown(join(place, "body", "step"), str(message.body["step"]), steps)
 
 
 def _misplaced(
@@ -91,11 +129,15 @@ def _misplaced(
     for key in items:
         step = steps.get(key)
         if step is None:
-            close = get_close_matches(key, list(steps), 1)
-            hint = f"did you mean '{close[0]}'?" if close else None
-            yield problem(join(pointer, key), "UNKNOWN_STEP", f"the playbook has no step '{key[:100]}'", hint)
+            yield _unknown(join(pointer, key), key, steps)
         elif (reason := refuses(step)) is not None:
             yield problem(join(pointer, key), "NOT_ALLOWED", reason)
+
+
+def _unknown(place: str, key: str, steps: Mapping[str, PlanStep]) -> Problem:
+    close = get_close_matches(key, list(steps), 1)
+    hint = f"did you mean '{close[0]}'?" if close else None
+    return problem(place, "UNKNOWN_STEP", f"the playbook has no step '{key[:100]}'", hint)
 
 
 def _refuses_attempts(step: PlanStep) -> str | None:

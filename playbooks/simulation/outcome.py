@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from playbooks.errors import Problem
 from playbooks.plan import Plan
+from playbooks.simulation.interventions import Said
 from playbooks.simulation.people import Decision
 from playbooks.simulation.workers import Source
 from playbooks.state import AuditEvent, RunState, StepState
@@ -63,6 +64,7 @@ class Simulated:
     visits: Mapping[VisitKey, Visit]
     events: tuple[AuditEvent, ...]
     decisions: tuple[Decision, ...]
+    messages: tuple[Said, ...]
     waiting: tuple[Waiting, ...]
     problems: tuple[Problem, ...]
     started_at: datetime

@@ -1,7 +1,7 @@
 """What stands in for people: given decisions, and approvals where the simulation may approve by itself.
 
-Owns who says what next, and when. Must not judge it: eligibility, separation of duties and quorum are the machine's,
-the form is checked as a worker checks it. Invariant: everything that a person says gets a verdict, which is told.
+Owns who says what next, and when. Must not judge it: eligibility, separation of duties and quorum are the machine's.
+Invariant: everything that a person says gets a verdict, which is told.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from uuid import UUID
 
 from playbooks import ids
 from playbooks.envelopes import Envelope
-from playbooks.errors import InputError, Problem
-from playbooks.evaluation import steps
-from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.plan import PlanStep, base_key
 from playbooks.simulation.given import Given, GivenVote
 from playbooks.simulation.workers import Workers
@@ -73,17 +70,6 @@ class People:
             is_given=is_given,
         )
 
-    def check(self, call: CheckCall, decision: Decision) -> OutcomeOfCheck:
-        """The check of a decision: who says it is known, what it says is judged as in a run."""
-        try:
-            steps.check_message(call.envelope)
-            if call.checks_form and call.step is not None:
-                steps.check_form(self.workers.version.step(call.step), call.envelope.body)
-        except InputError as error:
-            errors = tuple(_as_json(problem) for problem in error.problems)
-            return OutcomeOfCheck(actor=decision.actor, code=error.code, detail=error.detail, errors=errors)
-        return OutcomeOfCheck(actor=decision.actor)
-
     def _actor(self, step: PlanStep, task: TaskState, vote: GivenVote) -> Actor:
         """Who says it; somebody whom the request does not name is new each time, so no duty is mixed."""
         name = vote.by
@@ -110,7 +96,3 @@ def _delay(step: PlanStep, task: TaskState, vote: GivenVote) -> timedelta:
         return vote.after
     estimate = timedelta(minutes=step.estimated_minutes or 0.0)
     return estimate if task.due_at is None else min(estimate, task.due_at - task.opened_at)
-
-
-def _as_json(problem: Problem) -> JsonObject:
-    return {"pointer": problem.pointer, "code": problem.code, "message": problem.message}

@@ -220,6 +220,9 @@ UNIQUE_KEYS: list[tuple[str, tuple[str, ...]]] = [
 ]
 
 RUN_IS_UNFINISHED = "transaction_type = 'PLAYBOOK_RUN' AND transaction_status IN ('queued', 'in_progress', 'paused')"
+TRANSITION_IS_UNFINISHED = (
+    "transaction_type = 'PLAYBOOK_TRANSITION' AND transaction_status IN ('scheduled', 'in_progress')"
+)
 
 # A run of ours, by columns that change only when its status does: each flush rewrites `metadata`, and no update of a
 # column that an index names, if only to say which rows it holds, can be HOT. Said with IS NOT NULL, which PostgreSQL
@@ -253,6 +256,8 @@ INDEXES: list[str] = [
     ON universal_transactions (organization_id, target_entity_id, transaction_type)""",
     f"""CREATE INDEX IF NOT EXISTS playbook_unfinished_runs
     ON universal_transactions (transaction_status, created_at) WHERE {RUN_IS_UNFINISHED}""",
+    f"""CREATE INDEX IF NOT EXISTS playbook_unfinished_transitions
+    ON universal_transactions (transaction_date) WHERE {TRANSITION_IS_UNFINISHED}""",
     _runs_by("start", "transaction_date DESC", beside="transaction_status, target_entity_id"),
     _runs_by("status", "transaction_status, transaction_date DESC", beside="target_entity_id"),
     _runs_by("playbook", "target_entity_id, transaction_date DESC"),

@@ -5,16 +5,21 @@ policies stand beside ours, `playbook_service` sees the rows of `app.current_org
 policy says the same again; every other role sees exactly what it saw before we came.
 """
 
-from storage.migrations.ddl import RUN_IS_UNFINISHED
 from storage.roles import OWNER, RECOVERY, SERVICE
 
 # An unset or empty setting is null, and a comparison with null shows nothing; a bare cast of '' would raise.
 CURRENT_ORGANIZATION = "nullif(current_setting('app.current_org', true), '')::uuid"
 
-# What the recovery role may read of a run; it changes nothing, and learns no content.
+# What the recovery role may read of a run or a transition; it changes nothing, and learns no content.
 RECOVERY_COLUMNS = (
     "id, organization_id, transaction_type, transaction_status, transaction_date, version, created_at, updated_at"
 )
+
+# Unfinished runs and transitions, exactly. Without an OR: for that PostgreSQL would read and sort two indexes where
+# the sweeper reads one in its order.
+_UNFINISHED = """transaction_status = ANY (CASE transaction_type
+    WHEN 'PLAYBOOK_RUN' THEN ARRAY['queued', 'in_progress', 'paused']
+    WHEN 'PLAYBOOK_TRANSITION' THEN ARRAY['scheduled', 'in_progress'] END)"""
 
 _SERVICE_GRANTS = {
     "core_organizations": "SELECT, UPDATE (settings, updated_at, updated_by)",
@@ -51,7 +56,7 @@ def policies(table: str, *, created: bool, secured_before: bool) -> list[str]:
     """
     key = "id" if table == "core_organizations" else "organization_id"
     own = f"{key} = {CURRENT_ORGANIZATION}"
-    recovers = RUN_IS_UNFINISHED if table == "universal_transactions" else "false"
+    recovers = _UNFINISHED if table == "universal_transactions" else "false"
     statements = [
         *_policy("playbook_own_rows", table, kind="PERMISSIVE", role=SERVICE, rule=own),
         *_policy("playbook_only_own_rows", table, kind="RESTRICTIVE", role=SERVICE, rule=own),

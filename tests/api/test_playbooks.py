@@ -92,8 +92,6 @@ async def test_the_life_cycle_is_recorded_when_it_goes_its_way(author: Caller) -
     assert (published.status_code, published.json()["data"]["playbook"]["status"]) == (200, "active"), published.text
     assert_problem(await author.put(path, {"action": "publish"}), 409, "INVALID_STATE_TRANSITION")
     assert_problem(await author.put(path, {"action": "explode"}), 422, "INVALID_ACTION")
-    later = {"action": "deprecate", "effective_date": "2999-01-01T00:00:00Z"}
-    assert_problem(await author.put(path, later), 422, "NOT_SUPPORTED")
     for action, status in (("deprecate", "deprecated"), ("reactivate", "active"), ("archive", "deleted")):
         answer = await author.put(path, {"action": action, "reason": f"because {action}"})
         assert answer.json()["data"]["playbook"]["status"] == status, answer.text

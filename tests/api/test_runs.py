@@ -143,7 +143,9 @@ async def test_an_action_is_refused_when_it_is_unknown_or_not_built(author: Call
     for body, code in (
         ({"action": "cancel"}, "INVALID_ACTION"),
         ({"action": "explode"}, "INVALID_ACTION"),
-        ({"action": "retry_step", "step": "x"}, "NOT_SUPPORTED"),
+        ({"action": "retry_step"}, "VALIDATION_ERROR"),
+        ({"action": "pause", "step": "x"}, "VALIDATION_ERROR"),
+        ({"action": "reassign", "step": "x"}, "NOT_SUPPORTED"),
         ({"action": "update_priority", "priority": "high"}, "NOT_SUPPORTED"),
         ({"action": "pause", "colour": "red"}, "VALIDATION_ERROR"),
         ({"action": "pause", "until": "2001-01-01T00:00:00Z"}, "VALIDATION_ERROR"),

@@ -118,3 +118,29 @@ async def test_values_are_told_by_their_size_when_the_answer_would_be_too_large(
     assert data["status"] == "completed"
     assert len(answer.content) < 5 * 1024 * 1024
     assert data["steps"][-1]["output_data"] == {"omitted_bytes": 200_011}
+
+
+async def test_messages_reach_the_run_when_they_are_given(author: Caller) -> None:
+    draft = await author.draft(document())
+    skip = {"verb": "skip_step", "after_minutes": 5, "body": {"step": "approve_refund"}, "by": "max"}
+    body = {"input_data": {"amount": 20}, "simulation": {"messages": [{**skip, "roles": ["manager"]}, skip]}}
+    data = simulated(await author.post(f"/playbooks/{draft}/simulate", body))
+    assert (data["status"], data["path"]) == ("completed", ["check_amount"])
+    assert [(item["step_key"], item["by"], item["outcome"]) for item in data["messages"]] == [
+        ("approve_refund", "max", "accepted")
+    ]
+    assert [item["code"] for item in data["problems"]] == ["NOT_USED"]
+
+
+async def test_a_message_is_refused_with_its_pointer_when_the_playbook_has_no_such_step(author: Caller) -> None:
+    draft = await author.draft(document())
+    told = [
+        {"verb": "skip_step", "after_minutes": 5, "body": {"step": "aprove_refund"}},
+        {"verb": "pause", "after_minutes": 1},
+    ]
+    answer = await author.post(f"/playbooks/{draft}/simulate", {"simulation": {"messages": told}})
+    assert_problem(answer, 422, "VALIDATION_ERROR")
+    assert [(item["pointer"], item["code"]) for item in answer.json()["errors"]] == [
+        ("/simulation/messages/0/body/step", "UNKNOWN_STEP"),
+        ("/simulation/messages/1/verb", "NOT_ALLOWED"),
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 from playbooks.document import read_document
 from playbooks.evaluation.steps import Version
 from playbooks.simulation.driver import simulate
-from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenVote
+from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenMessage, GivenVote
 from playbooks.simulation.outcome import Simulated
 from playbooks.values import ErrorKind, StepError
 from tests.playbooks.building import Document, plan_of
@@ -23,8 +23,10 @@ def played(
     *,
     attempts: dict[str, list[GivenAttempt]] | None = None,
     votes: dict[str, list[GivenVote]] | None = None,
+    messages: tuple[GivenMessage, ...] = (),
     approves: bool = False,
     bounds: dict[str, Any] | None = None,
+    at: datetime = BEGIN,
     **fields: Any,
 ) -> Simulated:
     """The simulation of a document that compiles."""
@@ -32,10 +34,11 @@ def played(
     given = Given(
         attempts={key: tuple(items) for key, items in (attempts or {}).items()},
         votes={key: tuple(items) for key, items in (votes or {}).items()},
+        messages=messages,
         approves_alone=approves,
     )
     start = run_input(plan, input=value or {}, **fields)
-    return simulate(Version(read_document(document), plan), start, given, at=BEGIN, **(bounds or {}))
+    return simulate(Version(read_document(document), plan), start, given, at=at, **(bounds or {}))
 
 
 def fails(kind: ErrorKind = "network", **fields: Any) -> GivenAttempt:

@@ -126,7 +126,7 @@ _SCHEMAS: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(_SCHEMAS.filter(lambda schema: isinstance(schema, dict) and not check_schema(schema)))
 def test_fits_or_is_refused_with_a_place_when_contracts_are_random(contract: dict[str, Any]) -> None:
     try:

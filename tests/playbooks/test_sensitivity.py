@@ -89,3 +89,37 @@ def test_own_contracts_mark_when_a_step_has_them() -> None:
     assert found["a"] == (("/k",), ())
     found = marks(system(1, "A", input={"k": 1}, config={"output": {"k": 2}}, output_contract=contract))
     assert found["a"] == ((), ("/k",))
+
+
+EACH: dict[str, Any] = {"items": "${input.all}"}
+
+
+@pytest.mark.parametrize(
+    ("step", "into", "out"),
+    [
+        ({"input": {"x": "${item.id}", "y": "${item.other}"}}, ("/x",), ("/results/*/x",)),
+        ({"input": {"x": "${item}"}}, ("/x/id",), ("/results/*/x/id",)),
+        ({"input": {"x": 1}, "config": {"output": {"n": "for ${item.id}"}}}, (), ("/results/*/n",)),
+        ({"input": {"x": "${item.id}"}, "config": {"output": {"n": 1}}}, ("/x",), ()),
+    ],
+)
+def test_marks_follow_an_item_when_a_step_is_done_for_each(step: Any, into: Any, out: Any) -> None:
+    plan = plan_of(playbook(system(1, "A", for_each=EACH, **step), input_contract=CONTRACT))
+    assert (plan.steps[0].sensitive_input, plan.steps[0].sensitive_output) == (into, out)
+    assert plan.steps[0].for_each is not None
+    assert plan.steps[0].for_each.sensitive_items == ("/*/id",)
+
+
+def test_marks_follow_an_item_when_the_list_is_written_out() -> None:
+    each = {"items": [{"who": "${input.tax}"}, {"who": "nobody"}]}
+    found = marks(system(1, "A", for_each=each, input={"x": "${item.who}"}))
+    assert found["a"] == (("/x",), ("/results/*/x",))
+
+
+@pytest.mark.parametrize("each", [None, EACH])
+def test_marks_reach_what_undoes_a_step_when_it_names_the_output(each: Any) -> None:
+    undo = {"step_type": "system", "worker_type": "data_processor", "input": {"x": "${steps.a.output.t}", "y": 1}}
+    fields = {"for_each": each} if each else {}
+    made = {"config": {"output": {"t": "${input.tax}"}}, "input": {"tax": "${input.tax}"}}
+    plan = plan_of(playbook(system(1, "A", compensation=undo, **made, **fields), input_contract=CONTRACT))
+    assert plan.compensations[0].sensitive_input == ("/x",)

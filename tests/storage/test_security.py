@@ -80,7 +80,7 @@ async def test_event_stays_when_service_tries_to_change_it(database_url: str, or
             )
 
 
-async def test_recovery_sees_unfinished_runs_of_all_organizations_and_nothing_else(
+async def test_recovery_sees_unfinished_runs_and_transitions_of_all_organizations_and_nothing_else(
     admin_database_url: str, database_url: str, database: Database, new_organization: MakeOrganization
 ) -> None:
     first, second = await new_organization("first"), await new_organization("second")
@@ -90,13 +90,30 @@ async def test_recovery_sees_unfinished_runs_of_all_organizations_and_nothing_el
             for organization in (first, second)
             for status in ("queued", "in_progress", "paused")
         ]
-        finished = await add_transaction(admin, first, status="completed")
-        other = await add_transaction(admin, first, "INVOICE", "queued")
+        unfinished += [
+            await add_transaction(admin, organization, "PLAYBOOK_TRANSITION", status)
+            for organization in (first, second)
+            for status in ("scheduled", "in_progress")
+        ]
+        hidden = {
+            await add_transaction(admin, first, kind, status)
+            for kind, status in (
+                ("PLAYBOOK_RUN", "completed"),
+                ("PLAYBOOK_RUN", "scheduled"),
+                ("PLAYBOOK_TRANSITION", "completed"),
+                ("PLAYBOOK_TRANSITION", "failed"),
+                ("PLAYBOOK_TRANSITION", "cancelled"),
+                ("PLAYBOOK_TRANSITION", "queued"),
+                ("PLAYBOOK_NOTIFICATION", "scheduled"),
+                ("INVOICE", "queued"),
+                ("INVOICE", "scheduled"),
+            )
+        }
     async with inside(database_url, None) as service:
         await service.execute("SET LOCAL ROLE playbook_recovery")
         seen = {row["id"] for row in await service.fetch("SELECT id FROM universal_transactions")}
         assert set(unfinished) <= seen
-        assert not {finished, other} & seen
+        assert not hidden & seen
         for statement in ("SELECT metadata FROM universal_transactions", "SELECT 1 FROM core_entities"):
             async with connected(database_url) as fresh:
                 with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -11,6 +11,7 @@ from tests.support.pages import ROOT
 
 _ROOMS = ("playbooks", "api", "runtime", "storage", "activities", "cli")
 _TELLERS = {"problem", "error", "warning", "Problem", "_SyntaxError", "_refusal", "_problem", "ProblemItem"}
+_NAMED = ("_CODES", "CODE", "LIMIT")
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)+|[A-Z]{5,}")
 
 
@@ -35,14 +36,32 @@ def codes_of_problems() -> set[str]:
     return found
 
 
+def codes_of_runs() -> set[str]:
+    """The codes with which a step or a run can fail, where they are written."""
+    found: set[str] = set()
+    for room in (*_ROOMS, "recovery"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and _name(node.func) in ("StepError", "failed"):
+                    found |= {code for argument in (*node.args, *node.keywords) for code in _literals(argument)}
+                found |= set(_named_by_itself(node))
+    return found
+
+
+def _named_by_itself(node: ast.AST) -> Iterator[str]:
+    """`X = "X"`: a code that has a name."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        yield from (name.id for name in node.targets if isinstance(name, ast.Name) and name.id == node.value.value)
+
+
 def _told(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call) and _name(node.func) in _TELLERS:
         for argument in (*node.args, *(each.value for each in node.keywords)):
             yield from _literals(argument)
-    # A table from rules to codes, and a code that a function takes by default.
+    # A table from rules to codes, a code that has a name, and a code that a function takes by default.
     if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
         targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
-        if any(isinstance(target, ast.Name) and target.id == "_CODES" for target in targets):
+        if any(isinstance(target, ast.Name) and target.id in _NAMED for target in targets):
             yield from _literals(node.value)
     if isinstance(node, ast.FunctionDef):
         named = node.args.args[len(node.args.args) - len(node.args.defaults) :]

@@ -10,6 +10,8 @@ from playbooks.envelopes import Envelope
 from playbooks.events import (
     AttemptLost,
     Event,
+    ItemsGathered,
+    LoopTested,
     MessageChecked,
     MessageReceived,
     OutputMade,
@@ -19,7 +21,7 @@ from playbooks.events import (
     TimerFired,
 )
 from playbooks.machine import advance, new_run
-from playbooks.messages import OutcomeOfCheck, StepOutcome
+from playbooks.messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 from playbooks.plan import Plan
 from playbooks.state import AuditEvent, RunState, StepState, TaskState
 from playbooks.values import Actor, Json, StepError, Verdict
@@ -51,13 +53,29 @@ class Drive:
 
     def prepare(self, key: str, **outcome: Any) -> tuple[Command, ...]:
         fields: dict[str, Any] = {"status": "ready", "input": {}, **outcome}
-        return self.post(StepPrepared(at=self.now, step=key, visit=1, outcome=StepOutcome(**fields)))
+        visit = self.step(key).visit
+        return self.post(StepPrepared(at=self.now, step=key, visit=visit, outcome=StepOutcome(**fields)))
+
+    def open(self, key: str, *items: Json) -> tuple[Command, ...]:
+        """The list of a `for_each` step is known."""
+        return self.prepare(key, items=list(items), item_count=len(items))
+
+    def test(self, key: str, *, holds: bool) -> tuple[Command, ...]:
+        """The condition of a loop was evaluated."""
+        outcome = LoopOutcome(holds=holds)
+        return self.post(LoopTested(at=self.now, step=key, visit=self.step(key).visit, outcome=outcome))
+
+    def gather(self, key: str) -> tuple[Command, ...]:
+        """The output of a `for_each` step was made."""
+        made = StepOutcome(status="succeeded", output={"results": []})
+        return self.post(ItemsGathered(at=self.now, step=key, visit=self.step(key).visit, outcome=made))
 
     def report(self, key: str, attempt: int | None = None, **outcome: Any) -> tuple[Command, ...]:
         number = attempt if attempt is not None else len(self.step(key).attempts)
         fields: dict[str, Any] = {"status": "succeeded", "output": {"step": key}, **outcome}
         done = StepOutcome(**fields)
-        return self.post(StepReported(at=self.now, step=key, visit=1, attempt=number, outcome=done))
+        visit = self.step(key).visit
+        return self.post(StepReported(at=self.now, step=key, visit=visit, attempt=number, outcome=done))
 
     def fail(self, key: str, kind: Any = "network", code: str = "HTTP_500", **error: Any) -> tuple[Command, ...]:
         return self.report(key, status="failed", error=StepError(kind=kind, code=code, message="it failed", **error))

@@ -4,7 +4,7 @@ A fenced block of JSON, CEL, bash, SQL or Python is preceded by a comment that s
 
     <!-- test: playbook -->                  JSON: a document that compiles without an error
     <!-- test: step [refused CODE] -->       JSON: a step in the playbook `AROUND`
-    <!-- test: yaml -->                     YAML: the same playbook as the JSON before it
+    <!-- test: yaml -->                     YAML: the same playbook as the JSON of that code before it
     <!-- test: problem SHAPE POINTER -->    JSON: what gives the code of its page (docs/problems), at that pointer
     <!-- test: context -->                   JSON: what the page's following expressions may name
     <!-- test: expressions -->               CEL: a line each, with its value or `error CODE` behind `//`

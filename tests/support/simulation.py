@@ -25,6 +25,7 @@ from playbooks.commands import (
     CancelStep,
     CheckMessage,
     Command,
+    EvaluateLoop,
     FinishRun,
     GatherChild,
     GatherItems,
@@ -35,7 +36,6 @@ from playbooks.commands import (
     StartTimer,
     StopTimer,
     TakeSlot,
-    TestLoop,
 )
 from playbooks.envelopes import Envelope
 from playbooks.events import (
@@ -137,7 +137,7 @@ class Simulation:
                     return
                 outcome = random_outcome(self.rng, self.plan.step(key))
                 self.post(StepReported(at=self.now, step=key, visit=visit, attempt=attempt, outcome=outcome))
-            case TestLoop(step=key, visit=visit):
+            case EvaluateLoop(step=key, visit=visit):
                 outcome = LoopOutcome(holds=self.rng.random() < 0.4)
                 self.post(LoopTested(at=self.now, step=key, visit=visit, outcome=outcome))
             case GatherItems(step=key, visit=visit):
@@ -250,7 +250,7 @@ class Simulation:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case PrepareStep() | RunStep() | TestLoop() | GatherItems() | CheckMessage() | MakeOutput():
+            case PrepareStep() | RunStep() | EvaluateLoop() | GatherItems() | CheckMessage() | MakeOutput():
                 self._work.append(command)
             case GatherChild() | TakeSlot():
                 self._work.append(command)

@@ -31,9 +31,10 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
 
 
 def run(*arguments: str | Path, home: Path, timeout: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, without a terminal."""
+    """Run a command to its end, without a terminal, and in a directory that knows no stack of its own."""
     return subprocess.run(
         command(*arguments),
+        cwd=home,
         env=environment(home, **settings),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -1,0 +1,61 @@
+"""What somebody tells a simulated run from outside: a signal, a cancel, what becomes of a step.
+
+Owns how such a message reaches the run. Must not judge them: whether a step may be skipped or
+completed is the machine's, an output that comes with it is checked as a worker checks it. Invariant: every message that
+reaches the run gets a verdict, which is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from playbooks import ids
+from playbooks.envelopes import Envelope
+from playbooks.errors import InputError, Problem
+from playbooks.evaluation import steps
+from playbooks.messages import CheckCall, OutcomeOfCheck
+from playbooks.simulation.given import GivenMessage
+from playbooks.values import Actor, JsonObject, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A message in a simulation, and what the run answered."""
+
+    verb: str
+    body: JsonObject
+    at: datetime
+    actor: Actor
+    verdict: Verdict | None = None
+
+
+def actor_of(message: GivenMessage, organization_id: UUID) -> Actor:
+    """Who says it; somebody nameless where the message names nobody."""
+    name = message.by or "somebody"
+    return Actor(id=ids.actor_id(organization_id, name), name=name, roles=message.roles)
+
+
+def envelope_of(said: Said) -> Envelope:
+    """The message by which it reaches the run."""
+    actor: JsonObject = {"sub": said.actor.name, "roles": [*said.actor.roles]}
+    return Envelope(verb=said.verb, body=said.body, actor=actor)
+
+
+def check(version: steps.Version, call: CheckCall, actor: Actor) -> OutcomeOfCheck:
+    """The check of what a person says: who says it is known, what it says is judged as in a run."""
+    try:
+        steps.check_message(call.envelope)
+        if call.checks_form and call.step is not None:
+            steps.check_form(version.step(call.step), call.envelope.body)
+        if call.checks_output and call.step is not None:
+            steps.check_output_by_hand(version.step(call.step), call.step, call.envelope.body.get("output"))
+    except InputError as error:
+        errors = tuple(_as_json(problem) for problem in error.problems)
+        return OutcomeOfCheck(actor=actor, code=error.code, detail=error.detail, errors=errors)
+    return OutcomeOfCheck(actor=actor)
+
+
+def _as_json(problem: Problem) -> JsonObject:
+    return {"pointer": problem.pointer, "code": problem.code, "message": problem.message}

@@ -85,7 +85,8 @@ async def _outcome(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
         try:
             row = await runs.get_run(session, call.child)
         except NotFoundError:
-            return _failed("system", "CHILD_LOST", f"run {call.child} is not there any more")
+            message = f"run {call.child} is not there any more"
+            return _failed(StepError(kind="system", code="CHILD_LOST", message=message))
         sealed = row.output
         if row.output_ref is not None:
             sealed = await payloads.load_payload(session, call.child, row.output_ref)
@@ -93,10 +94,11 @@ async def _outcome(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
         case "completed":
             return await _completed(deps, call, row, deps.sealer.open(sealed))
         case "failed":
-            code = "without a reason" if row.error is None else row.error.code
-            return _failed("business_rule", "CHILD_FAILED", f"run {call.child} failed: {code}")
+            message = f"run {call.child} failed: {'without a reason' if row.error is None else row.error.code}"
+            return _failed(StepError(kind="business_rule", code="CHILD_FAILED", message=message))
         case "cancelled":
-            return _failed("business_rule", "CHILD_CANCELLED", f"run {call.child} was cancelled")
+            message = f"run {call.child} was cancelled"
+            return _failed(StepError(kind="business_rule", code="CHILD_CANCELLED", message=message))
         case _:
             return StepOutcome(status="ready")
 
@@ -110,6 +112,5 @@ async def _completed(deps: ActivityDependencies, call: ChildCall, row: RunRow, o
     return StepOutcome(status="succeeded", output=held)
 
 
-def _failed(kind: str, code: str, message: str) -> StepOutcome:
-    error = StepError(kind="system" if kind == "system" else "business_rule", code=code, message=message)
+def _failed(error: StepError) -> StepOutcome:
     return StepOutcome(status="failed", error=error)

@@ -29,7 +29,7 @@ from storage.playbooks import CachedVersion
 from storage.runs import NewRun, RunRow
 
 DEFAULT_MAX_DEPTH = 5
-DEPTH_CODE = "MAX_DEPTH"
+MAX_DEPTH = "MAX_DEPTH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class SubPlaybookHandler:
         depth = parent.parent.depth + 1 if parent.parent is not None else 1
         if depth > wanted.max_depth:
             message = f"this would be {depth} runs below the first one, of {wanted.max_depth}"
-            raise failed("business_rule", DEPTH_CODE, message, pointer="/config/max_depth")
+            raise failed("business_rule", MAX_DEPTH, message, pointer="/config/max_depth")
         if parent.status in FINISHED_RUN:
             raise failed("business_rule", "INVALID_STATUS", "the run of this step is over")
         version, value = await self._version(session, wanted), _object(call)

@@ -41,16 +41,23 @@ ANNA = Actor(id=UUID(int=7), name="Anna")
 Accept = Callable[[UUID], Awaitable[RunInput]]
 
 
-async def publish_into(database: Database, organization_id: UUID, whole: Any) -> Plan:
-    """Store a playbook and its plan, as publishing does; its code may be started by others."""
+async def store_into(database: Database, organization_id: UUID, whole: Any) -> Plan:
+    """Store a playbook, still a draft, and its plan."""
     written, playbook_id = read_document(whole), uuid4()
     plan = compile_playbook(written, playbook_id=playbook_id, version=1).plan
     assert isinstance(plan, Plan)
     async with database.writing(organization_id) as session:
         await playbooks.insert_version(session, playbook_id=playbook_id, document=written, version=1, actor=ANNA)
         await playbooks.store_plan(session, playbook_id, plan)
+    return plan
+
+
+async def publish_into(database: Database, organization_id: UUID, whole: Any) -> Plan:
+    """Store a playbook as an active one, which steps may start."""
+    plan = await store_into(database, organization_id, whole)
+    async with database.writing(organization_id) as session:
         moved = {"action": "publish", "from_status": "draft", "to_status": "active"}
-        await playbooks.transition(session, playbook_id, actor=ANNA, **moved)  # pyright: ignore[reportArgumentType]
+        await playbooks.transition(session, plan.playbook_id, actor=ANNA, **moved)  # pyright: ignore[reportArgumentType]
     return plan
 
 
@@ -64,7 +71,7 @@ async def accept_into(
     whole = document()
     plan = fields.pop("plan", None)
     if plan is None:
-        plan = await publish_into(database, organization_id, {**whole, "steps": [*whole["steps"], *more_steps]})
+        plan = await store_into(database, organization_id, {**whole, "steps": [*whole["steps"], *more_steps]})
     run_input = RunInput(
         organization_id=organization_id,
         execution_id=uuid4(),

@@ -152,8 +152,11 @@ def child_of(parent: RunRow, **fields: Any) -> ParentRun:
 
 async def test_both_name_each_other_when_a_run_starts_another(sample: Sample) -> None:
     parent = (await sample.insert()).row
-    child = (await sample.insert(parent=child_of(parent))).row
+    child = (await sample.insert(parent=child_of(parent), slot=ONE)).row
     assert child.parent == child_of(parent)
+    async with sample.database.reading(sample.organization_id) as session:
+        again = await runs.get_run_input(session, child.execution_id, SEALER)
+    assert (again.parent, again.slot) == (child_of(parent), ONE), "whoever starts it later knows it too"
     await shown(sample, parent, children=(child.execution_id,))
     async with sample.database.writing(sample.organization_id) as session:
         line = step("check", 2, status="waiting", child=child.execution_id)

@@ -114,6 +114,7 @@ def test_a_loan_is_paid_out_when_everybody_says_yes(stack: Stack, author: Client
     assert payment.key
 
 
+@pytest.mark.soak
 def test_bookings_are_undone_when_the_payment_is_refused(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /alpha/reports": [{"score": 735, "delinquencies": 0}],
@@ -175,6 +176,7 @@ def test_a_patient_is_onboarded_when_consent_is_given(stack: Stack, author: Clie
     assert [path for path in systems.called("GET") if "eligibility" in path] == ["/eligibility/E-0001"] * 2
 
 
+@pytest.mark.soak
 def test_the_record_is_removed_when_the_onboarding_is_cancelled(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /patients": [{"id": "P-000002"}],
@@ -233,6 +235,7 @@ def test_a_permit_is_issued_when_the_fee_is_paid(stack: Stack, author: Client) -
     assert keys.count("plan_check") == 2
 
 
+@pytest.mark.soak
 def test_a_bill_is_paid_when_the_buyer_explains_a_difference(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {"POST /postings": [{"id": "B-000001"}], "POST /payments": [{"reference": "TR-1"}]}
     lines = example("bill-approval.input.json")["lines"]

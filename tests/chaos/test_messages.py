@@ -116,6 +116,7 @@ def signals(who: str) -> list[tuple[str, list[Any]]]:
     ]
 
 
+@pytest.mark.soak
 async def test_every_answer_is_clear_when_input_is_poison(place: Place) -> None:
     """As input, in a document, as a comment, and as a raw body; what is accepted runs to its end."""
     crowd = await place.crowd("poison")

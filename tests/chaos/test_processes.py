@@ -23,6 +23,7 @@ def place() -> Generator[Place]:
         yield running
 
 
+@pytest.mark.soak
 async def test_every_run_goes_on_when_the_worker_is_killed(place: Place) -> None:
     await play(place, "kill worker", lambda: kill_and_start(place.stack, ["worker"]), runs=DAILY_RUNS)
 

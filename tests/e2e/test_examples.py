@@ -75,6 +75,7 @@ def check_rows(stack: Stack, name: str, run: str, status: str) -> list[dict[str,
     return executions
 
 
+@pytest.mark.soak
 def test_a_loan_is_paid_out_when_everybody_says_yes(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /alpha/reports": [{"score": 735, "delinquencies": 0}],
@@ -138,6 +139,7 @@ def test_bookings_are_undone_when_the_payment_is_refused(stack: Stack, author: C
     check_rows(stack, "loan-approval", run, "failed")
 
 
+@pytest.mark.soak
 def test_a_patient_is_onboarded_when_consent_is_given(stack: Stack, author: Client) -> None:
     day = "2027-04-01T09:00:00Z"
     answers: dict[str, list[Any]] = {

@@ -98,6 +98,7 @@ async def place(postgres: PostgresServer, settings: Settings) -> AsyncGenerator[
     await asyncio.wait_for(database.close(), 20)
 
 
+@pytest.mark.soak
 async def test_row_says_stuck_while_the_workflow_fails_and_not_when_the_fix_is_deployed(place: Place) -> None:
     start = await place.accept()
     async with Worker(place.client, task_queue=place.settings.task_queue, workflows=[BrokenRun]):

@@ -252,7 +252,7 @@ def _intervene(draft: Draft, request: Request, outcome: OutcomeOfCheck | None) -
     _accept(draft, request)
     match verb:
         case "retry_step":
-            interventions.retry_step(draft, step, current, stepping.attempt_or_hold)
+            interventions.retry_step(draft, step, current)
         case "skip_step":
             interventions.skip_step(draft, current, output, reason)
         case "complete_step":

@@ -6,9 +6,8 @@ did it is in the trail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from playbooks.plan import PlanStep
+from playbooks.rules import stepping
 from playbooks.rules.draft import Draft
 from playbooks.rules.outcomes import complete, fail
 from playbooks.rules.visits import end_from_outside
@@ -53,11 +52,19 @@ def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | No
     fail(draft, step, ended, error or StepError(kind="business_rule", code="FAILED_BY_HAND", message=message))
 
 
-def retry_step(draft: Draft, step: PlanStep, current: StepState, attempt: Callable[[Draft, PlanStep], None]) -> None:
-    """Try a step again that became an incident, with a fresh count of attempts."""
-    changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
-    draft.put(current, status="in_progress", **changes)
-    attempt(draft, step)
+def retry_step(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """Try a step again that became an incident: with a fresh count of attempts, or as a new visit where it makes none.
+
+    People's tasks, timers and signals wait again from the beginning, and what could not be prepared is prepared again.
+    """
+    if step.carrier not in stepping.WAITING and current.attempts:
+        changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
+        draft.put(current, status="in_progress", **changes)
+        stepping.attempt_or_hold(draft, step)
+        return
+    draft.retire(draft.put(current, status="failed", completed_at=draft.at, incident_at=None))
+    line = draft.further_line()
+    draft.put(StepState(key=current.key, visit=current.visit + 1, line=line, item=current.item, index=current.index))
 
 
 def _drop_loop(draft: Draft, key: str) -> None:

@@ -12,15 +12,16 @@ from playbooks.commands import CancelStep, EvaluateLoop
 from playbooks.plan import BackPlan, PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import downstream, only_for
-from playbooks.state import Attempt, StepState, TaskState
+from playbooks.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, Attempt, StepState, TaskState
 from playbooks.values import FINISHED_STEP, StepError
 
 LOOP_LIMIT = "LOOP_LIMIT"
 
 
 def may_go_back(draft: Draft, back: BackPlan) -> bool:
-    """Whether the bound of this way allows one more visit."""
-    return draft.step(back.step).visit < back.max
+    """Whether the bound of this way, and the number of lines that a run may have, allow one more visit."""
+    lines = draft.state.next_line + len(draft.plan.steps)
+    return draft.step(back.step).visit < back.max and lines < FIRST_FURTHER_LINE + MAX_FURTHER_LINES
 
 
 def limit_error(step: PlanStep, back: BackPlan) -> StepError:

@@ -39,7 +39,7 @@ def go_back(draft: Draft, source: str, back: BackPlan) -> None:
             continue
         reason = f"the run went back to step '{back.step}'"
         end_from_outside(draft, current, reason)
-        _forget_items(draft, key, reason)
+        drop_loop(draft, key, reason)
         before = draft.retire(draft.step(key))
         draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
 
@@ -86,7 +86,7 @@ def _closed_task(task: TaskState, draft: Draft) -> TaskState:
     return task if task.closed_at else replace(task, closed_at=draft.at)
 
 
-def _forget_items(draft: Draft, key: str, reason: str) -> None:
+def drop_loop(draft: Draft, key: str, reason: str) -> None:
     """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
     for item in draft.items_of(key):
         end_from_outside(draft, item, reason)
@@ -103,7 +103,7 @@ def cancel_others(draft: Draft, step: PlanStep) -> None:
             reason = f"step '{step.name}' did not need it any more"
             end_from_outside(draft, current, reason)
             # Else its items would count as failed, and fail a step that is cancelled.
-            _forget_items(draft, key, reason)
+            drop_loop(draft, key, reason)
             draft.record("step_cancelled", step=key, data={"reason": reason})
 
 

@@ -6,6 +6,7 @@ a malformed signal is recorded as refused and never blocks a run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -80,6 +81,8 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
 }
 _REQUIRED: dict[str, str] = {"signal": "name", **dict.fromkeys(STEP_VERBS, "step")}
 MAX_SIGNAL_NAME = 100
+MAX_VALUE_BYTES = 65_536
+"""Of a signal's payload, and of an output that is given by hand: both travel in the run's state."""
 _CHOICES = frozenset({"approve", "reject", "abstain", "request_changes"})
 
 
@@ -145,6 +148,9 @@ def _wrong_field(verb: str, value: JsonObject) -> Malformed | None:
     required = _REQUIRED.get(verb)
     if required is not None and not value.get(required):
         return _bad(verb, f"field '{required}' is missing")
+    for name in ("payload", "output"):
+        if name in _FIELDS[verb] and size_bytes(value.get(name)) > MAX_VALUE_BYTES:
+            return _bad(verb, f"field '{name}' has more than {MAX_VALUE_BYTES} bytes")
     if verb == "signal" and len(str(value["name"])) > MAX_SIGNAL_NAME:
         return _bad(verb, f"field 'name' is longer than {MAX_SIGNAL_NAME} characters")
     if verb in PERSON_VERBS:
@@ -161,6 +167,11 @@ def _wrong_target(verb: str, value: JsonObject) -> Malformed | None:
     if verb == "decide" and value.get("decision") not in _CHOICES:
         return _bad(verb, "field 'decision' is none of approve, reject, abstain, request_changes")
     return None
+
+
+def size_bytes(value: Json) -> int:
+    """Bytes of the value as JSON; of a depth that was bounded before."""
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _is_uuid(text: str) -> bool:

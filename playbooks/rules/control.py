@@ -266,7 +266,7 @@ def _signal(draft: Draft, request: Request) -> None:
     if draft.state.status == "queued":
         _refuse(draft, request, "INVALID_STATUS")
         return
-    if signals.is_full(draft):
+    if signals.is_full(draft, body.get("payload")):
         _refuse(draft, request, "RESOURCE_LIMIT_EXCEEDED")
         return
     signal = KeptSignal(name=str(body["name"]), payload=body.get("payload"), at=draft.at, actor=request.actor)

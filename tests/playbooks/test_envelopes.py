@@ -74,6 +74,18 @@ MALFORMED: list[tuple[str, list[Any], str, str]] = [
     ("decide", [{**DECIDE, "data": DEEP}], "VALIDATION_ERROR", "nested deeper than 32 levels"),
     ("claim", [{"step": 3}], "VALIDATION_ERROR", "field 'step' has the wrong type"),
     ("release", [{}], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
+    (
+        "signal",
+        [{"name": "x", "payload": ["y" * 70_000]}],
+        "VALIDATION_ERROR",
+        "field 'payload' has more than 65536 bytes",
+    ),
+    (
+        "complete_step",
+        [{"step": "a", "output": {"x": "y" * 70_000}}],
+        "VALIDATION_ERROR",
+        "field 'output' has more than 65536 bytes",
+    ),
 ]
 
 

@@ -61,6 +61,15 @@ def test_message_takes_effect_at_resume_when_the_run_is_paused() -> None:
     assert drive.statuses["a"] == "completed"
 
 
+@pytest.mark.parametrize(("payload", "kept"), [("x", 100), ("x" * 60_000, 16)])
+def test_message_is_refused_when_the_run_keeps_as_much_as_it_may(payload: str, kept: int) -> None:
+    drive = Drive(plan_of(effect("a", 1), signal_wait("b", 2, "go", after=("a",)))).begin()
+    for _ in range(kept):
+        assert drive.send("signal", name="go", payload=payload).outcome == "accepted"
+    assert drive.send("signal", name="go", payload=payload).code == "RESOURCE_LIMIT_EXCEEDED"
+    assert len(drive.state.signals) == kept
+
+
 @pytest.mark.parametrize(("on_timeout", "status"), [("continue", "completed"), ("fail", "failed")])
 def test_timeout_is_told_or_fails_when_no_message_comes(on_timeout: str, status: str) -> None:
     drive = Drive(plan_of(signal_wait("a", 1, "go", on_timeout=on_timeout))).begin()

@@ -125,11 +125,12 @@ _LONG = ("e2e", "chaos", "recovery", "cli", "workflows")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rows of `storage` come before a worker of `api` lives on the same database and judges what no workflow made.
+    """Files that take long come first, so that two processes end at about the same time; then the rows of `storage`.
 
-    After them files that take long, so that two processes end at about the same time.
+    What `recovery` counts would see rows that `storage` leaves queued, and a worker of `api`, once it lives on the same
+    database, judges rows that no workflow made.
     """
-    items.sort(key=lambda item: 0 if "storage" in item.path.parts else 1 if _is_long(item) else 2)
+    items.sort(key=lambda item: 0 if _is_long(item) else 1 if "storage" in item.path.parts else 2)
 
 
 def _is_long(item: pytest.Item) -> bool:

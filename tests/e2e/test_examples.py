@@ -201,6 +201,7 @@ def test_the_record_is_removed_when_the_onboarding_is_cancelled(stack: Stack, au
     check_rows(stack, "patient-onboarding", run, "cancelled")
 
 
+@pytest.mark.soak
 def test_a_permit_is_issued_when_the_fee_is_paid(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /invoices": [{"id": "I-000001"}],

@@ -19,7 +19,7 @@ dev: $(STAMP)
 	$(BIN)/playbook dev
 
 test: $(STAMP)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not browser and not soak" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not browser and not soak" $(ARGS)
 
 # Installs Debian's Chromium where there is none (needs root and, that once, a network).
 test-browser: $(STAMP)

@@ -6,6 +6,7 @@ a malformed signal is recorded as refused and never blocks a run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -85,6 +86,10 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
 }
 _REQUIRED: dict[str, str] = {"signal": "name", "child_ended": "step", **dict.fromkeys(STEP_VERBS, "step")}
 MAX_SIGNAL_NAME = 100
+MAX_VALUE_BYTES = 65_536
+"""Of a signal's payload, and of an output that is given by hand: both travel in the run's state."""
+MAX_BODY_BYTES = 98_304
+"""Of all fields together: comments, forms and reasons travel in the state as well."""
 _CHOICES = frozenset({"approve", "reject", "abstain", "request_changes"})
 
 
@@ -146,16 +151,24 @@ def _wrong_field(verb: str, value: JsonObject) -> Malformed | None:
             return _bad(verb, f"field '{name}' has the wrong type")
     if verb in SERVICE_VERBS and value.get("signature") is None:
         return Malformed(verb=verb, code="UNAUTHORIZED", reason=f"only the service itself says '{verb}'")
-    attachments = value.get("attachments")
-    if isinstance(attachments, list) and not all(isinstance(item, str) for item in attachments):
-        return _bad(verb, "field 'attachments' holds something that is not text")
     required = _REQUIRED.get(verb)
     if required is not None and not value.get(required):
         return _bad(verb, f"field '{required}' is missing")
+    wrong = _wrong_content(verb, value)
+    return _wrong_target(verb, value) if wrong is None and verb in PERSON_VERBS else wrong
+
+
+def _wrong_content(verb: str, value: JsonObject) -> Malformed | None:
+    attachments = value.get("attachments")
+    if isinstance(attachments, list) and not all(isinstance(item, str) for item in attachments):
+        return _bad(verb, "field 'attachments' holds something that is not text")
+    for name in ("payload", "output"):
+        if name in _FIELDS[verb] and size_bytes(value.get(name)) > MAX_VALUE_BYTES:
+            return _bad(verb, f"field '{name}' has more than {MAX_VALUE_BYTES} bytes")
+    if size_bytes({name: item for name, item in value.items() if name not in _IDENTITY_FIELDS}) > MAX_BODY_BYTES:
+        return _bad(verb, f"its fields have more than {MAX_BODY_BYTES} bytes together")
     if verb == "signal" and len(str(value["name"])) > MAX_SIGNAL_NAME:
         return _bad(verb, f"field 'name' is longer than {MAX_SIGNAL_NAME} characters")
-    if verb in PERSON_VERBS:
-        return _wrong_target(verb, value)
     return None
 
 
@@ -168,6 +181,11 @@ def _wrong_target(verb: str, value: JsonObject) -> Malformed | None:
     if verb == "decide" and value.get("decision") not in _CHOICES:
         return _bad(verb, "field 'decision' is none of approve, reject, abstain, request_changes")
     return None
+
+
+def size_bytes(value: Json) -> int:
+    """Bytes of the value as JSON; of a depth that was bounded before."""
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 
 def _is_uuid(text: str) -> bool:

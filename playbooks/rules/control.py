@@ -286,7 +286,7 @@ def _intervene(draft: Draft, request: Request, outcome: OutcomeOfCheck | None) -
     _accept(draft, request)
     match verb:
         case "retry_step":
-            interventions.retry_step(draft, step, current, stepping.attempt_or_hold)
+            interventions.retry_step(draft, step, current)
         case "skip_step":
             interventions.skip_step(draft, current, output, reason)
         case "complete_step":
@@ -300,7 +300,7 @@ def _signal(draft: Draft, request: Request) -> None:
     if draft.state.status == "queued":
         _refuse(draft, request, "INVALID_STATUS")
         return
-    if signals.is_full(draft):
+    if signals.is_full(draft, body.get("payload")):
         _refuse(draft, request, "RESOURCE_LIMIT_EXCEEDED")
         return
     signal = KeptSignal(name=str(body["name"]), payload=body.get("payload"), at=draft.at, actor=request.actor)

@@ -6,12 +6,11 @@ did it is in the trail.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from playbooks.plan import PlanStep
+from playbooks.rules import stepping
 from playbooks.rules.draft import Draft
 from playbooks.rules.outcomes import complete, fail
-from playbooks.rules.visits import end_from_outside
+from playbooks.rules.visits import drop_loop, end_from_outside
 from playbooks.state import StepState
 from playbooks.values import FINISHED_STEP, Actor, Json, StepError
 
@@ -29,16 +28,17 @@ def refusal_of(step: PlanStep, current: StepState, verb: str, actor: Actor | Non
 
 def skip_step(draft: Draft, current: StepState, output: Json, reason: str | None) -> None:
     """End the step as skipped; an output that is given counts as its output."""
-    end_from_outside(draft, current, reason or "skipped by hand")
+    why = reason or "skipped by hand"
+    end_from_outside(draft, current, why)
     draft.put(draft.step(current.key), status="skipped", output=output, error=None)
-    _drop_loop(draft, current.key)
-    draft.record("step_skipped", step=current.key, data={"reason": reason or "skipped by hand", "values": {}})
+    drop_loop(draft, current.key, why)
+    draft.record("step_skipped", step=current.key, data={"reason": why, "values": {}})
 
 
 def complete_step(draft: Draft, step: PlanStep, current: StepState, output: Json) -> None:
     """End the step as completed, with this output; items that are on their way are cancelled."""
     end_from_outside(draft, current, "completed by hand")
-    _drop_loop(draft, current.key)
+    drop_loop(draft, current.key, "completed by hand")
     # Not asked whether it is repeated: who completes a step by hand means it to be over.
     complete(draft, step, draft.put(draft.step(current.key), output=output, reason=None, is_testing=True))
 
@@ -48,19 +48,21 @@ def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | No
     error = current.error if current.incident_at is not None else None
     message = reason or f"step '{step.name}' was failed by hand"
     end_from_outside(draft, current, message)
-    _drop_loop(draft, current.key)
+    drop_loop(draft, current.key, message)
     ended = draft.put(draft.step(current.key), incident_at=current.incident_at or draft.at)
     fail(draft, step, ended, error or StepError(kind="business_rule", code="FAILED_BY_HAND", message=message))
 
 
-def retry_step(draft: Draft, step: PlanStep, current: StepState, attempt: Callable[[Draft, PlanStep], None]) -> None:
-    """Try a step again that became an incident, with a fresh count of attempts."""
-    changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
-    draft.put(current, status="in_progress", **changes)
-    attempt(draft, step)
+def retry_step(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """Try a step again that became an incident: with a fresh count of attempts, or as a new visit where it makes none.
 
-
-def _drop_loop(draft: Draft, key: str) -> None:
-    for item in draft.items_of(key):
-        draft.retire(item)
-    draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
+    People's tasks, timers and signals wait again from the beginning, and what could not be prepared is prepared again.
+    """
+    if step.carrier not in stepping.WAITING and current.attempts:
+        changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
+        draft.put(current, status="in_progress", **changes)
+        stepping.attempt_or_hold(draft, step)
+        return
+    draft.retire(draft.put(current, status="failed", completed_at=draft.at, incident_at=None))
+    line = draft.further_line()
+    draft.put(StepState(key=current.key, visit=current.visit + 1, line=line, item=current.item, index=current.index))

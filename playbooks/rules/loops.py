@@ -15,7 +15,7 @@ from playbooks.plan import ForEachPlan, PlanStep
 from playbooks.rules import endings
 from playbooks.rules.draft import Draft
 from playbooks.rules.outcomes import complete, fail
-from playbooks.rules.visits import end_from_outside
+from playbooks.rules.visits import drop_loop
 from playbooks.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, LoopState, StepState
 from playbooks.values import FINISHED_STEP, StepError
 
@@ -81,15 +81,14 @@ def _is_enough(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
     """The step's output can be made. The other items are cancelled, or go on and nobody waits for them."""
     loop = draft.state.loops[step.key]
     if rules.cancels_others:
-        _cancel_items(draft, step.key, f"step '{step.name}' has enough completed items")
+        drop_loop(draft, step.key, f"step '{step.name}' has enough completed items")
         loop = replace(loop, begun=loop.count)
     _put(draft, step.key, replace(loop, is_enough=True))
     draft.command(GatherItems(step=step.key, visit=draft.step(step.key).visit))
 
 
 def _fail(draft: Draft, step: PlanStep, error: StepError) -> None:
-    _cancel_items(draft, step.key, error.message)
-    _drop(draft, step.key)
+    drop_loop(draft, step.key, error.message)
     fail(draft, step, draft.step(step.key), error)
 
 
@@ -124,7 +123,7 @@ def on_gathered(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
 def _drop_if_over(draft: Draft, key: str) -> None:
     loop = draft.state.loops.get(key)
     if loop is not None and loop.is_gathered and loop.begun >= loop.count and not draft.items_of(key):
-        _drop(draft, key)
+        drop_loop(draft, key, "the loop is over")
 
 
 def _begin_items(draft: Draft, step: PlanStep, rules: ForEachPlan, begin: Callable[[Draft, PlanStep], None]) -> None:
@@ -154,15 +153,5 @@ def _next_item(draft: Draft, step: PlanStep, rules: ForEachPlan) -> str | None:
     return key
 
 
-def _cancel_items(draft: Draft, key: str, reason: str) -> None:
-    for item in draft.items_of(key):
-        end_from_outside(draft, item, reason)
-        draft.retire(draft.step(item.key))
-
-
 def _put(draft: Draft, key: str, loop: LoopState) -> None:
     draft.note(loops={**draft.state.loops, key: loop})
-
-
-def _drop(draft: Draft, key: str) -> None:
-    draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})

@@ -36,7 +36,8 @@ def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
 def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> None:
     """End a step badly; what follows is its author's choice: the run fails, goes on, goes elsewhere, or waits."""
     action = step.on_error or ("fail" if step.critical else "continue")
-    if action == "incident" and current.incident_at is None:
+    # A loop has no attempt of its own that could be made again: its items become incidents, one by one.
+    if action == "incident" and current.incident_at is None and step.for_each is None:
         _open_incident(draft, current, error)
         return
     changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": None}

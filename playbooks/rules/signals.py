@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from playbooks.envelopes import size_bytes
 from playbooks.plan import PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.outcomes import complete, fail
 from playbooks.state import KeptSignal, StepState
 from playbooks.values import Json, JsonObject, StepError
 
-MAX_KEPT = 1_000
+MAX_KEPT = 100
+MAX_KEPT_BYTES = 1_000_000
 
 
-def is_full(draft: Draft) -> bool:
-    """Whether the run keeps as many messages as it may."""
-    return len(draft.state.signals) >= MAX_KEPT
+def is_full(draft: Draft, payload: Json) -> bool:
+    """Whether the run keeps as much as it may: its state travels whole when its workflow continues as new."""
+    kept = [signal.payload for signal in draft.state.signals]
+    return len(kept) >= MAX_KEPT or sum(map(size_bytes, [*kept, payload])) > MAX_KEPT_BYTES
 
 
 def receive(draft: Draft, signal: KeptSignal) -> JsonObject:

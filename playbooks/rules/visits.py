@@ -14,15 +14,16 @@ from playbooks.commands import CancelChild, CancelStep, EvaluateLoop
 from playbooks.plan import BackPlan, PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import downstream, only_for
-from playbooks.state import Attempt, RunState, StepState, TaskState
+from playbooks.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, Attempt, RunState, StepState, TaskState
 from playbooks.values import FINISHED_STEP, StepError
 
 LOOP_LIMIT = "LOOP_LIMIT"
 
 
 def may_go_back(draft: Draft, back: BackPlan) -> bool:
-    """Whether the bound of this way allows one more visit."""
-    return draft.step(back.step).visit < back.max
+    """Whether the bound of this way, and the number of lines that a run may have, allow one more visit."""
+    lines = draft.state.next_line + len(draft.plan.steps)
+    return draft.step(back.step).visit < back.max and lines < FIRST_FURTHER_LINE + MAX_FURTHER_LINES
 
 
 def limit_error(step: PlanStep, back: BackPlan) -> StepError:
@@ -40,7 +41,7 @@ def go_back(draft: Draft, source: str, back: BackPlan) -> None:
             continue
         reason = f"the run went back to step '{back.step}'"
         end_from_outside(draft, current, reason)
-        _forget_items(draft, key, reason)
+        drop_loop(draft, key, reason)
         before = draft.retire(draft.step(key))
         draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
 
@@ -102,7 +103,7 @@ def _closed_task(task: TaskState, draft: Draft) -> TaskState:
     return task if task.closed_at else replace(task, closed_at=draft.at)
 
 
-def _forget_items(draft: Draft, key: str, reason: str) -> None:
+def drop_loop(draft: Draft, key: str, reason: str) -> None:
     """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
     for item in draft.items_of(key):
         end_from_outside(draft, item, reason)
@@ -119,7 +120,7 @@ def cancel_others(draft: Draft, step: PlanStep) -> None:
             reason = f"step '{step.name}' did not need it any more"
             end_from_outside(draft, current, reason)
             # Else its items would count as failed, and fail a step that is cancelled.
-            _forget_items(draft, key, reason)
+            drop_loop(draft, key, reason)
             draft.record("step_cancelled", step=key, data={"reason": reason})
 
 

@@ -30,7 +30,8 @@ async def steps_of(author: Caller, playbook_id: str, **params: Any) -> dict[str,
 
 
 async def test_the_steps_of_the_users_example_are_added_when_they_are_sent_as_they_stand(author: Caller) -> None:
-    playbook_id = await author.draft(document())
+    contract = {"type": "object", "required": ["amount", "customer_id"], "properties": {"customer_id": {}}}
+    playbook_id = await author.draft({**document(), "input_contract": contract})
     body = json.loads((EXAMPLES / "requests.json").read_text())["add_steps"]
     answer = await author.post(f"/playbooks/{playbook_id}/steps", body)
     assert answer.status_code == 201, answer.text

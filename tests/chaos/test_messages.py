@@ -59,7 +59,8 @@ def place() -> Generator[Place]:
         yield running
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [20, 100])
 async def test_votes_count_once_when_signals_storm(place: Place, count: int) -> None:
     """Every run is pelted with repeated, late and malformed signals, by clients that never wait."""
     crowd = await place.crowd(f"storm {count}")
@@ -115,6 +116,7 @@ def signals(who: str) -> list[tuple[str, list[Any]]]:
     ]
 
 
+@pytest.mark.soak
 async def test_every_answer_is_clear_when_input_is_poison(place: Place) -> None:
     """As input, in a document, as a comment, and as a raw body; what is accepted runs to its end."""
     crowd = await place.crowd("poison")
@@ -140,6 +142,7 @@ async def test_every_answer_is_clear_when_input_is_poison(place: Place) -> None:
     await asyncio.to_thread(assert_sound, crowd, watch)
 
 
+@pytest.mark.soak
 async def test_every_answer_is_clear_when_comments_and_reasons_are_poison(place: Place) -> None:
     """One run at a committee: a member says unsayable things, the author steers it with unsayable reasons."""
     crowd = await place.crowd("poisoned comments")

@@ -23,10 +23,12 @@ def place() -> Generator[Place]:
         yield running
 
 
+@pytest.mark.soak
 async def test_every_run_goes_on_when_the_worker_is_killed(place: Place) -> None:
     await play(place, "kill worker", lambda: kill_and_start(place.stack, ["worker"]), runs=DAILY_RUNS)
 
 
+@pytest.mark.soak
 async def test_every_run_goes_on_when_the_worker_was_frozen(place: Place) -> None:
     """Longer than a workflow task and a heartbeat may take: the server has given its work to somebody else."""
     await play(place, "freeze worker", lambda: freeze(place.stack, ["worker"], 8.0), runs=DAILY_RUNS)

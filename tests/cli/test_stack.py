@@ -66,6 +66,7 @@ def test_goes_on_where_it_stopped_when_started_again(home: Path) -> None:
         assert "acme" in gone.stderr
 
 
+@pytest.mark.soak
 def test_starts_a_process_again_when_it_was_killed(home: Path) -> None:
     with stacks.dev_process(home / "data", home=home) as stack:
         pids = stack.description()["pids"]
@@ -83,6 +84,7 @@ def test_starts_a_process_again_when_it_was_killed(home: Path) -> None:
         _eventually(is_ready, 40)
 
 
+@pytest.mark.soak
 def test_leaves_nothing_behind_when_it_is_killed(home: Path) -> None:
     with stacks.dev_process(home / "data", home=home) as stack:
         stack.description()

@@ -75,6 +75,7 @@ def check_rows(stack: Stack, name: str, run: str, status: str) -> list[dict[str,
     return executions
 
 
+@pytest.mark.soak
 def test_a_loan_is_paid_out_when_everybody_says_yes(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /alpha/reports": [{"score": 735, "delinquencies": 0}],
@@ -114,6 +115,7 @@ def test_a_loan_is_paid_out_when_everybody_says_yes(stack: Stack, author: Client
     assert payment.key
 
 
+@pytest.mark.soak
 def test_bookings_are_undone_when_the_payment_is_refused(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /alpha/reports": [{"score": 735, "delinquencies": 0}],
@@ -137,6 +139,7 @@ def test_bookings_are_undone_when_the_payment_is_refused(stack: Stack, author: C
     check_rows(stack, "loan-approval", run, "failed")
 
 
+@pytest.mark.soak
 def test_a_patient_is_onboarded_when_consent_is_given(stack: Stack, author: Client) -> None:
     day = "2027-04-01T09:00:00Z"
     answers: dict[str, list[Any]] = {
@@ -175,6 +178,7 @@ def test_a_patient_is_onboarded_when_consent_is_given(stack: Stack, author: Clie
     assert [path for path in systems.called("GET") if "eligibility" in path] == ["/eligibility/E-0001"] * 2
 
 
+@pytest.mark.soak
 def test_the_record_is_removed_when_the_onboarding_is_cancelled(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /patients": [{"id": "P-000002"}],
@@ -197,6 +201,7 @@ def test_the_record_is_removed_when_the_onboarding_is_cancelled(stack: Stack, au
     check_rows(stack, "patient-onboarding", run, "cancelled")
 
 
+@pytest.mark.soak
 def test_a_permit_is_issued_when_the_fee_is_paid(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /invoices": [{"id": "I-000001"}],
@@ -233,6 +238,7 @@ def test_a_permit_is_issued_when_the_fee_is_paid(stack: Stack, author: Client) -
     assert keys.count("plan_check") == 2
 
 
+@pytest.mark.soak
 def test_a_bill_is_paid_when_the_buyer_explains_a_difference(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {"POST /postings": [{"id": "B-000001"}], "POST /payments": [{"reference": "TR-1"}]}
     lines = example("bill-approval.input.json")["lines"]

@@ -74,6 +74,24 @@ MALFORMED: list[tuple[str, list[Any], str, str]] = [
     ("decide", [{**DECIDE, "data": DEEP}], "VALIDATION_ERROR", "nested deeper than 32 levels"),
     ("claim", [{"step": 3}], "VALIDATION_ERROR", "field 'step' has the wrong type"),
     ("release", [{}], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
+    (
+        "signal",
+        [{"name": "x", "payload": ["y" * 70_000]}],
+        "VALIDATION_ERROR",
+        "field 'payload' has more than 65536 bytes",
+    ),
+    (
+        "complete_step",
+        [{"step": "a", "output": {"x": "y" * 70_000}}],
+        "VALIDATION_ERROR",
+        "field 'output' has more than 65536 bytes",
+    ),
+    (
+        "decide",
+        [{**DECIDE, "data": {"x": "y" * 70_000}, "comment": "z" * 30_000}],
+        "VALIDATION_ERROR",
+        "its fields have more than 98304 bytes together",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from playbooks.commands import FinishRun, PrepareStep
 from playbooks.events import Continued, DrainRequested
-from playbooks.plan import MutexPlan, PlanStep, RetryPolicy, SignalPlan
+from playbooks.plan import ApprovalPlan, MutexPlan, PlanStep, RetryPolicy, SignalPlan
 from tests.support.driver import Drive
 from tests.support.plans import effect, human, person, plan_of, step, undoing
 
@@ -59,6 +59,15 @@ def test_message_takes_effect_at_resume_when_the_run_is_paused() -> None:
     assert drive.statuses["a"] == "waiting"
     drive.send("resume")
     assert drive.statuses["a"] == "completed"
+
+
+@pytest.mark.parametrize(("payload", "kept"), [("x", 100), ("x" * 60_000, 16)])
+def test_message_is_refused_when_the_run_keeps_as_much_as_it_may(payload: str, kept: int) -> None:
+    drive = Drive(plan_of(effect("a", 1), signal_wait("b", 2, "go", after=("a",)))).begin()
+    for _ in range(kept):
+        assert drive.send("signal", name="go", payload=payload).outcome == "accepted"
+    assert drive.send("signal", name="go", payload=payload).code == "RESOURCE_LIMIT_EXCEEDED"
+    assert len(drive.state.signals) == kept
 
 
 @pytest.mark.parametrize(("on_timeout", "status"), [("continue", "completed"), ("fail", "failed")])
@@ -116,6 +125,31 @@ def test_run_goes_on_when_an_incident_is_skipped_or_completed(verb: str, status:
     drive = incident()
     drive.send(verb, ANNA, step="a", output={"n": 1})
     assert (drive.statuses, drive.step("a").output) == ({"a": status, "b": follows}, {"n": 1})
+
+
+def test_task_is_opened_anew_when_nobody_decided_in_time_and_it_is_tried_again() -> None:
+    rules = ApprovalPlan(window_minutes=1, on_timeout="fail")
+    drive = Drive(plan_of(human("h", 1, approval=rules, on_error="incident"))).begin()
+    drive.prepare("h")
+    first = drive.task("h").id
+    drive.fire("window:h:1")
+    assert drive.step("h").incident_at is not None
+    drive.send("retry_step", ANNA, step="h")
+    assert drive.last[-1] == PrepareStep(step="h", visit=2)
+    drive.prepare("h")
+    assert drive.task("h").id != first
+    assert drive.decide("h", ANNA).outcome == "accepted"
+    assert [(each.key, each.visit, each.status) for each in drive.state.past] == [("h", 1, "failed")]
+
+
+def test_signal_is_waited_for_again_when_its_timeout_became_an_incident() -> None:
+    drive = Drive(plan_of(signal_wait("a", 1, "go", on_timeout="fail", on_error="incident"))).begin()
+    drive.prepare("a", wait_until=drive.now + timedelta(minutes=1))
+    drive.fire("signal:a:1")
+    drive.send("retry_step", ANNA, step="a")
+    drive.prepare("a")
+    drive.send("signal", name="go")
+    assert drive.statuses["a"] == "completed"
 
 
 def test_run_fails_with_the_error_when_an_incident_is_failed() -> None:

@@ -4,18 +4,22 @@ and put back."""
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import asyncpg
 
+from cli.doctor import run_doctor
 from runtime.settings import plain_database_url
 from tests.support.grants import VOTERS, Grants
 from tests.support.stack import Stack
@@ -40,8 +44,16 @@ class Patient:
         assert done.returncode in (0, 1), done.stderr
         return done.returncode, json.loads(done.stdout)
 
-    def codes(self, *options: str) -> set[str]:
-        return {each["code"] for each in self.doctor(*options)[1]["differences"]}
+    def found(self) -> tuple[int, dict[str, Any]]:
+        """The same without a process of its own: what it prints, and its exit code."""
+        printed = io.StringIO()
+        with mock.patch.dict(os.environ, self.stack.environment), redirect_stdout(printed):
+            code = run_doctor(None, org=None, run=None, as_json=True, older_than=0.5)
+        assert code in (0, 1), printed.getvalue()
+        return code, json.loads(printed.getvalue())
+
+    def codes(self) -> set[str]:
+        return {each["code"] for each in self.found()[1]["differences"]}
 
     @contextmanager
     def spoiled(self, statement: str, *values: Any) -> Generator[None]:

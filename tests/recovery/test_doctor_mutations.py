@@ -115,7 +115,7 @@ def test_one_run_is_looked_at_when_it_is_named(patient: Patient) -> None:
 def test_difference_is_found_when_rows_are_spoiled(patient: Patient, mutation: str) -> None:
     code, statement = MUTATIONS[mutation]
     with patient.spoiled(statement, UUID(patient.completed)):
-        exit_code, told = patient.doctor()
+        exit_code, told = patient.found()
     found = [each for each in told["differences"] if each["code"] == code]
     assert found, told
     assert found[0]["execution_id"] == patient.completed

@@ -29,6 +29,7 @@ class BrokenRun:
         raise KeyError("a bug")
 
 
+@pytest.mark.soak
 async def test_row_says_stuck_while_the_workflow_fails_and_not_when_the_fix_is_deployed(place: Place) -> None:
     start = await place.accept()
     async with Worker(place.client, task_queue=place.settings.task_queue, workflows=[BrokenRun]):

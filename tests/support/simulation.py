@@ -308,6 +308,9 @@ class Simulation:
         is_paused = before.pause is not None and before.pause == after.pause
         match command:
             case RunStep(step=key, visit=visit, attempt=attempt):
+                planned = self.plan.step(key)
+                assert planned.carrier in ("pure", "effect"), "what waits for something makes no attempts"
+                assert planned.for_each is None, "a loop makes no attempts, its items do"
                 last = self._begun.get((key, visit), 0)
                 sent = _visit_of(after, key, visit).attempts[-1]
                 lost = sent.lost + sent.not_started

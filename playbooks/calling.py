@@ -31,6 +31,7 @@ from playbooks.messages import (
 from playbooks.plan import UNDO, Plan, PlanStep, base_key
 from playbooks.rules.control import find_target
 from playbooks.rules.outcomes import price_of
+from playbooks.rules.signals import contracts_of
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Held, Json, JsonObject, PayloadRef
 
@@ -159,6 +160,7 @@ def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
         checks_output=envelope.verb == "complete_step" and step is not None and _has_checked_output(step),
         # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
         checks_form=approves and (not is_review or "data" in envelope.body),
+        signal_steps=contracts_of(plan, envelope),
     )
 
 

@@ -102,6 +102,7 @@ def signal_of(item: Placed) -> SignalPlan | None:
         names=tuple(str(name) for name in names) if isinstance(names, list) else (),
         keeps=config.get("persistent") is not False,
         on_timeout="fail" if config.get("on_timeout") == "fail" else "continue",
+        has_contract=item.step.output_contract is not None,
     )
 
 

@@ -220,6 +220,7 @@ class CheckCall:
     """A control message whose identity, and whose form where `step` is set, have to be checked.
 
     `needs_person`: only a person's own identity will do; `checks_output`: the body's `output` becomes the step's.
+    `signal_steps`: keys of steps that the signal may end, whose contracts it has to satisfy.
     """
 
     organization_id: UUID
@@ -231,6 +232,7 @@ class CheckCall:
     checks_form: bool = False
     needs_person: bool = False
     checks_output: bool = False
+    signal_steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

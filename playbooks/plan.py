@@ -91,11 +91,15 @@ class BackPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalPlan:
-    """The messages of which the first ends a `signal_wait`. `keeps`: one that came before counts, too."""
+    """The messages of which the first ends a `signal_wait`. `keeps`: one that came before counts, too.
+
+    `has_contract`: a message has to satisfy the step's output contract before it counts.
+    """
 
     names: tuple[str, ...]
     keeps: bool = True
     on_timeout: Literal["continue", "fail"] = "continue"
+    has_contract: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from playbooks import contracts, expressions
@@ -22,6 +23,7 @@ from playbooks.messages import GatherCall, StepCall
 from playbooks.plan import UNDO, Plan, PlanStep
 from playbooks.pointers import covers, from_parts, parts, without
 from playbooks.values import Json, JsonObject
+from playbooks.waits import signal_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,16 @@ def check_message(envelope: Envelope) -> None:
     problems = [*contracts.check_value(envelope.body), *contracts.check_value(envelope.actor)]
     if problems:
         raise ValidationError("the message holds text that cannot be stored", problems)
+
+
+def check_signal(version: Version, keys: Sequence[str], body: JsonObject, at: datetime) -> None:
+    """Raise ContractError where a message may not end one of these steps. `at` is when it came, or a time near it."""
+    name, payload = str(body.get("name")), body.get("payload")
+    for key in keys:
+        contract = version.step(key).output_contract
+        if contract is not None:
+            problems = contracts.validate(contract, signal_output(name, payload, at))
+            _refuse(problems, f"step '{key}' waits for this signal, and its output contract refuses it")
 
 
 def run_output(version: Version, context: JsonObject) -> Json:

@@ -51,7 +51,7 @@ def on_received(draft: Draft, request: Request) -> None:
         _refuse(draft, request, _code_when_finished(draft, envelope.verb))
         return
     identified = envelope.signature is not None or envelope.ticket is not None
-    if identified or envelope.verb in _CHECKED_VERBS:
+    if identified or envelope.verb in _CHECKED_VERBS or signals.contracts_of(draft.plan, envelope):
         draft.note(requests={**draft.state.requests, request.id: request})
         draft.command(CheckMessage(request=request.id))
         return
@@ -152,6 +152,8 @@ def _dispatch(draft: Draft, request: Request, outcome: OutcomeOfCheck | None = N
         _act_as_person(draft, request, outcome)
     elif verb in STEP_VERBS:
         _intervene(draft, request, outcome)
+    elif outcome is not None and outcome.code is not None:
+        _refuse(draft, request, outcome.code, outcome)
     else:
         _CONTROL[verb](draft, request)
 

@@ -22,6 +22,7 @@ from playbooks.rules.retries import MAX_LOST, NOT_STARTED, delay_before_next, de
 from playbooks.rules.visits import cancel_others
 from playbooks.state import Attempt, PauseState, StepState
 from playbooks.values import StepError
+from playbooks.waits import timer_output
 
 WAITING = ("task", "timer", "signal")
 """Carriers whose steps wait for something once they are prepared."""
@@ -212,7 +213,7 @@ def on_timer_elapsed(draft: Draft, key: str, visit: int) -> None:
     """A `timer` step's time has come."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit == visit and current.status == "waiting":
-        complete(draft, step, draft.put(current, output={"fired_at": draft.at.isoformat()}))
+        complete(draft, step, draft.put(current, output=timer_output(draft.at)))
 
 
 def on_retry_due(draft: Draft, key: str, visit: int) -> None:

@@ -283,7 +283,9 @@ class _Driver:
 
     def _signal(self, body: JsonObject) -> Event:
         envelope = Envelope(verb="signal", body=body)
-        return MessageReceived(at=self._now, envelope=envelope, request="signal", wants_answer=False)
+        # An id of its own: a message that has to be checked is known by it until that is done.
+        request = f"signal-{self._heard}"
+        return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
 
     def _make_output(self) -> None:
         made = self._workers.make_output(calling.output_call(self._plan, self._state))
@@ -329,8 +331,8 @@ class _Driver:
 
     def _check(self, request: str) -> None:
         call = calling.check_call(self._plan, self._state, self._state.requests[request])
-        actor = (self._said.get(request) or self._decisions[request]).actor
-        outcome = interventions.check(self._workers.version, call, actor)
+        said = self._said.get(request) or self._decisions.get(request)
+        outcome = interventions.check(self._workers.version, call, said.actor if said else None, self._now)
         self._plan_event(
             self._now, _AT_ONCE, None, lambda: MessageChecked(at=self._now, request=request, outcome=outcome)
         )

@@ -49,7 +49,7 @@ def _one(rng: Random, step: PlanStep, upstream: dict[str, set[str]]) -> PlanStep
         approval = step.approval or ApprovalPlan()
         changes["approval"] = replace(approval, returns=replace(back, on=("approved", "rejected", "changes_requested")))
     elif roll < 0.55 and step.carrier == "pure":
-        signal = SignalPlan(names=("go", "halt"), keeps=rng.random() < 0.5)
+        signal = SignalPlan(names=("go", "halt"), keeps=rng.random() < 0.5, has_contract=rng.random() < 0.5)
         changes |= {"carrier": "signal", "worker_type": "signal_wait", "signal": signal}
     if rng.random() < 0.3:
         action = rng.choice(["goto", "compensate", "incident"])

@@ -309,7 +309,7 @@ class Simulation:
         match command:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 planned = self.plan.step(key)
-                assert planned.carrier in ("pure", "effect"), "what waits for something makes no attempts"
+                assert planned.carrier in ("pure", "effect", "child"), "what waits for something makes no attempts"
                 assert planned.for_each is None, "a loop makes no attempts, its items do"
                 last = self._begun.get((key, visit), 0)
                 sent = _visit_of(after, key, visit).attempts[-1]

@@ -36,6 +36,9 @@ from storage.run_rows import RunRow
 from storage.sensitive import Sealer
 from tests.api.callers import document
 from tests.support import servers
+from tests.support.databases import admin_database_url, database, database_url, settings
+
+__all__ = ["admin_database_url", "database", "database_url", "settings"]
 
 ANNA = Actor(id=UUID(int=7), name="Anna")
 Accept = Callable[[UUID], Awaitable[RunInput]]

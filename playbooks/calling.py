@@ -40,7 +40,8 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
     """One attempt at a step; attempt 0 is its preparation."""
     current = state.steps[step.key]
     is_prepared = current.ready and step.for_each is None
-    context, stored = build_context(_as_it_was_done(state, step.key), step.references)
+    references = (*step.references, *step.items_references) if step.for_each is not None else step.references
+    context, stored = build_context(_as_it_was_done(state, step.key), references)
     items = _add_item(context, state, current)
     return StepCall(
         organization_id=state.organization_id,

@@ -188,6 +188,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
         has_condition=step.condition is not None or any(edge.document.condition is not None for edge in edges),
         references=work.reads[item.key].shortest(),
         loop_references=work.reads[item.key].shortest_of_loop(),
+        items_references=work.reads[item.key].shortest_of_items(),
         required_roles=tuple(dict.fromkeys(step.required_roles or ())),
         approval=_approval(item) if step.step_type == "human" or reviews else None,
         review_on_low_confidence=reviews,

@@ -144,7 +144,8 @@ class PlanStep:
     `has_condition` is true where the step or one of its `conditional` dependencies carries an expression.
     `references` are the paths that its condition, input mapping and (for pure handlers) default input read.
     `sensitive_input` and `sensitive_output` are JSON Pointers (with `*` for any item) into its input and output.
-    `on_error` is set where it is more than `critical` says. `loop_references` are what `repeat.while` reads.
+    `on_error` is set where it is more than `critical` says. `loop_references` are what `repeat.while` reads,
+    `items_references` what `for_each.items` does.
     """
 
     key: str
@@ -159,6 +160,7 @@ class PlanStep:
     has_condition: bool = False
     references: tuple[Path, ...] = ()
     loop_references: tuple[Path, ...] = ()
+    items_references: tuple[Path, ...] = ()
     required_roles: tuple[str, ...] = ()
     approval: ApprovalPlan | None = None
     review_on_low_confidence: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from activities.dependencies import ActivityDependencies
 from activities.failures import step_error
@@ -24,8 +25,8 @@ from playbooks.errors import (
     UnavailableError,
     ValidationError,
 )
-from playbooks.evaluation.steps import check_form, check_message, check_output_by_hand
-from playbooks.ids import actor_id, task_id, workflow_id
+from playbooks.evaluation.steps import check_form, check_message, check_output_by_hand, check_signal
+from playbooks.ids import actor_id, system_actor_id, task_id, workflow_id
 from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.values import Actor, JsonObject
 from runtime.envelopes import read_ticket, verify
@@ -50,6 +51,9 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
         if call.checks_output and call.step is not None:
             version = await load_version(deps, call.organization_id, call.playbook_id)
             check_output_by_hand(version.step(call.step), call.step, call.envelope.body.get("output"))
+        if call.signal_steps:
+            version = await load_version(deps, call.organization_id, call.playbook_id)
+            check_signal(version, call.signal_steps, call.envelope.body, datetime.now(UTC))
         outcome = OutcomeOfCheck(actor=actor)
     except (AccessError, InputError) as error:
         errors = tuple(_as_json(problem) for problem in error.problems)
@@ -86,6 +90,8 @@ def _identify(deps: ActivityDependencies, call: CheckCall) -> Actor:
 def _signer(deps: ActivityDependencies, call: CheckCall) -> Actor:
     bound_to = workflow_id(call.organization_id, call.execution_id)
     actor = actor_from_json(call.envelope.actor or {}, via="api")
+    if actor is not None and actor.id == system_actor_id(call.organization_id):
+        actor = replace(actor, via="system")
     if actor is None or not verify(call.envelope, deps.settings.signing_keys, bound_to):
         raise UnauthorizedError("the signature of this message does not hold")
     return actor

@@ -105,7 +105,8 @@ async def _attempt(
     async with asyncio.timeout(step.plan.timeout_seconds):
         result = await handler.run(steps.handler_call(call, step, value))
     progress.is_done = True
-    steps.check_output(step.document, result.output)
+    if step.plan.child is None or not step.plan.child.waits:  # else its output comes with the end of that run
+        steps.check_output(step.document, result.output)
     output = await by_size(
         deps, call, OUTPUT_LINES + _line_of(call, step), result.output, step.plan.sensitive_output, waits=True
     )

@@ -14,11 +14,11 @@ from typing import TypeAlias
 
 from activities.dependencies import ActivityDependencies
 from playbooks.errors import UnavailableError
-from playbooks.messages import GatherCall, LoopCall, OutputCall, StepCall
+from playbooks.messages import ChildCall, GatherCall, LoopCall, OutputCall, StepCall
 from playbooks.values import Json, JsonObject, PayloadRef
 from storage import payloads
 
-AnyCall: TypeAlias = StepCall | LoopCall | GatherCall | OutputCall
+AnyCall: TypeAlias = StepCall | LoopCall | GatherCall | ChildCall | OutputCall
 
 OUTPUT_LINES = 500_000
 INPUT_LINES = 700_000

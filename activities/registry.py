@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import checks, effects, execution, loops, output
+from activities import checks, children, effects, execution, loops, output, slots
 from activities.ai_scripted import ScriptedHandler
 from activities.carrying import carrying
 from activities.dependencies import ActivityDependencies
@@ -23,10 +23,12 @@ from activities.http_request import HttpRequestHandler, http_factory
 from activities.notification_sender import NotificationSenderHandler
 from activities.plugins import installed_handlers
 from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
+from activities.sub_playbook import SubPlaybookHandler
 from playbooks.errors import UnavailableError
 from playbooks.messages import (
     CancelCall,
     CheckCall,
+    ChildCall,
     FlushCall,
     FlushResult,
     GatherCall,
@@ -36,9 +38,13 @@ from playbooks.messages import (
     OutcomeOfCheck,
     OutputCall,
     OutputResult,
+    SlotAnswer,
+    SlotCall,
     StepCall,
     StepOutcome,
     TaskCall,
+    TellCall,
+    WakeCall,
 )
 
 __all__ = ["ActivityDependencies", "build_activities", "build_handlers"]
@@ -55,6 +61,7 @@ def build_handlers(deps: ActivityDependencies, installed: Mapping[str, Handler] 
         DataProcessorHandler(),
         RulesEngineHandler(),
         NotificationSenderHandler(deps),
+        SubPlaybookHandler(deps),
         ScriptedHandler(),
         HttpRequestHandler(deps.http or http_factory(deps.settings)),
     )
@@ -75,6 +82,7 @@ def build_activities(
     return [
         *_lane(deps, handlers),
         *_writers(deps),
+        *_to_other_runs(deps),
         *(_effect(deps, handlers, name) for name in sorted({*effect_names, AI_ACTIVITY})),
     ]
 
@@ -97,6 +105,10 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
         return await _retryable(loops.gather_items(deps, call))
 
     @activity.defn
+    async def gather_child(call: ChildCall) -> StepOutcome:
+        return await _retryable(children.gather_child(deps, call))
+
+    @activity.defn
     async def check_message(call: CheckCall) -> OutcomeOfCheck:
         return await _retryable(checks.check(deps, call))
 
@@ -104,7 +116,7 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
     async def make_output(call: OutputCall) -> OutputResult:
         return await _retryable(output.make_output(deps, call))
 
-    rest = [prepare_step, test_loop, gather_items, check_message, make_output]
+    rest = [prepare_step, test_loop, gather_items, gather_child, check_message, make_output]
     return [*(_pure(deps, pure, name) for name in sorted(pure)), *rest]
 
 
@@ -138,6 +150,28 @@ def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
         await beating(effects.request_cancel(deps.client, call))
 
     return [announce_task, flush, record_notification, request_cancel]
+
+
+def _to_other_runs(deps: ActivityDependencies) -> list[Callable[..., Any]]:
+    """Regular activities by which runs have to do with each other."""
+
+    @activity.defn
+    async def cancel_child(call: CancelCall) -> None:
+        await beating(_retryable(children.cancel_child(deps, call)))
+
+    @activity.defn
+    async def tell_parent(call: TellCall) -> None:
+        await beating(children.tell_parent(deps, call))
+
+    @activity.defn
+    async def take_slot(call: SlotCall) -> SlotAnswer:
+        return await beating(_retryable(slots.take_slot(deps, call)))
+
+    @activity.defn
+    async def wake_next(call: WakeCall) -> None:
+        await beating(_retryable(slots.wake_next(deps, call)))
+
+    return [cancel_child, tell_parent, take_slot, wake_next]
 
 
 def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: str) -> Callable[..., Any]:

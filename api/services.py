@@ -6,9 +6,10 @@ Owns opening and closing. Must not know routes. Nothing here is a module-level s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 from uuid import UUID
 
 from api.installed import installed_handlers
@@ -29,7 +30,8 @@ from storage.sensitive import Sealer
 from storage.users import ensure_user
 
 _MAX_KNOWN_PEOPLE = 10_000
-_MAX_SIMULATIONS = 2
+Calculated = TypeVar("Calculated")
+_MAX_CALCULATIONS = 2
 """At once in one process; others wait for their turn."""
 
 
@@ -44,7 +46,7 @@ class Services:
     tokens: TokenVerifier
     versions: VersionCache = field(default_factory=VersionCache)
     handlers: Mapping[str, HandlerDescription] = field(default_factory=dict[str, HandlerDescription])
-    simulations: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_SIMULATIONS))
+    calculations: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_CALCULATIONS))
     _known_people: set[tuple[UUID, UUID]] = field(default_factory=set[tuple[UUID, UUID]])
 
     async def authenticate(self, token: str) -> Principal:
@@ -56,6 +58,12 @@ class Services:
         return Principal(
             organization_id=claims.organization_id, actor=actor, subject=claims.sub, permissions=claims.permissions
         )
+
+    async def calculate(self, work: Callable[[], Calculated]) -> Calculated:
+        """What `work` gives, from a thread: documents are compiled and simulated there, so that nobody waits for them
+        who does not ask for that."""
+        async with self.calculations:
+            return await asyncio.to_thread(work)
 
     async def plan_of(self, session: ReadSession, playbook_id: UUID) -> Plan:
         """The plan that runs of this version follow. Raises NotFoundError when it was never published."""

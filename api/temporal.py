@@ -34,9 +34,9 @@ from playbooks.ids import workflow_id
 from playbooks.messages import RunInput
 from playbooks.values import Actor, JsonObject, Verdict
 from recovery.run_cancels import CancelCounts, CancelTools, cancel_runs
-from recovery.start import start_run
 from runtime.envelopes import sign
 from runtime.settings import Settings
+from runtime.start import start_run
 from runtime.temporal import is_away
 from storage.database import Database
 

@@ -76,7 +76,7 @@ async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
         cancelling = CancelTools(database=database, client=client, settings=settings)
         scheduler = Scheduler(tools=cancelling, handlers=installed_handlers())
         await cleanup.enter_async_context(_in_background(run_scheduler(scheduler)))
-        tools = Tools(database=database, client=client, sealer=dependencies.sealer)
+        tools = Tools(database=database, client=client, sealer=dependencies.sealer, signing_key=settings.signing_key)
         await cleanup.enter_async_context(_in_background(run_reconciler(tools)))
         yield worker
 

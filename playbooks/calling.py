@@ -9,22 +9,29 @@ from __future__ import annotations
 from dataclasses import replace
 
 from playbooks import ids
-from playbooks.commands import Notify
+from playbooks.commands import CancelChild, Notify
 from playbooks.context import build_context
 from playbooks.envelopes import STEP_VERBS
 from playbooks.messages import (
     CancelCall,
     CheckCall,
+    ChildCall,
     GatherCall,
     LoopCall,
     NotificationCall,
     OutputCall,
+    ParentRun,
+    Slot,
+    SlotCall,
     StepCall,
     TaskCall,
+    TellCall,
+    WakeCall,
 )
 from playbooks.plan import UNDO, Plan, PlanStep, base_key
 from playbooks.rules.control import find_target
 from playbooks.rules.outcomes import price_of
+from playbooks.rules.signals import contracts_of
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Held, Json, JsonObject, PayloadRef
 
@@ -33,7 +40,8 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
     """One attempt at a step; attempt 0 is its preparation."""
     current = state.steps[step.key]
     is_prepared = current.ready and step.for_each is None
-    context, stored = build_context(_as_it_was_done(state, step.key), step.references)
+    references = (*step.references, *step.items_references) if step.for_each is not None else step.references
+    context, stored = build_context(_as_it_was_done(state, step.key), references)
     items = _add_item(context, state, current)
     return StepCall(
         organization_id=state.organization_id,
@@ -42,7 +50,7 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
         step=step.key,
         visit=current.visit,
         attempt=attempt,
-        effect_key=ids.effect_key(state.execution_id, step.key, current.visit),
+        effect_key=ids.effect_key(state.execution_id, step.key, current.visit, current.forgiven if step.child else 0),
         context=context,
         stored=stored,
         is_prepared=is_prepared,
@@ -116,6 +124,21 @@ def gather_call(plan: Plan, state: RunState, key: str) -> GatherCall:
     )
 
 
+def child_call(plan: Plan, state: RunState, key: str) -> ChildCall | None:
+    """The look at the run that a step waits for; None where it does not any more."""
+    current = state.steps[key]
+    if current.child is None:
+        return None
+    return ChildCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        playbook_id=plan.playbook_id,
+        step=key,
+        line=current.line or plan.step(key).number,
+        child=current.child,
+    )
+
+
 def _in_order(results: dict[str, Held]) -> list[tuple[int, Held]]:
     return sorted((int(index), value) for index, value in results.items())
 
@@ -138,6 +161,7 @@ def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
         checks_output=envelope.verb == "complete_step" and step is not None and _has_checked_output(step),
         # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
         checks_form=approves and (not is_review or "data" in envelope.body),
+        signal_steps=contracts_of(plan, envelope),
     )
 
 
@@ -185,6 +209,32 @@ def output_call(plan: Plan, state: RunState) -> OutputCall:
         context=context,
         stored=stored,
     )
+
+
+def cancel_child_call(state: RunState, command: CancelChild) -> CancelCall:
+    """The cancel of a run that a step started."""
+    reason = f"step '{command.step}' of run {state.execution_id}, which started it, does not wait for it any more"
+    return CancelCall(organization_id=state.organization_id, execution_id=command.child, reason=reason)
+
+
+def tell_call(state: RunState, parent: ParentRun) -> TellCall:
+    """What the parent is told at the end."""
+    return TellCall(organization_id=state.organization_id, execution_id=state.execution_id, parent=parent)
+
+
+def slot_call(state: RunState, slot: Slot, *, cancels_oldest: bool) -> SlotCall:
+    """Whether it is the run's turn."""
+    return SlotCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        slot=slot,
+        cancels_oldest=cancels_oldest,
+    )
+
+
+def wake_call(state: RunState, slot: Slot) -> WakeCall:
+    """That the run's turn is over."""
+    return WakeCall(organization_id=state.organization_id, slot=slot)
 
 
 def cancel_call(state: RunState) -> CancelCall:

@@ -46,6 +46,9 @@ def places(document: PlaybookDocument, order: Order, handlers: Handlers, types: 
         handler = handlers.get(item.key)
         if handler is not None:
             yield from _of_config(item, handler, types.config_names(item.key))
+    concurrency = document.policies.concurrency if document.policies else None
+    if concurrency is not None:
+        yield _place("/policies/concurrency/key", concurrency.key, "mapping", {"input": types.run_input})
     if document.output is not None:
         yield _place("/output", document.output, "mapping", names)
 

@@ -17,6 +17,7 @@ from playbooks import (
     checks_quorum,
     checks_time,
     checks_types,
+    checks_waits,
 )
 from playbooks.check_places import Handlers
 from playbooks.compile_order import Order
@@ -68,5 +69,6 @@ def _is_within(place: str, blamed: frozenset[str]) -> bool:
 def _steps(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:
     for item in order.placed:
         yield from checks_time.problems(document, item, handlers.get(item.key))
+        yield from checks_waits.problems(item)
     yield from checks_money.problems(document, order)
     yield from checks_effects.problems(order)

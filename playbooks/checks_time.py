@@ -26,7 +26,8 @@ def problems(document: PlaybookDocument, item: Placed, handler: HandlerDescripti
         return
     yield from _window(item, minutes)
     yield from _wait(item, minutes)
-    if handler is not None and item.step.worker_type != "timer":
+    yield from _child(item, minutes)
+    if handler is not None and item.step.worker_type not in ("timer", "sub_playbook"):
         yield from _attempts(document, item, handler, minutes)
 
 
@@ -72,6 +73,14 @@ def _wait(item: Placed, minutes: float) -> Iterator[Problem]:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value * factor > minutes:
             message = f"it waits {_rounded(value * factor)} minutes, and the run ends after {_rounded(minutes)}"
             yield warning(f"{item.pointer}/config/{name}", "EXCEEDS_RUN_TIMEOUT", message)
+
+
+def _child(item: Placed, minutes: float) -> Iterator[Problem]:
+    """The timeout of a `sub_playbook` is what it waits; its attempts only start the other run."""
+    seconds = item.step.timeout_seconds
+    if item.step.worker_type == "sub_playbook" and seconds is not None and seconds / 60 > minutes:
+        message = f"it may wait {_rounded(seconds / 60)} minutes, and the run ends after {_rounded(minutes)}"
+        yield warning(f"{item.pointer}/timeout_seconds", "EXCEEDS_RUN_TIMEOUT", message)
 
 
 def _policy(*layers: RetryDocument | None) -> RetryPolicy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 from playbooks.values import Verdict
 
@@ -40,6 +41,33 @@ class GatherItems:
 
     step: str
     visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatherChild:
+    """Look in the lane whether the run that a step waits for has ended; answered by `ChildGathered`."""
+
+    step: str
+    visit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelChild:
+    """Pass a cancel down with a regular activity to the run that a step started, if there is one."""
+
+    step: str
+    visit: int
+    child: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSlot:
+    """Ask with a regular activity whether it is this run's turn; answered by `SlotAnswered`.
+
+    `is_first`: where the policy says so, the oldest runs of the key are cancelled to make room.
+    """
+
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +137,9 @@ Command: TypeAlias = (
     | RunStep
     | EvaluateLoop
     | GatherItems
+    | GatherChild
+    | CancelChild
+    | TakeSlot
     | OpenTask
     | CancelStep
     | StartTimer

@@ -12,7 +12,7 @@ from playbooks import templates
 from playbooks.compile_order import Order, Placed, closest_step
 from playbooks.document import MAX_ITEMS, CompensationDocument, ForEachDocument, OnErrorDocument, StepDocument
 from playbooks.errors import Problem
-from playbooks.plan import UNDO, BackPlan, ForEachPlan, JoinPlan, MutexPlan, OnError, SignalPlan
+from playbooks.plan import UNDO, BackPlan, ChildPlan, ForEachPlan, JoinPlan, MutexPlan, OnError, SignalPlan
 from playbooks.problems import error
 from playbooks.values import Json, JsonObject
 
@@ -102,6 +102,20 @@ def signal_of(item: Placed) -> SignalPlan | None:
         names=tuple(str(name) for name in names) if isinstance(names, list) else (),
         keeps=config.get("persistent") is not False,
         on_timeout="fail" if config.get("on_timeout") == "fail" else "continue",
+        has_contract=item.step.output_contract is not None,
+    )
+
+
+def child_of(item: Placed) -> ChildPlan | None:
+    """The playbook that a `sub_playbook` runs; its config was checked against the handler's schema."""
+    step, config = item.step, item.step.config or {}
+    if step.step_type != "system" or step.worker_type != "sub_playbook":
+        return None
+    seconds = step.timeout_seconds
+    return ChildPlan(
+        code=str(config.get("playbook")),
+        waits=config.get("mode") != "detach",
+        timeout_seconds=None if seconds is None else float(seconds),
     )
 
 

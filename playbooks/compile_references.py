@@ -37,11 +37,16 @@ class References:
     """The paths that a step (or the output) reads from the run's context, and what is wrong with them."""
 
     paths: list[Path] = field(default_factory=list[Path])
+    items_paths: list[Path] = field(default_factory=list[Path])
     loop_paths: list[Path] = field(default_factory=list[Path])
     problems: list[Problem] = field(default_factory=list[Problem])
 
     def shortest(self) -> tuple[Path, ...]:
         return shortest(self.paths)
+
+    def shortest_of_items(self) -> tuple[Path, ...]:
+        """What the list is made of that the step is done for: its items do not carry it again."""
+        return shortest(self.items_paths)
 
     def shortest_of_loop(self) -> tuple[Path, ...]:
         """What the condition reads by which the step is repeated."""
@@ -95,7 +100,10 @@ def _add_loops(found: References, item: Placed, scope: _Scope) -> None:
     for_each, repeat = item.step.for_each, item.step.repeat
     if for_each is not None:
         place = f"{item.pointer}/for_each"
-        _add(found, expressions.check_mapping(for_each.items, f"{place}/items"), scope)
+        of_items = References()
+        _add(of_items, expressions.check_mapping(for_each.items, f"{place}/items"), scope)
+        found.problems.extend(of_items.problems)
+        found.items_paths.extend(of_items.paths)
         if isinstance(for_each.complete_when, str):
             checked = expressions.check_condition(for_each.complete_when, f"{place}/complete_when", LOOP_NAMES)
             found.problems.extend(checked.problems)
@@ -134,6 +142,17 @@ def output_references(document: PlaybookDocument, order: Order) -> References:
         everything = frozenset(item.key for item in order.placed)
         scope = _Scope(document, order, everything, input_schema=document.input_contract)
         _add(found, expressions.check_mapping(document.output, "/output"), scope)
+    return found
+
+
+def concurrency_references(document: PlaybookDocument, order: Order) -> References:
+    """What `policies.concurrency.key` reads: it is evaluated before the run exists, so there is its input alone."""
+    found = References()
+    concurrency = document.policies.concurrency if document.policies else None
+    if concurrency is not None:
+        scope = _Scope(document, order, frozenset(), input_schema=document.input_contract)
+        checked = expressions.check_mapping(concurrency.key, "/policies/concurrency/key", ("input",))
+        _add(found, checked, scope)
     return found
 
 

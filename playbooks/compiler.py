@@ -26,7 +26,7 @@ from playbooks.problems import error
 
 _Value = TypeVar("_Value")
 
-_WAITING: dict[str, Carrier] = {"timer": "timer", "signal_wait": "signal"}
+_WAITING: dict[str, Carrier] = {"timer": "timer", "signal_wait": "signal", "sub_playbook": "child"}
 """Handlers whose work is to wait."""
 
 MAX_PLAN_BYTES = 1024 * 1024
@@ -75,6 +75,7 @@ def compile_playbook(
         problems += _read(work, undo, handler, undo_order).problems
     work.output = compile_references.output_references(document, order)
     problems += work.output.problems
+    problems += compile_references.concurrency_references(document, order).problems
     problems += checks.problems(document, order, work.handlers, problems)
     if any(item.severity == "error" for item in problems):
         return CompiledPlaybook(plan=None, problems=_unique(problems))
@@ -187,6 +188,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
         has_condition=step.condition is not None or any(edge.document.condition is not None for edge in edges),
         references=work.reads[item.key].shortest(),
         loop_references=work.reads[item.key].shortest_of_loop(),
+        items_references=work.reads[item.key].shortest_of_items(),
         required_roles=tuple(dict.fromkeys(step.required_roles or ())),
         approval=_approval(item) if step.step_type == "human" or reviews else None,
         review_on_low_confidence=reviews,
@@ -201,6 +203,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
         repeat=compile_flow.repeat_of(item),
         signal=compile_flow.signal_of(item),
         mutex=compile_flow.mutex_of(item),
+        child=compile_flow.child_of(item),
         cost=_amount(step.cost.unit_amount) if step.cost else Decimal(0),
         estimated_minutes=float(estimate) if estimate is not None else None,
         sensitive_input=sensitivity.as_pointers(marks.inputs[item.key]),
@@ -225,6 +228,7 @@ def _compensation(work: _Compilation, undo: Placed, marks: sensitivity.Sensitivi
         own_retry=step.retry is not None,
         timeout_seconds=float(step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
         critical=False,
+        child=compile_flow.child_of(undo),
         sensitive_input=sensitivity.as_pointers(marks.inputs[undo.key]),
         sensitive_output=sensitivity.as_pointers(marks.outputs[undo.key]),
     )

@@ -16,14 +16,13 @@ from typing import Any, Protocol, cast
 
 import re2  # pyright: ignore[reportMissingTypeStubs] - has none
 from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import SchemaError
 from jsonschema.exceptions import ValidationError as SchemaMismatch
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend  # pyright: ignore[reportUnknownVariableType] - untyped upstream
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from playbooks import formats, schema_walk
+from playbooks import formats, metaschema, schema_walk
 from playbooks.errors import Problem
 from playbooks.json_limits import canonical, check_value
 from playbooks.pointers import join
@@ -112,12 +111,12 @@ def check_schema(schema: Json, pointer: str = "") -> tuple[Problem, ...]:
     if schema.get("$schema", _DIALECTS[0]) not in _DIALECTS:
         return (problem(join(pointer, "$schema"), "NOT_SUPPORTED", "only JSON Schema draft 2020-12 is supported"),)
     try:
-        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
-    except SchemaError as error:
-        place = join(pointer, *(str(part) for part in error.absolute_path))
-        return (problem(place, "INVALID_SCHEMA", f"not valid JSON Schema: {error.message[:200]}"),)
+        fault = metaschema.mismatch(schema)
     except (RecursionError, OverflowError, ValueError):
         return (problem(pointer, "INVALID_SCHEMA", "the contract cannot be read"),)
+    if fault is not None:
+        place = join(pointer, *(str(part) for part in fault.absolute_path))
+        return (problem(place, "INVALID_SCHEMA", f"not valid JSON Schema: {fault.message[:200]}"),)
     return tuple(schema_walk.problems(schema, pointer, _pattern_problem))
 
 
@@ -217,7 +216,7 @@ def _validator_class() -> type[Validator]:
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
-        "uniqueItems": _unique_items,
+        "uniqueItems": metaschema.unique_items,
     }
     return cast("type[Validator]", extend(Draft202012Validator, overrides))
 
@@ -290,11 +289,3 @@ def _extra_names(instance: Mapping[str, Json], schema: Mapping[str, Any]) -> lis
     patterns = [_compiled(pattern) for pattern in schema.get("patternProperties", {})]
     names = (name for name in instance if name not in properties)
     return [name for name in names if not any(pattern.search(name) for pattern in patterns)]
-
-
-def _unique_items(validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[SchemaMismatch]:
-    # The library's own check compares every pair where items cannot be sorted.
-    if unique is True and validator.is_type(instance, "array"):
-        seen = {canonical(formats.numbers_alike(item)) for item in instance}
-        if len(seen) != len(instance):
-            yield SchemaMismatch("not unique")

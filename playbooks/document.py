@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -297,6 +298,7 @@ def default_key(name: str, number: int) -> str:
     return snake_case(name) or f"step_{number}"
 
 
+@lru_cache(maxsize=4_096)
 def snake_case(name: str) -> str:
     """A step's key from its name: ASCII, words joined by `_`, a letter first; empty where nothing is left."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

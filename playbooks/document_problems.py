@@ -46,7 +46,7 @@ _TYPES: dict[str, str] = {
     "model_type": "an object",
 }
 
-_POLICIES = ("sla", "concurrency", "retention_days")
+_POLICIES = ("sla", "retention_days")
 
 
 def from_model(error: ModelError, model: type[BaseModel], value: Json) -> tuple[Problem, ...]:

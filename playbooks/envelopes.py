@@ -19,8 +19,11 @@ MAX_ENVELOPE_DEPTH = 32
 STEP_VERBS: frozenset[str] = frozenset({"retry_step", "skip_step", "complete_step", "fail_step"})
 """Verbs by which somebody says what becomes of a step."""
 
+SERVICE_VERBS: frozenset[str] = frozenset({"child_ended", "slot_free"})
+"""What the service tells a run by itself; nobody else may say it."""
+
 BUILT_VERBS: frozenset[str] = (
-    frozenset({"pause", "resume", "cancel_run", "decide", "claim", "release", "signal"}) | STEP_VERBS
+    frozenset({"pause", "resume", "cancel_run", "decide", "claim", "release", "signal"}) | STEP_VERBS | SERVICE_VERBS
 )
 """Verbs that take effect in this version."""
 
@@ -78,11 +81,15 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "skip_step": {"step": str, "reason": str, "output": _ANY},
     "complete_step": {"step": str, "reason": str, "output": _ANY},
     "fail_step": {"step": str, "reason": str},
+    "child_ended": {"step": str, "visit": int, "execution_id": str},
+    "slot_free": {},
 }
-_REQUIRED: dict[str, str] = {"signal": "name", **dict.fromkeys(STEP_VERBS, "step")}
+_REQUIRED: dict[str, str] = {"signal": "name", "child_ended": "step", **dict.fromkeys(STEP_VERBS, "step")}
 MAX_SIGNAL_NAME = 100
 MAX_VALUE_BYTES = 65_536
 """Of a signal's payload, and of an output that is given by hand: both travel in the run's state."""
+MAX_BODY_BYTES = 98_304
+"""Of all fields together: comments, forms and reasons travel in the state as well."""
 _CHOICES = frozenset({"approve", "reject", "abstain", "request_changes"})
 
 
@@ -142,19 +149,26 @@ def _wrong_field(verb: str, value: JsonObject) -> Malformed | None:
             return _bad(verb, f"unknown field '{name[:64]}'")
         if item is not None and not isinstance(item, allowed[name]):
             return _bad(verb, f"field '{name}' has the wrong type")
-    attachments = value.get("attachments")
-    if isinstance(attachments, list) and not all(isinstance(item, str) for item in attachments):
-        return _bad(verb, "field 'attachments' holds something that is not text")
+    if verb in SERVICE_VERBS and value.get("signature") is None:
+        return Malformed(verb=verb, code="UNAUTHORIZED", reason=f"only the service itself says '{verb}'")
     required = _REQUIRED.get(verb)
     if required is not None and not value.get(required):
         return _bad(verb, f"field '{required}' is missing")
+    wrong = _wrong_content(verb, value)
+    return _wrong_target(verb, value) if wrong is None and verb in PERSON_VERBS else wrong
+
+
+def _wrong_content(verb: str, value: JsonObject) -> Malformed | None:
+    attachments = value.get("attachments")
+    if isinstance(attachments, list) and not all(isinstance(item, str) for item in attachments):
+        return _bad(verb, "field 'attachments' holds something that is not text")
     for name in ("payload", "output"):
         if name in _FIELDS[verb] and size_bytes(value.get(name)) > MAX_VALUE_BYTES:
             return _bad(verb, f"field '{name}' has more than {MAX_VALUE_BYTES} bytes")
+    if size_bytes({name: item for name, item in value.items() if name not in _IDENTITY_FIELDS}) > MAX_BODY_BYTES:
+        return _bad(verb, f"its fields have more than {MAX_BODY_BYTES} bytes together")
     if verb == "signal" and len(str(value["name"])) > MAX_SIGNAL_NAME:
         return _bad(verb, f"field 'name' is longer than {MAX_SIGNAL_NAME} characters")
-    if verb in PERSON_VERBS:
-        return _wrong_target(verb, value)
     return None
 
 

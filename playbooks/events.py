@@ -114,6 +114,24 @@ class ItemsGathered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildGathered:
+    """The lane looked at the run that a step waits for: succeeded, failed, or (`ready`) not ended yet."""
+
+    at: datetime
+    step: str
+    visit: int
+    outcome: StepOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotAnswered:
+    """Whether it is this run's turn among those of its key."""
+
+    at: datetime
+    is_free: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DrainRequested:
     """The history is long: nothing begins until the workflow has continued as new."""
 
@@ -144,6 +162,8 @@ Happening: TypeAlias = (
     | AttemptLost
     | LoopTested
     | ItemsGathered
+    | ChildGathered
+    | SlotAnswered
     | TimerFired
     | CancelRequested
     | DrainRequested

@@ -105,6 +105,17 @@ _SIGNAL_WAIT = _object(
     ("signals",),
 )
 
+_SUB_PLAYBOOK = _object(
+    {
+        "playbook": {"type": "string", "pattern": "^[a-z][a-z0-9-]{1,62}$"},
+        "version": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        "mode": {"enum": ["wait", "detach"]},
+        "max_depth": {"type": "integer", "minimum": 1, "maximum": 20},
+        "priority": {"enum": ["low", "normal", "high", "critical"]},
+    },
+    ("playbook",),
+)
+
 _HTTP_REQUEST = _object(
     {
         "method": {"enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},
@@ -177,6 +188,13 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
         templates=("/timeout_seconds", "/timeout_minutes", "/until"),
     ),
     HandlerDescription(
+        name="sub_playbook",
+        step_type="system",
+        is_pure=False,
+        config_schema=_SUB_PLAYBOOK,
+        summary="Runs another playbook with the step's input, and waits for its end unless `mode` is `detach`.",
+    ),
+    HandlerDescription(
         name="notification_sender",
         step_type="system",
         is_pure=False,
@@ -213,7 +231,7 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
 
 BUILT_IN: dict[str, HandlerDescription] = {description.name: description for description in _DESCRIPTIONS}
 
-LATER_HANDLERS: frozenset[str] = frozenset({"universal_api", "sub_playbook", "webhook"})
+LATER_HANDLERS: frozenset[str] = frozenset({"universal_api", "webhook"})
 """Handlers of the contract that are not built yet."""
 
 LATER_PROVIDERS: frozenset[str] = frozenset({"openai", "anthropic", "gemini"})

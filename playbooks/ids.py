@@ -60,6 +60,15 @@ def system_actor_id(organization_id: UUID) -> UUID:
     return uuid5(organization_id, f"{_NAMESPACE}:system")
 
 
-def effect_key(execution_id: UUID, step_key: str, visit: int) -> str:
-    """Idempotency key of a step's effect: run, step and visit, never the attempt."""
-    return f"{execution_id}:{step_key}:{visit}"
+def child_execution_id(organization_id: UUID, key: str) -> UUID:
+    """Id of the run that a step starts under its effect key."""
+    return derived_execution_id(organization_id, "sub_playbook", key)
+
+
+def effect_key(execution_id: UUID, step_key: str, visit: int, again: int = 0) -> str:
+    """Idempotency key of a step's effect: run, step and visit, never the attempt.
+
+    `again`: after so many attempts somebody had the step begin anew, and what was made before is not wanted.
+    """
+    key = f"{execution_id}:{step_key}:{visit}"
+    return f"{key}:{again}" if again else key

@@ -14,6 +14,7 @@ from playbooks.commands import Command
 from playbooks.events import (
     AttemptLost,
     CancelRequested,
+    ChildGathered,
     Continued,
     DrainRequested,
     Event,
@@ -25,13 +26,14 @@ from playbooks.events import (
     MessageRefused,
     OutputMade,
     RunStarted,
+    SlotAnswered,
     StepPrepared,
     StepReported,
     TimerFired,
 )
 from playbooks.messages import LoopOutcome, RunInput
 from playbooks.plan import Plan
-from playbooks.rules import control, endings, loops, repeats, stepping, tasks
+from playbooks.rules import children, control, endings, loops, repeats, slots, stepping, tasks
 from playbooks.rules.draft import Draft, timer_target
 from playbooks.state import Request, RunState, StepState
 from playbooks.values import Json, PayloadRef, StepError
@@ -50,6 +52,7 @@ def new_run(start: RunInput) -> RunState:
         input=start.input,
         variables=start.variables,
         timeout_minutes=start.timeout_minutes if start.timeout_minutes is not None else start.plan.timeout_minutes,
+        slot="asking" if start.slot is not None and start.slot.on_limit != "reject" else None,
         steps={step.key: StepState(key=step.key) for step in start.plan.steps},
     )
 
@@ -82,7 +85,7 @@ def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused
 
 def _live(draft: Draft, event: Happening) -> None:
     match event:
-        case StepPrepared() | StepReported() | AttemptLost() | LoopTested() | ItemsGathered():
+        case StepPrepared() | StepReported() | AttemptLost() | LoopTested() | ItemsGathered() | ChildGathered():
             if event.step in draft.state.steps:
                 _of_step(draft, event)
         case RunStarted():
@@ -95,13 +98,17 @@ def _live(draft: Draft, event: Happening) -> None:
             _on_timer(draft, timer)
         case CancelRequested(reason=reason):
             endings.cancel_run(draft, None, reason)
+        case SlotAnswered(is_free=is_free):
+            slots.on_answered(draft, is_free=is_free)
         case OutputMade(output=output, error=error):
             _on_output(draft, output, error)
         case _:
             assert_never(event)
 
 
-def _of_step(draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered) -> None:
+def _of_step(
+    draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered | ChildGathered
+) -> None:
     match event:
         case StepPrepared(step=step, visit=visit, outcome=outcome):
             stepping.on_prepared(draft, step, visit, outcome)
@@ -114,6 +121,8 @@ def _of_step(draft: Draft, event: StepPrepared | StepReported | AttemptLost | Lo
         case ItemsGathered(step=step, visit=visit, outcome=outcome):
             if draft.step(step).visit == visit:
                 loops.on_gathered(draft, draft.plan.step(step), outcome)
+        case ChildGathered(step=step, visit=visit, outcome=outcome):
+            children.on_gathered(draft, draft.plan.step(step), visit, outcome)
         case _:
             assert_never(event)
 
@@ -145,6 +154,7 @@ def _start(draft: Draft) -> None:
     minutes = draft.state.timeout_minutes
     if minutes is not None:
         draft.start_timer("deadline", draft.at + timedelta(minutes=minutes), "the run's deadline")
+    slots.begin(draft)
 
 
 def _open_kept(draft: Draft) -> None:
@@ -173,8 +183,11 @@ def _on_timer(draft: Draft, timer: str) -> None:
         _on_run_timer(draft, timer)
         return
     kind, key, visit = target
-    if key not in draft.state.steps:
-        return
+    if key in draft.state.steps:
+        _on_step_timer(draft, timer, kind, key, visit)
+
+
+def _on_step_timer(draft: Draft, timer: str, kind: str, key: str, visit: int) -> None:
     match kind:
         case "retry":
             stepping.on_retry_due(draft, key, visit)
@@ -182,6 +195,8 @@ def _on_timer(draft: Draft, timer: str) -> None:
             stepping.on_timer_elapsed(draft, key, visit)
         case "signal":
             stepping.on_signal_timeout(draft, key, visit)
+        case "child":
+            children.on_timeout(draft, draft.plan.step(key), visit)
         case "again":
             repeats.on_delay_over(draft, draft.plan.step(key), draft.step(key), visit)
         case "window":
@@ -196,5 +211,7 @@ def _on_run_timer(draft: Draft, timer: str) -> None:
     if timer == "deadline":
         message = "the run did not finish before its deadline"
         endings.fail_run(draft, StepError(kind="timeout", code="RUN_TIMEOUT", message=message))
+    elif timer == slots.TIMER:
+        slots.on_waited(draft)
     else:
         control.resume_run(draft, None, "the pause is over")

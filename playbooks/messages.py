@@ -23,11 +23,32 @@ holds a run with a long history until it has continued as new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParentRun:
+    """The run, and the visit of its step, that started a run. `depth` counts the runs above; `waits`: it has to be told
+    of the end."""
+
+    execution_id: UUID
+    step: str
+    visit: int
+    depth: int
+    waits: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A run's place among those of its key (`label`), of which `max_runs` go on at once."""
+
+    label: str
+    max_runs: int
+    on_limit: Literal["queue", "reject", "cancel_oldest"] = "queue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunInput:
     """Input of `PlaybookRun`. `state` is set where a run goes on after continue-as-new.
 
     `has_search_attributes` says whether the namespace knows ours; `notification` is the body's
-    `notification_settings`, kept as it came.
+    `notification_settings`, kept as it came. `parent` is who started it, where that is a run.
     """
 
     organization_id: UUID
@@ -45,6 +66,8 @@ class RunInput:
     has_search_attributes: bool = False
     engine_version: int = ENGINE_VERSION
     state: RunState | None = None
+    parent: ParentRun | None = None
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +172,55 @@ class GatherCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildCall:
+    """The run `child` has to be looked at, which a step waits for; `line` is the number of the step's line."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+    step: str
+    line: int
+    child: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellCall:
+    """The parent of a run that has ended has to be told."""
+
+    organization_id: UUID
+    execution_id: UUID
+    parent: ParentRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotCall:
+    """Whether it is the run's turn; `cancels_oldest`: room is to be made for it."""
+
+    organization_id: UUID
+    execution_id: UUID
+    slot: Slot
+    cancels_oldest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotAnswer:
+    is_free: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeCall:
+    """A run of this key has ended: those whose turn it is by that have to be told."""
+
+    organization_id: UUID
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckCall:
     """A control message whose identity, and whose form where `step` is set, have to be checked.
 
     `needs_person`: only a person's own identity will do; `checks_output`: the body's `output` becomes the step's.
+    `signal_steps`: keys of steps that the signal may end, whose contracts it has to satisfy.
     """
 
     organization_id: UUID
@@ -164,6 +232,7 @@ class CheckCall:
     checks_form: bool = False
     needs_person: bool = False
     checks_output: bool = False
+    signal_steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +289,7 @@ class NotificationCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelCall:
-    """Temporal has to be asked to cancel this run's workflow."""
+    """A run has to be cancelled: this one's workflow by Temporal, or a child."""
 
     organization_id: UUID
     execution_id: UUID
@@ -229,7 +298,7 @@ class CancelCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProjection:
-    """The run's own columns as they have to stand after a flush."""
+    """The run's own columns as they have to stand after a flush. `children` are the runs that its steps wait for."""
 
     status: RunStatus
     priority: Priority
@@ -245,6 +314,8 @@ class RunProjection:
     cancel_reason: str | None = None
     digest: str | None = None
     open_incidents: int = 0
+    waiting_for: Literal["concurrency"] | None = None
+    children: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

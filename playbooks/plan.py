@@ -17,9 +17,9 @@ from playbooks.values import StepType
 Path: TypeAlias = tuple[str, ...]
 """A reference into the run's context, e.g. `("steps", "score", "output", "total")`; a prefix stands for all below."""
 
-Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal"]
+Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal", "child"]
 """How a step's work is carried: a pure handler in the lane, an effect in a regular activity, a person's task, a
-durable timer, a message from outside."""
+durable timer, a message from outside, a run of another playbook."""
 
 DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
 OnError: TypeAlias = Literal["fail", "continue", "goto", "compensate", "incident"]
@@ -91,11 +91,15 @@ class BackPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalPlan:
-    """The messages of which the first ends a `signal_wait`. `keeps`: one that came before counts, too."""
+    """The messages of which the first ends a `signal_wait`. `keeps`: one that came before counts, too.
+
+    `has_contract`: a message has to satisfy the step's output contract before it counts.
+    """
 
     names: tuple[str, ...]
     keeps: bool = True
     on_timeout: Literal["continue", "fail"] = "continue"
+    has_contract: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,16 @@ class MutexPlan:
 
     name: str
     region: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildPlan:
+    """A step that runs the playbook `code`. `waits`: until that run has ended, at most `timeout_seconds` (None: as long
+    as it takes); else the step is done once that run is accepted."""
+
+    code: str
+    waits: bool = True
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +144,8 @@ class PlanStep:
     `has_condition` is true where the step or one of its `conditional` dependencies carries an expression.
     `references` are the paths that its condition, input mapping and (for pure handlers) default input read.
     `sensitive_input` and `sensitive_output` are JSON Pointers (with `*` for any item) into its input and output.
-    `on_error` is set where it is more than `critical` says. `loop_references` are what `repeat.while` reads.
+    `on_error` is set where it is more than `critical` says. `loop_references` are what `repeat.while` reads,
+    `items_references` what `for_each.items` does.
     """
 
     key: str
@@ -145,6 +160,7 @@ class PlanStep:
     has_condition: bool = False
     references: tuple[Path, ...] = ()
     loop_references: tuple[Path, ...] = ()
+    items_references: tuple[Path, ...] = ()
     required_roles: tuple[str, ...] = ()
     approval: ApprovalPlan | None = None
     review_on_low_confidence: bool = False
@@ -159,6 +175,7 @@ class PlanStep:
     repeat: BackPlan | None = None
     signal: SignalPlan | None = None
     mutex: MutexPlan | None = None
+    child: ChildPlan | None = None
     cost: Decimal = Decimal(0)
     estimated_minutes: float | None = None
     sensitive_input: tuple[str, ...] = ()

@@ -23,6 +23,8 @@ def progress_of(plan: Plan, state: RunState) -> str:
     lines = [f"**{plan.name}** (version {plan.version}): {state.status}, {finished} of {len(plan.steps)} steps"]
     if state.pause is not None and state.pause.reason:
         lines.append(f"paused: {state.pause.reason}")
+    if state.slot in ("waiting", "asking_again"):
+        lines.append("waits for its turn: as many runs of its key as may go on at once are not finished")
     lines.append("")
     for step in plan.steps:
         now = state.steps[step.key]
@@ -35,6 +37,8 @@ def _aside(step: StepState) -> str:
     if task is not None and task.closed_at is None:
         approvals = sum(vote.choice == "approve" for vote in task.votes)
         return f", {approvals} approvals so far, open for {', '.join(task.roles)}"
+    if step.status == "waiting" and step.child is not None:
+        return f", for run {step.child}"
     if step.status == "skipped" and step.reason:
         return f" ({step.reason})"
     return f", attempt {len(step.attempts)}" if len(step.attempts) > 1 else ""

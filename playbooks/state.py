@@ -21,6 +21,9 @@ FIRST_FURTHER_LINE = 100_001
 MAX_FURTHER_LINES = 99_000
 """So many lines has a run beside those of its steps' first visits."""
 
+SlotState: TypeAlias = Literal["asking", "waiting", "asking_again"]
+"""A run that may not go on yet: it asks whether it may, waits for its turn, or asks again."""
+
 Choice: TypeAlias = Literal["approve", "reject", "abstain", "request_changes"]
 TaskDecision: TypeAlias = Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]
 
@@ -77,7 +80,7 @@ class StepState:
     number of its line where that is not the step's own number (further visits, items, what undoes). An item has its
     `index`, and its value in `item` where the list travels. `is_testing`: the work is done, and whether it is repeated
     is being found out. `incident_at`: it failed for good, and somebody has to say what becomes of it; `forgiven` are
-    the attempts that do not count since.
+    the attempts that do not count since. `child` is the run that it started.
     """
 
     key: str
@@ -106,6 +109,7 @@ class StepState:
     confidence: float | None = None
     confidence_source: str | None = None
     task: TaskState | None = None
+    child: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +210,8 @@ class RunState:
     """Everything about a run that its future depends on.
 
     `past` are finished visits and items on their way to the rows; `undo` what was done and can be undone, in order;
-    `ending` is set while it is undone. `is_draining`: nothing begins until the workflow has continued as new.
+    `ending` is set while it is undone. `is_draining`: nothing begins until the workflow has continued as new. `slot`:
+    nothing begins before it is this run's turn among those of its key; `has_slot_news`: it was told while it asked.
     """
 
     organization_id: UUID
@@ -234,6 +239,8 @@ class RunState:
     waived_steps: tuple[str, ...] = ()
     is_making_output: bool = False
     is_draining: bool = False
+    slot: SlotState | None = None
+    has_slot_news: bool = False
     loops: dict[str, LoopState] = field(default_factory=dict[str, LoopState])
     past: tuple[StepState, ...] = ()
     next_line: int = FIRST_FURTHER_LINE

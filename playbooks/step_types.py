@@ -58,6 +58,12 @@ _MADE: dict[str, Known] = {
     ),
 }
 
+_CHILD: dict[bool, Known] = {
+    True: _object(execution_id=TEXT, status=one_of(("completed",)), output=ANYTHING),
+    False: _object(execution_id=TEXT, status=one_of(("started",))),
+}
+"""The output of a `sub_playbook` step, by whether it waits."""
+
 _MAPPED = ("data_processor", "http_request")
 """Handlers whose output is what the mapping `output` in their `config` gives."""
 
@@ -160,6 +166,8 @@ class StepTypes:
 
     def _made(self, item: Placed) -> Known:
         name, config = item.step.worker_type, item.step.config or {}
+        if name == "sub_playbook":
+            return _CHILD[config.get("mode") != "detach"]
         if name not in _MAPPED:
             return _MADE.get(name, ANYTHING)
         if "output" not in config:

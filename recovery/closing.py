@@ -45,6 +45,7 @@ class Tools:
     database: Database
     client: Client
     sealer: Sealer
+    signing_key: bytes
 
 
 async def write_closed(tools: Tools, run: UnfinishedRun, closed: WorkflowExecutionDescription) -> bool:

@@ -21,7 +21,12 @@ from playbooks.messages import FlushCall, RunInput, RunResult, StepCall, StepOut
 from playbooks.state import StepState
 from recovery.doctor_facts import Closed, EffectFact, FlushFact, HistoryFacts, ResultFact, StepFact, StepName
 
-_OF_THE_SERVICE = frozenset({"announce_task", "record_notification", "request_cancel"})
+_OF_THE_SERVICE = frozenset(
+    {
+        *("announce_task", "record_notification", "request_cancel"),
+        *("cancel_child", "tell_parent", "take_slot", "wake_next"),
+    }
+)
 _DECIDE = "decide"
 _CLOSED: dict[int, Closed] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: "completed",

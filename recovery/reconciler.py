@@ -11,6 +11,8 @@ or the end of a run that can never speak again; one process at a time does it.
 | terminated, timed out | the last state, asked of the closed workflow, is written as cancelled |
 | nothing, of a run that never spoke | nothing: the sweeper starts it |
 | nothing, of a run that spoke | `failed` with `RUN_LOST`, after several looks, and an alert |
+
+What unfinished runs wait for in other runs is told them again (`recovery.telling`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from playbooks.errors import UnavailableError
 from playbooks.ids import parse_workflow_id, workflow_id
 from recovery.closing import Tools, write_closed, write_lost
+from recovery.telling import Told, tell_waiting
 from runtime.temporal import RPC_TIMEOUT
 from storage import repairs
 from storage.repairs import UnfinishedRun
@@ -64,6 +67,7 @@ class Reconciler:
     after: UUID = _FIRST
     missing_since: dict[UUID, float] = field(default_factory=dict[UUID, float])
     stuck: set[UUID] = field(default_factory=set[UUID])
+    told: Told = field(default_factory=Told)
 
 
 async def run_reconciler(tools: Tools) -> None:
@@ -104,6 +108,7 @@ async def reconcile_once(reconciler: Reconciler) -> int:
                 ended += await _spared(run, write_closed(tools, run, description))
         ended += await _settle_missing(reconciler, missing, found)
         await _note_stuck(reconciler, found)
+        await tell_waiting(tools, found, reconciler.told)
         return ended
 
 

@@ -27,10 +27,10 @@ from playbooks.envelopes import Envelope, to_argument
 from playbooks.errors import UnavailableError
 from playbooks.ids import workflow_id
 from playbooks.values import Actor
-from recovery.start import START_TIMEOUT
 from recovery.transitions import Order, order_of
 from runtime.envelopes import sign
 from runtime.settings import Settings
+from runtime.start import START_TIMEOUT
 from storage import runs, transitions
 from storage.database import Database
 from storage.runs import LiveRun

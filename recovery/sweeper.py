@@ -15,8 +15,8 @@ import structlog
 from temporalio.client import Client
 
 from playbooks.errors import UnavailableError
-from recovery.start import has_workflow, start_run
 from runtime.settings import Settings
+from runtime.start import has_workflow, start_run
 from storage import runs
 from storage.database import Database
 from storage.sensitive import Sealer

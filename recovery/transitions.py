@@ -7,6 +7,7 @@ if it were asked now, and either it takes place or its refusal is recorded, once
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -77,7 +78,10 @@ async def check_publication(
     ValidationError for an override that names an error or nothing (not when it `is_due`: its finding may be gone).
     """
     document = await rows.get_document(session, row.id)
-    result = compile_playbook(document, playbook_id=row.id, version=row.version, handlers=handlers)
+    # In a thread: whoever has nothing to do with it should not wait for it.
+    result = await asyncio.to_thread(
+        compile_playbook, document, playbook_id=row.id, version=row.version, handlers=handlers
+    )
     if not is_due:
         refuse_unfit(overrides, result.problems)
     if result.plan is None:

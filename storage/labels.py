@@ -1,11 +1,11 @@
 """Labels of a run as lines: `priority:high`, `tag:urgent`, each in a plain column so that filters find them.
 
-Owns lines `run_label`, numbered from 900,001. Invariant: the first one is the priority.
+Owns lines `run_label`, numbered from 900,001. Invariants: the first one is the priority; a place among the runs of one
+key is a label only while the run is not finished, so that few lines have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,14 +14,17 @@ from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 
 from playbooks import ids, smart_codes
+from playbooks.messages import RunInput
 from playbooks.values import Priority
 from storage.database import WriteSession
 from storage.tables import lines
 
 LABEL_TYPE = "run_label"
+PARENT_LABEL = "parent:"
 INCIDENT_LABEL = "incident:open"
 _FIRST_LINE = 900_001
 _INCIDENT_LINE = 900_500
+_LEFT = "left:"
 
 
 def priority_label(priority: str) -> str:
@@ -32,11 +35,19 @@ def tag_label(tag: str) -> str:
     return f"tag:{tag}"
 
 
-def label_lines(
-    session: WriteSession, execution_id: UUID, *, industry: str, priority: Priority, tags: Sequence[str], at: datetime
-) -> list[dict[str, Any]]:
+def parent_label(execution_id: UUID) -> str:
+    """What the runs have that this one started."""
+    return f"{PARENT_LABEL}{execution_id}"
+
+
+def label_lines(session: WriteSession, start: RunInput, at: datetime) -> list[dict[str, Any]]:
     """The lines of a new run's labels: the columns that an event's line has too."""
-    labels = [priority_label(priority), *(tag_label(tag) for tag in dict.fromkeys(tags))]
+    execution_id, industry = start.execution_id, start.plan.industry
+    labels = [priority_label(start.priority), *(tag_label(tag) for tag in dict.fromkeys(start.tags))]
+    if start.parent is not None:
+        labels.append(parent_label(start.parent.execution_id))
+    if start.slot is not None:
+        labels.append(start.slot.label)
     return [
         {
             "id": ids.line_id(execution_id, _FIRST_LINE + index),
@@ -54,6 +65,17 @@ def label_lines(
         }
         for index, label in enumerate(labels)
     ]
+
+
+async def leave_slot(session: WriteSession, execution_id: UUID, label: str) -> None:
+    """The run has ended: it is not one of its key any more. Repeating it changes nothing."""
+    statement = (
+        update(lines)
+        .where(lines.c.organization_id == session.organization_id, lines.c.transaction_id == execution_id)
+        .where(lines.c.line_type == LABEL_TYPE, lines.c.description == label)
+        .values(description=f"{_LEFT}{label}")
+    )
+    await session.connection.execute(statement)
 
 
 async def set_priority_label(session: WriteSession, execution_id: UUID, priority: Priority) -> None:

@@ -32,6 +32,7 @@ from storage.poison import Quarantine
 from storage.repairs import take_back_lines
 from storage.run_rows import counts_of, head_from_json, head_to_json, is_run
 from storage.sensitive import Sealer
+from storage.slots import leave
 from storage.step_lines import Outgoing, line_number, line_values, with_further_lines
 from storage.tables import transactions
 from storage.tasks import sync_task
@@ -145,6 +146,8 @@ async def _apply(session: WriteSession, flush: _Flush, plan: Plan, known: _Known
     if is_open != bool(known.metadata.get("open_incidents")):
         await set_incident_label(session, call.execution_id, plan.industry, is_open=is_open)
     ending = _ending(call.run, plan, sealer, quarantine)
+    if ending:
+        await leave(session, call.execution_id, known.metadata)
     moving |= {"variables": quarantine.take("variables", call.run.variables), "further_lines": further}
     moving["cancel_reason"] = quarantine.take_text("cancel_reason", call.run.cancel_reason)
     moving["pause"] = quarantine.take("pause", shapes.pause_to_json(call.run.pause))
@@ -243,6 +246,8 @@ def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
         "step_statuses": dict[str, Json](statuses),
         "success_rate": completed / run.total_steps if run.total_steps else 0,
         "current_step": run.current_step,
+        "waiting_for": run.waiting_for,
+        "children": [str(child) for child in run.children],
         "digest": run.digest,
         "open_incidents": run.open_incidents,
     }

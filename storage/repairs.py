@@ -21,6 +21,7 @@ from storage.database import RecoverySession, WriteSession
 from storage.events import NewEvent, append_events
 from storage.payloads import industry_of
 from storage.run_rows import RUN_TYPE, head_from_json, head_to_json, is_run
+from storage.slots import leave
 from storage.tables import entities, lines, transactions
 
 _LEADER_LOCK = 0x48455241
@@ -40,6 +41,7 @@ _NEVER_BEGUN: JsonObject = {
     "confidence": None,
     "confidence_source": None,
     "task": None,
+    "child": None,
     "input": None,
     "output": None,
     "input_ref": None,
@@ -122,6 +124,7 @@ async def close_run(session: WriteSession, execution_id: UUID, closing: Closing)
     epoch = shapes.as_int(moving.get("epoch")) + 1
     statuses = {key: str(value) for key, value in shapes.as_object(moving.get("step_statuses")).items()}
     statuses |= await _cancel_open_lines(session, execution_id, closing, epoch)
+    await leave(session, execution_id, moving)
     error = shapes.error_to_json(closing.error)
     event = NewEvent(at=closing.at, kind=closing.kind, data={"reason": closing.reason, "error": error})
     head = head_from_json(moving.get("events"))
@@ -131,6 +134,8 @@ async def close_run(session: WriteSession, execution_id: UUID, closing: Closing)
         "stuck": None,
         "pause": None,
         "current_step": None,
+        "waiting_for": None,
+        "children": [],
         "step_statuses": dict[str, Json](statuses),
         "events": head_to_json(head),
     }

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import BindParameter, ColumnElement, RowMapping, Select, select
 
 from playbooks.errors import NotFoundError
-from playbooks.messages import RunInput
+from playbooks.messages import ParentRun, RunInput
 from playbooks.plan import Plan
 from playbooks.state import PauseState
 from playbooks.values import FINISHED_RUN, Actor, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
@@ -28,6 +28,7 @@ from storage.tables import transactions
 
 RUN_TYPE = "PLAYBOOK_RUN"
 _RUN_INPUT = TypeAdapter(RunInput)
+_PARENT = TypeAdapter(ParentRun | None)
 _APART = {"plan", "state", "input"}
 
 
@@ -44,7 +45,8 @@ class RunRow:
     """One run as stored. `input`, `output` are sealed at their sensitive pointers.
 
     `accepted_at` is when it was taken in, `started_at` when its workflow spoke first. `step_statuses` has the newest
-    status of each step that left `pending`. `success_rate` is completed over all steps, from 0 to 1.
+    status of each step that left `pending`. `success_rate` is completed over all steps, from 0 to 1. `parent` is the
+    run that started it; `waiting_for` says what an unfinished run waits for before its first step.
     """
 
     execution_id: UUID
@@ -89,6 +91,9 @@ class RunRow:
     request_hash: str | None
     temporal_run_ids: tuple[str, ...]
     events: ChainHead
+    parent: ParentRun | None = None
+    slot_label: str | None = None
+    waiting_for: str | None = None
 
 
 def is_run(organization_id: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
@@ -216,6 +221,9 @@ def read_run(row: RowMapping) -> RunRow:
         request_hash=shapes.as_text(fixed.get("request_hash")),
         temporal_run_ids=tuple(str(item) for item in shapes.as_list(moving.get("temporal_run_ids"))),
         events=head_from_json(moving.get("events")),
+        parent=_PARENT.validate_python(start.get("parent")),
+        slot_label=shapes.as_text(shapes.as_object(start.get("slot")).get("label")),
+        waiting_for=None if is_finished else shapes.as_text(moving.get("waiting_for")),
     )
 
 

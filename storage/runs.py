@@ -39,6 +39,7 @@ from storage.run_rows import (
     start_to_json,
 )
 from storage.sensitive import Sealer
+from storage.slots import enter, leave
 from storage.step_lines import list_steps
 from storage.tables import entities, transactions
 
@@ -64,13 +65,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run to be taken in. `request_hash` tells a repeat of the request from another one under the same id."""
+    """A run to be taken in. `request_hash` tells a repeat of the request from another one under the same id.
+
+    `sensitive_input`: JSON Pointers that are sensitive beside those that the plan marks.
+    """
 
     input: RunInput
     request_hash: str | None = None
     correlation_id: str | None = None
     subject_entity_id: UUID | None = None
     accepted_at: datetime | None = None
+    sensitive_input: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +98,14 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
     """Store a run as `queued`, with its labels and its first event.
 
     Repeating it finds the first row. Raises IdempotencyKeyReusedError when the id belongs to another request,
-    NotFoundError when there is no such playbook here, ValidationError for a subject that is not here or values that
-    cannot be stored.
+    NotFoundError when there is no such playbook here, DuplicateExecutionError when its key has no room and its policy
+    refuses it then, ValidationError for a subject that is not here or values that cannot be stored.
     """
     start, accepted_at = run.input, run.accepted_at or datetime.now(UTC)
     _refuse_poison(run)
     await _check_references(session, run)
+    if start.slot is not None:
+        accepted_at = await enter(session, start.slot, start.execution_id, accepted_at)
     plan = start.plan
     data: JsonObject = {"playbook_id": str(plan.playbook_id), "playbook": plan.code, "version": plan.version}
     queued = NewEvent(at=accepted_at, kind="run_queued", actor=start.initiator, data=data, source_number=1)
@@ -116,7 +123,7 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
         smart_code=plan.run_smart_code,
         transaction_currency_code=plan.currency,
         business_context={
-            "input": sealer.seal(start.input, plan.sensitive_input),
+            "input": sealer.seal(start.input, (*plan.sensitive_input, *run.sensitive_input)),
             "start": start_to_json(start),
             "playbook": {"code": plan.code, "name": plan.name, "version": plan.version},
             "request_hash": run.request_hash,
@@ -130,6 +137,7 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
             "variables": start.variables,
             "step_statuses": {},
             "events": head_to_json(head),
+            **({} if start.slot is None else {"slot": start.slot.label}),
         },
         created_at=accepted_at,
         updated_at=accepted_at,
@@ -143,14 +151,7 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
     row = made.mappings().one_or_none()
     if row is None:
         return InsertedRun(row=await _same_request(session, run), was_created=False)
-    labels = label_lines(
-        session,
-        start.execution_id,
-        industry=plan.industry,
-        priority=start.priority,
-        tags=start.tags,
-        at=accepted_at,
-    )
+    labels = label_lines(session, start, accepted_at)
     events = [event_line(session, start.execution_id, plan.industry, entry) for entry in entries]
     await insert_lines(session, [*labels, *events])
     return InsertedRun(row=read_run(row), was_created=True)
@@ -201,7 +202,9 @@ async def cancel_queued(session: WriteSession, execution_id: UUID, actor: Actor,
     row = (await session.connection.execute(statement)).mappings().one_or_none()
     if row is None:
         return False
-    head = head_from_json(shapes.as_object(row["metadata"]).get("events"))
+    moving = shapes.as_object(row["metadata"])
+    await leave(session, execution_id, moving)
+    head = head_from_json(moving.get("events"))
     event = NewEvent(at=at, kind="run_cancelled", actor=actor, data={"reason": reason, "before_start": True})
     head = await append_events(session, execution_id, industry_of(row["smart_code"]), head, [event])
     await _set_metadata(session, execution_id, {"events": head_to_json(head), "cancel_reason": reason})

@@ -37,7 +37,7 @@ _AMOUNTS_BELOW = Decimal(10) ** 12 - 1
 class StepRow:
     """One visit of a step as stored. `input`, `output` and vote data are sealed at their sensitive pointers.
 
-    `task` is what people did with it (votes, claims, decision) where it was theirs.
+    `task` is what people did with it (votes, claims, decision) where it was theirs, `child` the run that it started.
     """
 
     step_id: UUID | None
@@ -65,6 +65,7 @@ class StepRow:
     wait_until: datetime | None
     is_parked: bool
     task: JsonObject | None
+    child: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,7 @@ def _data(plan: Plan, plan_step: PlanStep, step: StepState, out: Outgoing) -> Js
         "confidence": take("confidence", step.confidence),
         "confidence_source": quarantine.take_text("confidence_source", step.confidence_source, step=step.key),
         "task": sealed_task(plan_step, step, out),
+        "child": None if step.child is None else str(step.child),
     }
     sides = (("input", step.input, plan_step.sensitive_input), ("output", step.output, plan_step.sensitive_output))
     for column, value, pointers in sides:
@@ -245,4 +247,5 @@ def _row(row: RowMapping) -> StepRow:
         wait_until=shapes.instant_from_json(data.get("wait_until")),
         is_parked=data.get("is_parked") is True,
         task=task if isinstance(task, dict) else None,
+        child=shapes.uuid_from_json(data.get("child")),
     )

@@ -13,8 +13,7 @@ new_organization       async function that makes further ones: `await new_organi
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -23,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
-from runtime.settings import Settings
 from tests.support import servers
+from tests.support.databases import admin_database_url, database, database_url, settings
 
 # A busy machine makes no test fail: examples are bounded in number and equal in every run, never in time.
 examples.register_profile(
@@ -40,7 +39,8 @@ examples.load_profile("house")
 if TYPE_CHECKING:
     from cli.servers.postgres import PostgresServer
     from cli.servers.temporal import TemporalServer
-    from storage.database import Database
+
+__all__ = ["admin_database_url", "database", "database_url", "settings"]
 
 MakeOrganization = Callable[[str], Awaitable[UUID]]
 
@@ -57,19 +57,6 @@ def postgres(server_folder: Path) -> Generator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def admin_database_url(postgres: PostgresServer) -> str:
-    from storage.migrate import upgrade
-
-    upgrade(postgres.admin_url, servers.SERVICE_PASSWORD)
-    return postgres.admin_url
-
-
-@pytest.fixture(scope="session")
-def database_url(postgres: PostgresServer, admin_database_url: str) -> str:
-    return servers.service_url(postgres, admin_database_url)
-
-
 @pytest.fixture
 def empty_database_url(postgres: PostgresServer) -> str:
     return servers.fresh_database(postgres)
@@ -79,30 +66,6 @@ def empty_database_url(postgres: PostgresServer) -> str:
 def temporal(server_folder: Path) -> Generator[TemporalServer]:
     with servers.running_temporal(server_folder) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def settings(database_url: str, admin_database_url: str, temporal: TemporalServer) -> Settings:
-    return Settings.model_validate(
-        {
-            "database_url": database_url,
-            "admin_database_url": admin_database_url,
-            "temporal_address": temporal.address,
-            "jwt_secret": servers.JWT_SECRET,
-            "encryption_keys": servers.ENCRYPTION_KEYS,
-            "egress_allow": "127.0.0.0/8",
-        }
-    )
-
-
-@pytest.fixture(scope="session")
-async def database(database_url: str) -> AsyncGenerator[Database]:
-    from storage.database import Database
-
-    connected = Database.connect(database_url)
-    yield connected
-    # Bounded: what a failed test left behind must fail the run, never hang it.
-    await asyncio.wait_for(connected.close(), 20)
 
 
 @pytest.fixture
@@ -125,12 +88,8 @@ _LONG = ("e2e", "chaos", "recovery", "cli", "workflows")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first, so that two processes end at about the same time; then the rows of `storage`.
-
-    What `recovery` counts would see rows that `storage` leaves queued, and a worker of `api`, once it lives on the same
-    database, judges rows that no workflow made.
-    """
-    items.sort(key=lambda item: 0 if _is_long(item) else 1 if "storage" in item.path.parts else 2)
+    """Files that take long come first, so that two processes end at about the same time."""
+    items.sort(key=lambda item: not _is_long(item))
 
 
 def _is_long(item: pytest.Item) -> bool:

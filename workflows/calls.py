@@ -15,6 +15,7 @@ from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributeUp
 from playbooks.messages import (
     CancelCall,
     CheckCall,
+    ChildCall,
     FlushCall,
     FlushResult,
     GatherCall,
@@ -25,9 +26,13 @@ from playbooks.messages import (
     OutputCall,
     OutputResult,
     RunProjection,
+    SlotAnswer,
+    SlotCall,
     StepCall,
     StepOutcome,
     TaskCall,
+    TellCall,
+    WakeCall,
 )
 from playbooks.plan import PlanStep
 
@@ -94,6 +99,11 @@ def gather_items(step: PlanStep, call: GatherCall) -> workflow.ActivityHandle[St
     return _lane("gather_items", call, StepOutcome, f"{step.name}: output of its items")
 
 
+def gather_child(step: PlanStep, call: ChildCall) -> workflow.ActivityHandle[StepOutcome]:
+    """Whether the run that a step waits for has ended, and what it came to."""
+    return _lane("gather_child", call, StepOutcome, f"{step.name}: end of run {call.child}")
+
+
 def check_message(verb: str, call: CheckCall) -> workflow.ActivityHandle[OutcomeOfCheck]:
     """Identity and form of a control message."""
     return _lane("check_message", call, OutcomeOfCheck, f"check: {verb}")
@@ -138,6 +148,34 @@ def record_notification(call: NotificationCall) -> workflow.ActivityHandle[None]
 def request_cancel(call: CancelCall) -> workflow.ActivityHandle[None]:
     """Ask Temporal to cancel this workflow, so that it closes as Canceled."""
     return _until_done("request_cancel", call, "close as cancelled")
+
+
+def cancel_child(call: CancelCall) -> workflow.ActivityHandle[None]:
+    """Pass a cancel down."""
+    return _until_done("cancel_child", call, f"cancel run {call.execution_id}")
+
+
+def tell_parent(call: TellCall) -> workflow.ActivityHandle[None]:
+    """Say upwards that this run has ended."""
+    return _until_done("tell_parent", call, f"tell run {call.parent.execution_id}")
+
+
+def take_slot(call: SlotCall) -> workflow.ActivityHandle[SlotAnswer]:
+    """Whether it is this run's turn; repeated until there is an answer."""
+    return workflow.start_activity(
+        "take_slot",
+        call,
+        result_type=SlotAnswer,
+        start_to_close_timeout=_FLUSH_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_UNTIL_DONE,
+        summary="whose turn it is",
+    )
+
+
+def wake_next(call: WakeCall) -> workflow.ActivityHandle[None]:
+    """Pass this run's turn on."""
+    return _until_done("wake_next", call, "whose turn it is now")
 
 
 def _until_done(name: str, call: object, summary: str) -> workflow.ActivityHandle[None]:

@@ -49,6 +49,7 @@ class PlaybookRunWorkflow:
         self._was_cancel_requested = False
         self._is_ending = False
         self._is_drain_asked = False
+        self._has_told_others = False
         if start.state is None:
             self._shell.post(RunStarted(at=workflow.now()))
         elif start.state.is_draining:
@@ -68,6 +69,8 @@ class PlaybookRunWorkflow:
             shell.work()
             self._drain_if_long()
             self._is_ending = shell.is_quiet and (shell.is_finished or self._should_continue_as_new())
+            if self._is_ending and shell.is_finished and self._tell_others_once():
+                self._is_ending = False  # it is quiet again when they are told
             if self._is_ending and workflow.all_handlers_finished():
                 if not shell.is_finished:
                     workflow.continue_as_new(replace(start, state=shell.state))
@@ -134,6 +137,13 @@ class PlaybookRunWorkflow:
 
     def _should_continue_as_new(self) -> bool:
         return workflow.info().is_continue_as_new_suggested()
+
+    def _tell_others_once(self) -> bool:
+        """Whether somebody is being told: the rows say by now how the run ended, which is what they will look at."""
+        if self._has_told_others:
+            return False
+        self._has_told_others = True
+        return self._shell.tell_others()
 
     def _ask_cancel_once(self) -> None:
         if not self._is_cancel_asked:

@@ -22,11 +22,13 @@ from temporalio.exceptions import ActivityError
 from playbooks import calling
 from playbooks.commands import (
     Answer,
+    CancelChild,
     CancelStep,
     CheckMessage,
     Command,
     EvaluateLoop,
     FinishRun,
+    GatherChild,
     GatherItems,
     MakeOutput,
     Notify,
@@ -35,16 +37,12 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
+    TakeSlot,
 )
 from playbooks.events import (
     CancelRequested,
     Event,
-    ItemsGathered,
-    LoopTested,
-    MessageChecked,
-    OutputMade,
-    StepPrepared,
-    StepReported,
+    SlotAnswered,
     TimerFired,
 )
 from playbooks.machine import advance, new_run
@@ -54,7 +52,6 @@ from playbooks.messages import (
     RunInput,
     RunProjection,
     StepCall,
-    StepOutcome,
     TaskCall,
 )
 from playbooks.plan import PlanStep
@@ -63,7 +60,8 @@ from playbooks.values import FINISHED_RUN, Verdict
 from workflows import calls
 from workflows.arrivals import Arrival, Arrivals
 from workflows.failures import read_failure
-from workflows.lane import Lane, LaneJob
+from workflows.lane import Lane
+from workflows.lane_work import LaneWork, reported
 from workflows.rows import Rows
 from workflows.shown import Shown
 
@@ -84,7 +82,9 @@ class Shell:
         self._inbox: deque[Event] = deque()
         self._arrivals = Arrivals()
         self._lane = Lane(self._watched, before_yield=self._let_flush)
+        self._lane_work = LaneWork(self.plan, lambda: self.state, self._hear)
         self._effects: dict[str, StepCall] = {}
+        self._starts: dict[tuple[str, int], CancelChild | None] = {}
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rows = Rows(self.plan, self.state, workflow.info().run_id)
@@ -98,8 +98,8 @@ class Shell:
     @property
     def is_quiet(self) -> bool:
         """Nothing is in flight and nothing waits to be projected; only timers and people may act."""
-        busy = self._inbox or self._arrivals or self._effects or self._tasks or self._rows.is_flushing
-        return not busy and self._lane.is_idle and not self._rows.lack(self.state)
+        busy = self._inbox or self._arrivals or self._effects or self._starts or self._tasks
+        return not busy and self._lane.is_idle and not self._rows.is_flushing and not self._rows.lack(self.state)
 
     def wake(self) -> None:
         self.is_awake = True
@@ -146,7 +146,7 @@ class Shell:
     def _is_for_lane(self, command: Command) -> bool:
         if isinstance(command, RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | EvaluateLoop | GatherItems | CheckMessage | MakeOutput)
+        return isinstance(command, PrepareStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput)
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -156,16 +156,25 @@ class Shell:
         """Let an activity ask Temporal for the cancel that this workflow has to end with."""
         self._spawn(self._await(calls.request_cancel(calling.cancel_call(self.state))))
 
-    def _obey(self, command: Command) -> None:  # noqa: C901, PLR0912  (a table of commands, nothing else)
+    def tell_others(self) -> bool:
+        """Say that this run has ended to whom it concerns; false where it concerns nobody."""
+        parent, slot = self._start.parent, self._start.slot
+        if parent is not None and parent.waits:
+            self._spawn(self._await(calls.tell_parent(calling.tell_call(self.state, parent))))
+        if slot is not None:
+            self._spawn(self._await(calls.wake_next(calling.wake_call(self.state, slot))))
+        return slot is not None or (parent is not None and parent.waits)
+
+    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
-            case PrepareStep(step=key, visit=visit):
-                self._lane.put(LaneJob(run=lambda: self._prepare(key, visit)))
-            case RunStep(step=key, visit=visit, attempt=attempt):
-                self._run_step(self.plan.step(key), visit, attempt)
-            case EvaluateLoop(step=key, visit=visit):
-                self._lane.put(LaneJob(run=lambda: self._test_loop(key, visit)))
-            case GatherItems(step=key, visit=visit):
-                self._lane.put(LaneJob(run=lambda: self._gather(key, visit)))
+            case PrepareStep() | EvaluateLoop() | GatherItems() | GatherChild() | CheckMessage() | MakeOutput():
+                self._lane.put(self._lane_work.job(command))
+            case RunStep():
+                self._run_step(command)
+            case CancelChild():
+                self._cancel_child(command)
+            case TakeSlot():
+                self._spawn(self._take_slot(command))
             case OpenTask(step=key, visit=visit):
                 self._open_task(key, visit)
             case CancelStep(step=key):
@@ -174,10 +183,6 @@ class Shell:
                 self._start_timer(timer, due, summary)
             case StopTimer(timer=timer):
                 self._timers.pop(timer, None)
-            case CheckMessage(request=request):
-                self._lane.put(LaneJob(run=lambda: self._check(request), is_control=True))
-            case MakeOutput():
-                self._lane.put(LaneJob(run=self._make_output))
             case Notify():
                 call = calling.notification_call(self.plan, self.state, command, self._start.notification)
                 self._spawn(self._await(calls.record_notification(call)))
@@ -190,11 +195,14 @@ class Shell:
 
     # --- steps
 
-    def _run_step(self, step: PlanStep, visit: int, attempt: int) -> None:
+    def _run_step(self, command: RunStep) -> None:
+        step = self.plan.step(command.step)
         if step.carrier == "pure":
-            self._lane.put(LaneJob(run=lambda: self._run_pure(step, visit, attempt)))
+            self._lane.put(self._lane_work.job(command))
             return
-        call = self._effects[step.key] = calling.step_call(self.plan, self.state, step, attempt)
+        call = self._effects[step.key] = calling.step_call(self.plan, self.state, step, command.attempt)
+        if step.child is not None:
+            self._starts[call.step, call.visit] = None
         if (rows := self._rows.for_effect(self.state)) is not None:
             self._show(rows.run)
         self._watched(self._run_effect(step, call, rows))
@@ -203,7 +211,7 @@ class Shell:
         is_written = False
         try:
             outcome = await calls.effect_step(step, call, rows)
-            event: Event = self._reported(call, outcome)
+            event: Event = reported(call, outcome)
             is_written = outcome.rows_seq is not None
         except ActivityError as error:
             event = read_failure(call, error, workflow.now())
@@ -214,59 +222,26 @@ class Shell:
             if self._effects.get(step.key) is call:
                 del self._effects[step.key]
             self._inbox.append(event)
+            unwanted = self._starts.pop((call.step, call.visit), None)
+            if unwanted is not None:
+                self._cancel_child(unwanted)
 
         self._arrive(has_ended)
 
-    async def _run_pure(self, step: PlanStep, visit: int, attempt: int) -> int:
-        if self._is_gone(step.key, visit):
-            return 0
-        call = calling.step_call(self.plan, self.state, step, attempt)
-        try:
-            outcome = await calls.pure_step(step, call)
-        except ActivityError as error:
-            self._hear(read_failure(call, error, workflow.now()))
-            return calls.LANE_BUDGET_MS
-        self._hear(self._reported(call, outcome))
-        return outcome.elapsed_ms
+    def _cancel_child(self, command: CancelChild) -> None:
+        """A start that is on its way is waited for: before it has ended nobody knows whether there is a child."""
+        if (command.step, command.visit) in self._starts:
+            self._starts[command.step, command.visit] = command
+        else:
+            self._spawn(self._await(calls.cancel_child(calling.cancel_child_call(self.state, command))))
 
-    async def _prepare(self, key: str, visit: int) -> int:
-        if self._is_gone(key, visit):
-            return 0
-        step = self.plan.step(key)
-        call = calling.step_call(self.plan, self.state, step, 0)
-        outcome = await calls.prepare_step(step, call)
-        self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
-        return outcome.elapsed_ms
-
-    async def _test_loop(self, key: str, visit: int) -> int:
-        if self._is_gone(key, visit):
-            return 0
-        outcome = await calls.test_loop(self.plan.step(key), calling.loop_call(self.plan, self.state, key))
-        self._hear(LoopTested(at=workflow.now(), step=key, visit=visit, outcome=outcome))
-        return outcome.elapsed_ms
-
-    async def _gather(self, key: str, visit: int) -> int:
-        if self._is_gone(key, visit) or key not in self.state.loops:
-            return 0
-        outcome = await calls.gather_items(self.plan.step(key), calling.gather_call(self.plan, self.state, key))
-        self._hear(ItemsGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
-        return outcome.elapsed_ms
-
-    def _is_gone(self, key: str, visit: int) -> bool:
-        """An item that was cancelled, or a visit that is over, while its lane work waited for its turn."""
-        return key not in self.state.steps or self.state.steps[key].visit != visit
-
-    def _reported(self, call: StepCall, outcome: StepOutcome) -> StepReported:
-        return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
-
-    # --- people and messages
-
-    async def _check(self, request_id: str) -> int:
-        request = self.state.requests[request_id]
-        call = calling.check_call(self.plan, self.state, request)
-        outcome = await calls.check_message(request.envelope.verb, call)
-        self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
-        return outcome.elapsed_ms
+    async def _take_slot(self, command: TakeSlot) -> None:
+        slot = self._start.slot
+        if slot is None:
+            return
+        call = calling.slot_call(self.state, slot, cancels_oldest=command.is_first and slot.on_limit == "cancel_oldest")
+        answer = await calls.take_slot(call)
+        self.post(SlotAnswered(at=workflow.now(), is_free=answer.is_free))
 
     def _open_task(self, key: str, visit: int) -> None:
         call = calling.task_call(self.plan, self.state, key, visit)
@@ -279,11 +254,6 @@ class Shell:
         result = await calls.announce_task(step, call, rows)
         if rows is not None and result is not None:
             self._arrive(lambda: self._has_flushed(rows, result))
-
-    async def _make_output(self) -> int:
-        result = await calls.make_output(calling.output_call(self.plan, self.state))
-        self._hear(OutputMade(at=workflow.now(), output=result.output, error=result.error))
-        return result.elapsed_ms
 
     # --- timers
 

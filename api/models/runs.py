@@ -196,6 +196,7 @@ class StepView(BaseModel):
     confidence: float | None = None
     confidence_source: str | None = None
     task_id: UUID | None = None
+    child_execution_id: UUID | None = Field(default=None, description="the run that a sub_playbook step started")
 
 
 class CurrentStepView(BaseModel):
@@ -262,6 +263,16 @@ class EventView(BaseModel):
     previous_hash: str | None = None
 
 
+class ParentView(BaseModel):
+    """The run, and the visit of its step, that started this one. `depth` counts the runs above."""
+
+    execution_id: UUID
+    step_key: str
+    visit: int
+    depth: int
+    mode: Literal["wait", "detach"]
+
+
 class StuckView(BaseModel):
     since: datetime
     reason: str = Field(examples=["category=WorkflowTaskFailed"])
@@ -301,6 +312,10 @@ class RunView(BaseModel):
     error_details: StepErrorView | None = None
     pause: PauseView | None = None
     cancel_reason: str | None = None
+    waiting_for: str | None = Field(
+        default=None, examples=["concurrency"], description="`concurrency`: runs of the same key have to end first"
+    )
+    parent: ParentView | None = None
     stuck: StuckView | None = Field(default=None, description="its workflow cannot go on; a fixed worker heals it")
     revision: int = Field(description="rises with every change; the ETag")
     permissions: RunPermissions

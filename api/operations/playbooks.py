@@ -37,7 +37,7 @@ async def create_playbook(
     """
     document = read_document(body)
     playbook_id = uuid4()
-    report = report_on(services, document, playbook_id, version=1)
+    report = await report_on(services, document, playbook_id, version=1)
     async with services.writing(principal) as session:
         row = await rows.insert_version(
             session, playbook_id=playbook_id, document=document, version=1, actor=principal.actor
@@ -63,7 +63,7 @@ async def change_playbook(
         return row, report, True
     check_if_match(if_match, etag_of(current.revision))
     document = _same_playbook(read_document(body), current)
-    report = report_on(services, document, playbook_id, version=current.version)
+    report = await report_on(services, document, playbook_id, version=current.version)
     async with services.writing(principal) as session:
         row = await rows.replace_document(
             session, playbook_id, document=document, revision=current.revision, actor=principal.actor
@@ -84,7 +84,7 @@ async def create_version(
         document = await _document_for(session, current, body)
         version = await rows.latest_version(session, current.code) + 1
         new_id = uuid4()
-        report = report_on(services, document, new_id, version=version)
+        report = await report_on(services, document, new_id, version=version)
         row = await rows.insert_version(
             session, playbook_id=new_id, document=document, version=version, actor=principal.actor
         )

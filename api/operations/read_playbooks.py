@@ -52,4 +52,4 @@ async def validate_stored(services: Services, principal: Principal, playbook_id:
     async with services.database.reading(principal.organization_id) as session:
         row = await rows.get_version(session, playbook_id)
         document = await rows.get_document(session, playbook_id)
-    return report_on(services, document, playbook_id, row.version)
+    return await report_on(services, document, playbook_id, row.version)

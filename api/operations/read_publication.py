@@ -38,7 +38,7 @@ async def publication_of(services: Services, principal: Principal, playbook_id: 
             for action, permission in possible
             if not principal.may(permission)
         ],
-        validation=report_on(services, document, row.id, row.version),
+        validation=await report_on(services, document, row.id, row.version),
         strict_publication=strict,
         live_runs=live,
         scheduled=[transition_view(each, row) for each in scheduled],

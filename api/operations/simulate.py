@@ -1,12 +1,11 @@
 """Simulate a run of a playbook version: nothing is stored, called or told.
 
 Owns what has to hold before, and the bounds in time. Invariant: one simulation occupies a thread for at most
-`MAX_SECONDS` of the processor, and no more than `Services.simulations` allows at once.
+`MAX_SECONDS` of the processor, and no more than `Services.calculations` allows at once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from uuid import UUID, uuid4
 from api.models.given import DecisionRequest, MessageRequest, SimulationGiven, StepResultRequest
 from api.models.runs import ExecuteRequest, ExecutionOptions
 from api.models.simulation import SimulateRequest
-from api.operations.start_run import check_input
 from api.operations.validation import compiled
 from api.security import Principal
 from api.services import Services
@@ -34,6 +32,7 @@ from playbooks.simulation.driver import simulate
 from playbooks.simulation.generating import NotGeneratedError, generate
 from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenMessage, GivenVote, problems_of
 from playbooks.simulation.outcome import Simulated
+from playbooks.starting import check_input
 from playbooks.values import JsonObject, StepError
 from storage import playbooks as rows
 
@@ -94,9 +93,7 @@ async def _simulated(
         is_over = _after(MAX_SECONDS)
         return simulate(version, start, given, at=at, handlers=services.handlers, is_over=is_over)
 
-    async with services.simulations:
-        # In a thread: what runs here are expressions and contracts, which others should not wait for.
-        simulated = await asyncio.to_thread(play)
+    simulated = await services.calculate(play)
     source: Literal["given", "generated"] = "generated" if request.input_data is None else "given"
     return Simulation(simulated=simulated, input_source=source)
 
@@ -118,7 +115,7 @@ async def _version(
             kept = await services.versions.get(session, playbook_id)
             return Version(kept.document, kept.plan)
         document = await rows.get_document(session, playbook_id)
-    result = compiled(services, document, playbook_id, row.version)
+    result = await compiled(services, document, playbook_id, row.version)
     if result.plan is None:
         raise PublicationError("the playbook has errors, so nothing can be simulated", result.errors)
     return Version(document, result.plan)

@@ -7,18 +7,14 @@ before that nothing was promised.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from api.models.runs import ExecuteRequest
 from api.security import Principal
 from api.services import Services
-from playbooks.contracts import validate
-from playbooks.document import PlaybookDocument
 from playbooks.errors import (
-    InputContractError,
     InvalidPlaybookStatusError,
-    LimitExceededError,
     NotFoundError,
     Problem,
     ServiceUnavailableError,
@@ -28,12 +24,10 @@ from playbooks.ids import derived_execution_id
 from playbooks.json_limits import canonical
 from playbooks.messages import RunInput
 from playbooks.plan import Plan
-from playbooks.values import JsonObject
+from playbooks.starting import check_input, slot_of
 from storage import playbooks, runs
 from storage.database import WriteSession
 from storage.runs import InsertedRun, NewRun, RunRow
-
-MAX_INPUT_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +45,7 @@ async def start_run(
     """The run, new or found again under its idempotency key.
 
     Raises NotFoundError, InvalidPlaybookStatusError, InputContractError, IdempotencyKeyReusedError,
-    ValidationError, LimitExceededError, ServiceUnavailableError (nothing was stored).
+    DuplicateExecutionError, ValidationError, LimitExceededError, ServiceUnavailableError (nothing was stored).
     """
     _refuse_simulation(request)
     organization_id = principal.organization_id
@@ -65,10 +59,14 @@ async def start_run(
         if not is_known and version.status != "active":
             raise InvalidPlaybookStatusError(f"the playbook is {version.status}; only an active one can be run")
         document, plan = await services.versions.get(session, playbook_id)
+        run_input = _run_input(principal, execution_id, plan, request)
         if not is_known:
             check_input(document, request.input_data)
-        run_input = _run_input(principal, execution_id, plan, request)
+            run_input = replace(run_input, slot=slot_of(document, request.input_data))
         inserted = await runs.insert_run(session, _new_run(run_input, request, playbook_id), services.sealer)
+        if not inserted.was_created:
+            # What is started is what was stored.
+            run_input = await runs.get_run_input(session, execution_id, services.sealer)
     is_started = await _started(services, run_input, inserted)
     return StartedRun(row=inserted.row, is_started=is_started, is_repeat=not inserted.was_created)
 
@@ -90,21 +88,6 @@ async def _started(services: Services, run_input: RunInput, inserted: InsertedRu
     except ServiceUnavailableError:
         return False
     return True
-
-
-def check_input(document: PlaybookDocument, value: JsonObject) -> None:
-    """Raise LimitExceededError, InputContractError where the input may not start a run of this document."""
-    if len(canonical(value)) > MAX_INPUT_BYTES:
-        problem = Problem(
-            pointer="/input_data", code="TOO_LARGE", message=f"a run's input has at most {MAX_INPUT_BYTES} bytes"
-        )
-        raise LimitExceededError(problem.message, (problem,))
-    if document.input_contract is None:
-        return
-    problems = validate(document.input_contract, value, pointer="/input_data")
-    if problems:
-        first = f"{problems[0].pointer}: {problems[0].message}"
-        raise InputContractError(f"the input does not satisfy the playbook's contract ({first})", problems)
 
 
 def _run_input(principal: Principal, execution_id: UUID, plan: Plan, request: ExecuteRequest) -> RunInput:

@@ -71,7 +71,7 @@ async def read_steps(services: Services, principal: Principal, playbook_id: UUID
     async with services.database.reading(principal.organization_id) as session:
         row = await rows.get_version(session, playbook_id)
     document = read_document(row.document)
-    result = compiled(services, document, playbook_id, row.version)
+    result = await compiled(services, document, playbook_id, row.version)
     order = resolve_order(document)
     return StepsRead(
         row=row,
@@ -157,7 +157,7 @@ async def _change(
         if is_new:
             row, result = await _next_draft(services, session, principal, current, document)
         else:
-            result = compiled(services, document, playbook_id, current.version)
+            result = await compiled(services, document, playbook_id, current.version)
             row = await rows.replace_document(
                 session, playbook_id, document=document, revision=current.revision, actor=principal.actor
             )
@@ -170,7 +170,7 @@ async def _next_draft(
 ) -> tuple[PlaybookRow, CompiledPlaybook]:
     version = await rows.latest_version(session, base.code) + 1
     new_id = uuid4()
-    result = compiled(services, document, new_id, version)
+    result = await compiled(services, document, new_id, version)
     row = await rows.insert_version(
         session, playbook_id=new_id, document=document, version=version, actor=principal.actor
     )

@@ -14,15 +14,18 @@ from playbooks.plan import Plan
 from playbooks.values import JsonObject
 
 
-def compiled(services: Services, document: PlaybookDocument, playbook_id: UUID, version: int) -> CompiledPlaybook:
+async def compiled(services: Services, document: PlaybookDocument, playbook_id: UUID, version: int) -> CompiledPlaybook:
     """The plan, if the document can be published, and everything that is wrong or doubtful."""
-    return compile_playbook(document, playbook_id=playbook_id, version=version, handlers=services.handlers)
+    return await services.calculate(
+        lambda: compile_playbook(document, playbook_id=playbook_id, version=version, handlers=services.handlers)
+    )
 
 
-def report_on(services: Services, document: PlaybookDocument, playbook_id: UUID, version: int) -> ValidationReport:
+async def report_on(
+    services: Services, document: PlaybookDocument, playbook_id: UUID, version: int
+) -> ValidationReport:
     """The same as a view."""
-    result = compiled(services, document, playbook_id, version)
-    return report_of(result)
+    return report_of(await compiled(services, document, playbook_id, version))
 
 
 def report_of(result: CompiledPlaybook) -> ValidationReport:
@@ -59,10 +62,10 @@ def step_summaries(plan: Plan) -> list[StepSummary]:
     ]
 
 
-def validate_document(services: Services, body: JsonObject) -> ValidationReport:
+async def validate_document(services: Services, body: JsonObject) -> ValidationReport:
     """What publishing this document would say. What is wrong with its shape is part of the report, not an error."""
     try:
         document = read_document(body)
     except InputError as error:
         return ValidationReport(is_valid=False, errors=[problem_view(item) for item in error.problems], warnings=[])
-    return report_on(services, document, uuid4(), version=1)
+    return await report_on(services, document, uuid4(), version=1)

@@ -30,6 +30,7 @@ router = APIRouter(prefix="/playbooks", tags=["runs"])
             "INVALID_PLAYBOOK_STATUS",
             "INPUT_VALIDATION_ERROR",
             "IDEMPOTENCY_KEY_REUSED",
+            "DUPLICATE_EXECUTION",
         ),
         200: {"model": Success[SimulationView], "description": "Simulated: nothing was stored."},
         202: {"model": Success[RunView], "description": "Accepted and stored; it starts when Temporal is back."},

@@ -50,7 +50,7 @@ async def list_all(
 @router.post("/validate", responses=documented("NOT_SUPPORTED"))
 async def validate(body: PlaybookBody, principal: Reader, services: Opened) -> Success[ValidationReport]:
     """What publishing this document would say, without saving it."""
-    return Success(data=validate_document(services, body))
+    return Success(data=await validate_document(services, body))
 
 
 @router.post("/{playbook_id}/validate", responses=documented("NOT_FOUND"))

@@ -10,6 +10,7 @@ from api.models.runs import (
     CurrentStepView,
     EventView,
     ExecutionSummary,
+    ParentView,
     PauseView,
     ProgressView,
     RunPermissions,
@@ -64,6 +65,8 @@ def run_view(row: RunRow, principal: Principal) -> RunView:
         error_details=_error(row.error),
         pause=_pause(row),
         cancel_reason=row.cancel_reason,
+        waiting_for=row.waiting_for,
+        parent=_parent(row),
         stuck=None if row.stuck is None else StuckView(since=row.stuck.since, reason=row.stuck.reason),
         revision=row.seq,
         permissions=_permissions(row, principal),
@@ -184,6 +187,7 @@ def _step_view(row: RunRow, planned: PlanStep, step: StepRow, principal: Princip
         confidence=step.confidence,
         confidence_source=step.confidence_source,
         task_id=None if step.task is None else task_id(row.execution_id, step.step_key, step.visit),
+        child_execution_id=step.child,
     )
 
 
@@ -224,6 +228,19 @@ def _permissions(row: RunRow, principal: Principal) -> RunPermissions:
         can_resume=may_control and row.status == "paused",
         can_cancel=may_control and row.status not in FINISHED_RUN,
         can_view_sensitive=principal.may("runs:view_sensitive"),
+    )
+
+
+def _parent(row: RunRow) -> ParentView | None:
+    parent = row.parent
+    if parent is None:
+        return None
+    return ParentView(
+        execution_id=parent.execution_id,
+        step_key=parent.step,
+        visit=parent.visit,
+        depth=parent.depth,
+        mode="wait" if parent.waits else "detach",
     )
 
 

@@ -6,8 +6,10 @@ who carries the work. Equal arguments give equal results; what goes wrong is rai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
 
 from playbooks import contracts, expressions
 from playbooks.compile_flow import undo_document
@@ -19,7 +21,9 @@ from playbooks.evaluation.inputs import resolve_input
 from playbooks.evaluation.work import HandlerCall
 from playbooks.messages import GatherCall, StepCall
 from playbooks.plan import UNDO, Plan, PlanStep
+from playbooks.pointers import covers, from_parts, parts, without
 from playbooks.values import Json, JsonObject
+from playbooks.waits import signal_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,16 @@ def check_message(envelope: Envelope) -> None:
         raise ValidationError("the message holds text that cannot be stored", problems)
 
 
+def check_signal(version: Version, keys: Sequence[str], body: JsonObject, at: datetime) -> None:
+    """Raise ContractError where a message may not end one of these steps. `at` is when it came, or a time near it."""
+    name, payload = str(body.get("name")), body.get("payload")
+    for key in keys:
+        contract = version.step(key).output_contract
+        if contract is not None:
+            problems = contracts.validate(contract, signal_output(name, payload, at))
+            _refuse(problems, f"step '{key}' waits for this signal, and its output contract refuses it")
+
+
 def run_output(version: Version, context: JsonObject) -> Json:
     """The run's output: the playbook's `output` mapping, or what its final steps made.
 
@@ -188,7 +202,22 @@ def handler_call(call: StepCall, step: OpenStep, value: Json) -> HandlerCall:
         context=step.context,
         input_contract=step.document.input_contract,
         output_contract=step.document.output_contract,
+        visit=call.visit,
     )
+
+
+def child_output(step: StepDocument, plan: PlanStep, child: UUID, output: Json, sensitive: Sequence[str]) -> JsonObject:
+    """The output of a step that waited for a run: `{execution_id, status, output}`.
+
+    What is `sensitive` in the run's output (JSON Pointers) comes along only where the step's own contract marks it too:
+    elsewhere it would stand in the clear. Raises ContractError where it does not satisfy the step's contract.
+    """
+    marked = [parts(pointer) for pointer in plan.sensitive_output]
+    places = [("output", *parts(pointer)) for pointer in sensitive]
+    hidden = [from_parts(place[1:]) for place in places if not any(covers(mark, place) for mark in marked)]
+    made: JsonObject = {"execution_id": str(child), "status": "completed", "output": without(output, hidden)}
+    check_output(step, made)
+    return made
 
 
 def _output_of(version: Version, context: JsonObject) -> Json:

@@ -53,6 +53,7 @@ class HandlerCall:
     context: JsonObject = field(default_factory=dict[str, Json])
     input_contract: JsonObject | None = None
     output_contract: JsonObject | None = None
+    visit: int = 1
 
     def names(self, extra: Mapping[str, Json] | None = None) -> JsonObject:
         """What an expression in `config` may name: in it, `input` is the step's own resolved input."""

@@ -14,10 +14,10 @@ from uuid import UUID
 from playbooks import ids
 from playbooks.actors import asserted_actor
 from playbooks.commands import CheckMessage
-from playbooks.envelopes import PERSON_VERBS, STEP_VERBS, Envelope
+from playbooks.envelopes import PERSON_VERBS, SERVICE_VERBS, STEP_VERBS, Envelope
 from playbooks.messages import OutcomeOfCheck
 from playbooks.plan import Plan, PlanStep
-from playbooks.rules import endings, interventions, signals, stepping, tasks
+from playbooks.rules import children, endings, interventions, signals, slots, stepping, tasks
 from playbooks.rules.draft import Draft
 from playbooks.state import Choice, KeptSignal, PauseState, Request, RunState, Vote
 from playbooks.values import FINISHED_STEP, Actor, JsonObject, Verdict
@@ -37,15 +37,21 @@ _TEXT: dict[str, str] = {
     "RESOURCE_LIMIT_EXCEEDED": "the run keeps as many messages as it may",
 }
 
+_CHECKED_VERBS = PERSON_VERBS | STEP_VERBS | SERVICE_VERBS
+"""Verbs whose sender is always established."""
+
 
 def on_received(draft: Draft, request: Request) -> None:
     """A readable message came in: check its identity first where that takes an activity."""
     envelope = request.envelope
-    if draft.is_finished or draft.state.ending is not None:
+    if draft.is_finished and envelope.verb in SERVICE_VERBS:
+        _pass_over(draft, request)
+        return
+    if draft.is_finished or (draft.state.ending is not None and envelope.verb not in SERVICE_VERBS):
         _refuse(draft, request, _code_when_finished(draft, envelope.verb))
         return
     identified = envelope.signature is not None or envelope.ticket is not None
-    if identified or envelope.verb in PERSON_VERBS or envelope.verb in STEP_VERBS:
+    if identified or envelope.verb in _CHECKED_VERBS or signals.contracts_of(draft.plan, envelope):
         draft.note(requests={**draft.state.requests, request.id: request})
         draft.command(CheckMessage(request=request.id))
         return
@@ -59,7 +65,9 @@ def on_checked(draft: Draft, request_id: str, outcome: OutcomeOfCheck) -> None:
         return
     checked = replace(request, checked=True, actor=outcome.actor)
     _forget(draft, request_id)
-    if draft.is_finished:
+    if request.envelope.verb in SERVICE_VERBS:
+        _hear_service(draft, checked, outcome)
+    elif draft.is_finished:
         _refuse(draft, checked, _code_when_finished(draft, request.envelope.verb))
     elif outcome.actor is None:
         _refuse(draft, checked, outcome.code or "NOT_ELIGIBLE", outcome)
@@ -67,6 +75,32 @@ def on_checked(draft: Draft, request_id: str, outcome: OutcomeOfCheck) -> None:
         _refuse(draft, checked, _code_when_finished(draft, request.envelope.verb))
     else:
         _dispatch(draft, checked, outcome)
+
+
+def _hear_service(draft: Draft, request: Request, outcome: OutcomeOfCheck) -> None:
+    """What the service says by itself. It often comes late or twice, so what does not apply leaves no trace."""
+    if outcome.actor is None or outcome.code is not None:
+        _refuse(draft, request, outcome.code or "UNAUTHORIZED", outcome)
+    elif not draft.is_finished and _tell(draft, request.envelope.verb, request.envelope.body):
+        _accept(draft, request)
+    else:
+        _pass_over(draft, request)
+
+
+def _pass_over(draft: Draft, request: Request) -> None:
+    verdict = Verdict(outcome="refused", code="INVALID_STATUS", detail=_TEXT["INVALID_STATUS"], at=draft.at)
+    draft.answer(request.id, verdict, wanted=request.wants_answer)
+
+
+def _tell(draft: Draft, verb: str, body: JsonObject) -> bool:
+    """Whether it concerned anybody."""
+    if verb == "slot_free":
+        return slots.on_told(draft)
+    key, visit = body.get("step"), body.get("visit")
+    if not isinstance(key, str) or not isinstance(visit, int) or key not in draft.state.steps:
+        return False
+    is_its_child = str(draft.step(key).child) == body.get("execution_id")
+    return is_its_child and children.on_told(draft, draft.plan.step(key), visit)
 
 
 def on_unreadable(draft: Draft, verb: str, code: str, reason: str) -> None:
@@ -118,6 +152,8 @@ def _dispatch(draft: Draft, request: Request, outcome: OutcomeOfCheck | None = N
         _act_as_person(draft, request, outcome)
     elif verb in STEP_VERBS:
         _intervene(draft, request, outcome)
+    elif outcome is not None and outcome.code is not None:
+        _refuse(draft, request, outcome.code, outcome)
     else:
         _CONTROL[verb](draft, request)
 

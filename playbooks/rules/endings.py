@@ -61,8 +61,8 @@ def end_now(draft: Draft, ending: Ending) -> None:
 
 
 def _close_steps(draft: Draft, why: str) -> None:
-    for open_step in [item for item in draft.state.steps.values() if item.status not in FINISHED_STEP]:
-        end_from_outside(draft, open_step, why)
+    for key in [step.key for step in draft.state.steps.values() if step.status not in FINISHED_STEP]:
+        end_from_outside(draft, draft.step(key), why)  # an item has ended with its loop by then
     draft.stop_timers()
     draft.note(loops={})
 

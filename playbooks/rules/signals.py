@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from playbooks.envelopes import size_bytes
-from playbooks.plan import PlanStep
+from playbooks.envelopes import Envelope, size_bytes
+from playbooks.plan import Plan, PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.outcomes import complete, fail
 from playbooks.state import KeptSignal, StepState
 from playbooks.values import Json, JsonObject, StepError
+from playbooks.waits import no_signal_output, signal_output
 
 MAX_KEPT = 100
 MAX_KEPT_BYTES = 1_000_000
@@ -23,6 +24,14 @@ def is_full(draft: Draft, payload: Json) -> bool:
     """Whether the run keeps as much as it may: its state travels whole when its workflow continues as new."""
     kept = [signal.payload for signal in draft.state.signals]
     return len(kept) >= MAX_KEPT or sum(map(size_bytes, [*kept, payload])) > MAX_KEPT_BYTES
+
+
+def contracts_of(plan: Plan, envelope: Envelope) -> tuple[str, ...]:
+    """The steps whose contracts a message has to satisfy before it counts: all that may ever take it."""
+    if envelope.verb != "signal":
+        return ()
+    takers = [(step.key, step.signal) for step in plan.steps if step.signal and step.signal.has_contract]
+    return tuple(key for key, signal in takers if envelope.body.get("name") in signal.names)
 
 
 def receive(draft: Draft, signal: KeptSignal) -> JsonObject:
@@ -68,8 +77,7 @@ def on_timeout(draft: Draft, step: PlanStep, current: StepState) -> None:
         message = f"none of the signals of step '{step.name}' came in time"
         fail(draft, step, current, StepError(kind="timeout", code="SIGNAL_TIMEOUT", message=message))
         return
-    output: JsonObject = {"signal": None, "payload": None, "received_at": None, "timed_out": True}
-    complete(draft, step, draft.put(current, output=output))
+    complete(draft, step, draft.put(current, output=no_signal_output()))
 
 
 def _deliver(draft: Draft, signal: KeptSignal) -> list[str]:
@@ -85,12 +93,7 @@ def _deliver(draft: Draft, signal: KeptSignal) -> list[str]:
 
 def _end(draft: Draft, step: PlanStep, current: StepState, signal: KeptSignal) -> None:
     draft.stop_timers(timer_name("signal", current, current.visit))
-    output: JsonObject = {
-        "signal": signal.name,
-        "payload": signal.payload,
-        "received_at": signal.at.isoformat(),
-        "timed_out": False,
-    }
+    output = signal_output(signal.name, signal.payload, signal.at)
     draft.record("signal_delivered", actor=signal.actor, step=current.key, data={"name": signal.name})
     complete(draft, step, draft.put(current, output=output))
 

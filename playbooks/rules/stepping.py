@@ -12,7 +12,7 @@ from datetime import timedelta
 from playbooks.commands import PrepareStep, RunStep
 from playbooks.messages import StepOutcome
 from playbooks.plan import PlanStep
-from playbooks.rules import endings, loops, signals, tasks, undoing
+from playbooks.rules import children, endings, loops, signals, tasks, undoing
 from playbooks.rules.budget import exceeded_budget
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import Unreachable, readiness
@@ -22,6 +22,7 @@ from playbooks.rules.retries import MAX_LOST, NOT_STARTED, delay_before_next, de
 from playbooks.rules.visits import cancel_others
 from playbooks.state import Attempt, PauseState, StepState
 from playbooks.values import StepError
+from playbooks.waits import timer_output
 
 WAITING = ("task", "timer", "signal")
 """Carriers whose steps wait for something once they are prepared."""
@@ -48,7 +49,8 @@ def settle(draft: Draft) -> None:
 
 
 def _may_begin(draft: Draft) -> bool:
-    return not draft.is_finished and not draft.holds and draft.state.ending is None
+    is_held = draft.holds or draft.state.slot is not None
+    return not draft.is_finished and not is_held and draft.state.ending is None
 
 
 def _settle_step(draft: Draft, step: PlanStep) -> bool:
@@ -70,7 +72,7 @@ def _begin(draft: Draft, step: PlanStep) -> None:
     """Start a pending step. One with a condition is prepared first where its price must be known to be due."""
     current = draft.step(step.key)
     needs_preparing = step.carrier in WAITING or step.for_each is not None
-    needs_preparing = needs_preparing or (step.carrier == "effect" and step.has_condition)
+    needs_preparing = needs_preparing or (step.carrier in ("effect", "child") and step.has_condition)
     if not _is_checked_later(step) and not _may_spend(draft, step):
         return
     if step.has_condition and step.carrier == "pure" and exceeded_budget(draft.plan, draft.state, step) is not None:
@@ -211,7 +213,7 @@ def on_timer_elapsed(draft: Draft, key: str, visit: int) -> None:
     """A `timer` step's time has come."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit == visit and current.status == "waiting":
-        complete(draft, step, draft.put(current, output={"fired_at": draft.at.isoformat()}))
+        complete(draft, step, draft.put(current, output=timer_output(draft.at)))
 
 
 def on_retry_due(draft: Draft, key: str, visit: int) -> None:
@@ -246,6 +248,8 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
             )
             if outcome.needs_review:
                 tasks.open_task(draft, step, done, is_review=True)
+            elif step.child is not None:
+                children.on_started(draft, step, step.child, done)
             else:
                 complete(draft, step, done)
         case "failed":
@@ -309,6 +313,7 @@ def _fail_attempt(draft: Draft, step: PlanStep, current: StepState, error: StepE
     failed = _end_attempt(draft, current, error)
     delay = delay_before_next(policy_of(step, draft.state), failed, error)
     if delay is None:
+        children.on_not_started(draft, failed, error)
         fail(draft, step, failed, error)
         return
     number = len(failed.attempts)

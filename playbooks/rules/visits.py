@@ -7,12 +7,14 @@ bound.
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID
 
-from playbooks.commands import CancelStep, EvaluateLoop
+from playbooks import ids
+from playbooks.commands import CancelChild, CancelStep, EvaluateLoop
 from playbooks.plan import BackPlan, PlanStep
 from playbooks.rules.draft import Draft, timer_name
 from playbooks.rules.ordering import downstream, only_for
-from playbooks.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, Attempt, StepState, TaskState
+from playbooks.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, Attempt, RunState, StepState, TaskState
 from playbooks.values import FINISHED_STEP, StepError
 
 LOOP_LIMIT = "LOOP_LIMIT"
@@ -62,7 +64,8 @@ def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
         return
     if current.status != "pending":
         draft.command(CancelStep(step=current.key, visit=current.visit))
-    for kind in ("retry", "timer", "window", "reminder", "again", "signal"):
+    let_child_go(draft, current)
+    for kind in ("retry", "timer", "window", "reminder", "again", "signal", "child"):
         draft.stop_timers(timer_name(kind, current, current.visit))
     draft.put(
         current,
@@ -76,6 +79,20 @@ def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
     )
     for item in draft.items_of(current.key):
         end_from_outside(draft, item, reason)
+
+
+def let_child_go(draft: Draft, current: StepState) -> None:
+    """Cancel the run that the step waits for, or may have started; one that it does not wait for goes its own way."""
+    child = draft.plan.step(current.key).child
+    if child is not None and child.waits and current.attempts:
+        command = CancelChild(step=current.key, visit=current.visit, child=child_id(draft.state, current))
+        draft.command(command)
+
+
+def child_id(state: RunState, current: StepState) -> UUID:
+    """The run that this visit of a step starts; another one where somebody had it begin anew."""
+    key = ids.effect_key(state.execution_id, current.key, current.visit, current.forgiven)
+    return ids.child_execution_id(state.organization_id, key)
 
 
 def _closed(attempt: Attempt, draft: Draft) -> Attempt:

@@ -15,11 +15,13 @@ from typing import TypeAlias, assert_never
 from playbooks import calling
 from playbooks.commands import (
     Answer,
+    CancelChild,
     CancelStep,
     CheckMessage,
     Command,
     EvaluateLoop,
     FinishRun,
+    GatherChild,
     GatherItems,
     MakeOutput,
     Notify,
@@ -28,11 +30,13 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
+    TakeSlot,
 )
 from playbooks.envelopes import Envelope
 from playbooks.errors import Problem
 from playbooks.evaluation.steps import Version, gathered
 from playbooks.events import (
+    ChildGathered,
     Event,
     ItemsGathered,
     LoopTested,
@@ -117,6 +121,7 @@ class _Driver:
         self._visits: dict[VisitKey, Visit] = {}
         self._events: list[AuditEvent] = []
         self._decisions: dict[str, Decision] = {}
+        self._children: dict[VisitKey, StepOutcome] = {}
         self._said: dict[str, Said] = {}
 
     def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
@@ -169,6 +174,8 @@ class _Driver:
                 self._test_loop(key, visit)
             case GatherItems(step=key, visit=visit):
                 self._gather(key, visit)
+            case GatherChild(step=key, visit=visit):
+                self._end_child(key, visit)
             case OpenTask(step=key):
                 self._let_decide(key)
             case CancelStep(step=key, visit=visit):
@@ -184,7 +191,7 @@ class _Driver:
                 self._make_output()
             case Answer(request=request, verdict=verdict):
                 self._hear_verdict(request, verdict)
-            case Notify() | FinishRun():
+            case Notify() | FinishRun() | CancelChild() | TakeSlot():
                 pass
             case _:
                 assert_never(command)
@@ -210,6 +217,7 @@ class _Driver:
         call = calling.step_call(self._plan, self._state, self._plan.step(key), attempt)
         made = self._workers.attempt(call)
         about = (key, call.visit)
+        self._children[about] = made.outcome
         self._note(about, source=made.source)
         if not call.is_prepared:
             self._note(about, values=made.outcome.values)
@@ -245,6 +253,16 @@ class _Driver:
             lambda: ItemsGathered(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
+    def _end_child(self, key: str, visit: int) -> None:
+        """The other run takes no time of its own here: what was made of the step is how it ended."""
+        outcome = self._children[key, visit]
+        self._plan_event(
+            self._now,
+            _AT_ONCE,
+            (key, visit),
+            lambda: ChildGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+        )
+
     def _is_gone(self, key: str, visit: int) -> bool:
         """What was begun and ended with the same event."""
         return key not in self._state.steps or self._state.steps[key].visit != visit
@@ -265,7 +283,9 @@ class _Driver:
 
     def _signal(self, body: JsonObject) -> Event:
         envelope = Envelope(verb="signal", body=body)
-        return MessageReceived(at=self._now, envelope=envelope, request="signal", wants_answer=False)
+        # An id of its own: a message that has to be checked is known by it until that is done.
+        request = f"signal-{self._heard}"
+        return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
 
     def _make_output(self) -> None:
         made = self._workers.make_output(calling.output_call(self._plan, self._state))
@@ -311,8 +331,8 @@ class _Driver:
 
     def _check(self, request: str) -> None:
         call = calling.check_call(self._plan, self._state, self._state.requests[request])
-        actor = (self._said.get(request) or self._decisions[request]).actor
-        outcome = interventions.check(self._workers.version, call, actor)
+        said = self._said.get(request) or self._decisions.get(request)
+        outcome = interventions.check(self._workers.version, call, said.actor if said else None, self._now)
         self._plan_event(
             self._now, _AT_ONCE, None, lambda: MessageChecked(at=self._now, request=request, outcome=outcome)
         )

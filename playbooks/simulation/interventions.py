@@ -12,6 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from playbooks import ids
+from playbooks.actors import asserted_actor
 from playbooks.envelopes import Envelope
 from playbooks.errors import InputError, Problem
 from playbooks.evaluation import steps
@@ -43,14 +44,16 @@ def envelope_of(said: Said) -> Envelope:
     return Envelope(verb=said.verb, body=said.body, actor=actor)
 
 
-def check(version: steps.Version, call: CheckCall, actor: Actor) -> OutcomeOfCheck:
-    """The check of what a person says: who says it is known, what it says is judged as in a run."""
+def check(version: steps.Version, call: CheckCall, actor: Actor | None, at: datetime) -> OutcomeOfCheck:
+    """The check of what somebody says: who says it is known, or nobody cares; what it says is judged as in a run."""
+    actor = actor or asserted_actor(call.organization_id, None)
     try:
         steps.check_message(call.envelope)
         if call.checks_form and call.step is not None:
             steps.check_form(version.step(call.step), call.envelope.body)
         if call.checks_output and call.step is not None:
             steps.check_output_by_hand(version.step(call.step), call.step, call.envelope.body.get("output"))
+        steps.check_signal(version, call.signal_steps, call.envelope.body, at)
     except InputError as error:
         errors = tuple(_as_json(problem) for problem in error.problems)
         return OutcomeOfCheck(actor=actor, code=error.code, detail=error.detail, errors=errors)

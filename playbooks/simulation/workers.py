@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
+from playbooks import ids
 from playbooks.errors import Problem
 from playbooks.evaluation import scripted, steps, timing
 from playbooks.evaluation.conditions import skip_of
@@ -27,6 +28,8 @@ from playbooks.problems import warning
 from playbooks.simulation.generating import CODE, NotGeneratedError, generate
 from playbooks.simulation.given import Given, GivenAttempt
 from playbooks.values import Json, JsonObject, PayloadRef, StepError
+
+_LONGEST = timedelta(days=366)
 
 Source: TypeAlias = Literal["evaluated", "scripted", "given", "generated"]
 """Where a step's output comes from: its own pure work, the playbook's script, the request, or its contract."""
@@ -171,6 +174,9 @@ class Workers:
         if described is not None:
             # A handler resolves its settings before it acts; a path that is missing fails the attempt here as there.
             transform_at(call.config, described.templates, call.resolve)
+        child = step.plan.child
+        if child is not None and not child.waits:
+            return HandlerResult(output={"execution_id": _child_of(call), "status": "started"})
         contract = step.document.output_contract
         if contract is not None:
             try:
@@ -182,6 +188,8 @@ class Workers:
         message = f"step '{step.plan.name}' has no output_contract, so its output is simulated as {{}}"
         hint = "give its result in the request, or write an output_contract"
         self.problems[warning(self._place(step.plan.key), "NO_CONTRACT", message, hint)] = None
+        if child is not None:
+            return HandlerResult(output={"execution_id": _child_of(call), "status": "completed", "output": {}})
         return _labelled(step.plan, {})
 
     def _generate(self, key: str, contract: JsonObject) -> Json:
@@ -201,8 +209,13 @@ class Workers:
         return f"/steps/{numbers.index(number)}"
 
 
+def _child_of(call: HandlerCall) -> str:
+    """The id that a run would have which the step starts."""
+    return str(ids.child_execution_id(call.organization_id, call.effect_key))
+
+
 def _as_given(plan: PlanStep, call: HandlerCall, given: GivenAttempt) -> HandlerResult:
-    if given.duration is not None and given.duration > timedelta(seconds=plan.timeout_seconds):
+    if given.duration is not None and given.duration > _limit(plan):
         raise TimeoutError
     if given.error is not None:
         raise StepFailedError(given.error)
@@ -227,12 +240,19 @@ def _labelled(plan: PlanStep, output: Json) -> HandlerResult:
 
 def _time_of(plan: PlanStep, given: GivenAttempt | None) -> timedelta:
     """How long an attempt takes: as given, but not longer than its timeout; else as its author estimates."""
-    limit = timedelta(seconds=plan.timeout_seconds)
+    limit = _limit(plan)
     if given is not None and given.duration is not None:
         return min(given.duration, limit)
     if given is not None and given.error is not None and given.error.kind == "timeout":
         return limit
     return timedelta(minutes=plan.estimated_minutes or 0.0)
+
+
+def _limit(plan: PlanStep) -> timedelta:
+    """How long an attempt may take; a step that waits for a run has only the timeout that its author gave it."""
+    if plan.child is None or not plan.child.waits:
+        return timedelta(seconds=plan.timeout_seconds)
+    return _LONGEST if plan.child.timeout_seconds is None else timedelta(seconds=plan.child.timeout_seconds)
 
 
 def _step_error(error: Exception) -> StepError:

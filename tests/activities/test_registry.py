@@ -87,10 +87,12 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
     assert sorted(named(world)) == [
         "ai",
         "announce_task",
+        "cancel_child",
         "check_message",
         "data_processor",
         "data_validator",
         "flush",
+        "gather_child",
         "gather_items",
         "http_request",
         "make_output",
@@ -99,7 +101,11 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
         "record_notification",
         "request_cancel",
         "rules_engine",
+        "sub_playbook",
+        "take_slot",
+        "tell_parent",
         "test_loop",
+        "wake_next",
     ]
 
 

@@ -13,6 +13,9 @@ from cli.worker import running_worker
 from runtime.settings import Settings
 from tests.api.callers import Caller, Organization, client_of
 from tests.conftest import MakeOrganization
+from tests.support.databases import admin_database_url, database, database_url, settings
+
+__all__ = ["admin_database_url", "database", "database_url", "settings"]
 
 
 @pytest.fixture(scope="session")

@@ -118,6 +118,20 @@ async def test_a_signal_ends_a_wait_when_its_name_fits(author: Caller, payload: 
     assert_problem(await author.post(path, {"name": "lost"}), 409, "INVALID_STATUS")
 
 
+async def test_a_signal_is_refused_when_the_contract_of_its_step_does_not_allow_it(author: Caller) -> None:
+    contract = {"type": "object", "properties": {"payload": {"type": "object", "required": ["parcel"]}}}
+    run = await started(author, {"name": "Wait", **WAIT, "config": {"signals": ["go"]}, "output_contract": contract})
+    await waits(author, run, "wait")
+    path = f"/playbooks/runs/{run}/signals"
+    body = assert_problem(await author.post(path, {"name": "go", "payload": {}}), 422, "CONTRACT_VALIDATION_FAILED")
+    assert body["errors"][0]["pointer"] == "/payload/parcel"
+    large = await author.post(path, {"name": "go", "payload": {"parcel": "x" * 70_000}})
+    assert_problem(large, 422, "VALIDATION_ERROR")
+    answer = await author.post(path, {"name": "go", "payload": {"parcel": 7}})
+    assert answer.json()["data"]["delivered_to"] == ["wait"], answer.text
+    await wait_until(author, run, "completed")
+
+
 async def test_a_signal_is_kept_when_its_step_comes_later(author: Caller) -> None:
     pause = {"name": "Look", "step_type": "human", "worker_type": "clerk", "required_roles": ["clerk"]}
     run = await started(author, pause, {"name": "Wait", **WAIT, "config": {"signals": ["early"]}})

@@ -5,8 +5,11 @@ The traces say what happens step by step; these say what of it may not be otherw
 
 from __future__ import annotations
 
+from typing import Any
+
+from playbooks.document import snake_case
 from tests.support.pattern_essences import Plays, begun, ended, last_end, of, statuses, who_ran
-from tests.support.pattern_plays import Play
+from tests.support.pattern_plays import Play, document_of
 
 # -- multiple instances ----------------------------------------------------------------------------------------------
 
@@ -41,6 +44,21 @@ def multiple_instances_with_run_time_knowledge(plays: Plays) -> None:
     _all_together(four, "check_sensor", "identify_fault", 4)
     _all_together(one, "check_sensor", "identify_fault", 1)
     assert (none.items("check_sensor"), none.only("identify_fault").status) == ([], "completed")
+
+
+@of(22)
+def recursion(plays: Plays) -> None:
+    """The playbook runs itself for each part, which ends by itself where there are none, and waits for all of them."""
+    nested, leaf, endless = plays.values()
+    steps = {step["key"]: step for step in _steps_of("wcp-22-recursion")}
+    assert steps["build_parts"]["config"]["playbook"] == "wcp-22-recursion"
+    _all_together(nested, "build_parts", "assemble_part", 2)
+    assert (leaf.items("build_parts"), leaf.only("assemble_part").status) == ([], "completed")
+    assert (endless.status, endless.ran("assemble_part")) == ("failed", False)
+
+
+def _steps_of(code: str) -> list[Any]:
+    return [{"key": snake_case(step["name"]), **step} for step in document_of(code)["steps"]]
 
 
 _TEST = "test_protein"

@@ -119,6 +119,25 @@ def test_a_decision_is_known_when_people_decide_each_item() -> None:
     assert found({**document, "input_contract": INPUT}) == {("MAPPING_MISMATCH", "/steps/1/input/x")}
 
 
+@pytest.mark.parametrize(
+    ("worker", "config", "fits"),
+    [
+        ("timer", {"duration_minutes": 1}, False),
+        ("signal_wait", {"signals": ["go"], "timeout_minutes": 1}, False),
+        ("signal_wait", {"signals": ["go"], "timeout_minutes": 1, "on_timeout": "fail"}, True),
+        ("signal_wait", {"signals": ["go"]}, True),
+    ],
+)
+def test_a_contract_is_refused_when_it_does_not_allow_what_a_wait_is_sure_to_give(
+    worker: str, config: Any, *, fits: bool
+) -> None:
+    contract = {"type": "object", "properties": {"payload": {"type": "object"}}, "required": ["signal"]}
+    wait = system(1, "Wait", worker_type=worker, config=config, output_contract=contract)
+    assert found(playbook(wait)) == (set() if fits else {("OUTPUT_MISMATCH", "/steps/0/output_contract")})
+    told = {"properties": {"timed_out": {"type": "boolean"}, "fired_at": {"type": "string"}}}
+    assert found(playbook({**wait, "output_contract": told})) == set()
+
+
 def test_a_signal_is_known_when_later_steps_read_it() -> None:
     wait = system(1, "Wait", worker_type="signal_wait", config={"signals": ["go"]})
     wrong = system(2, "Last", condition="steps.wait.output.timed_out == 'yes'")

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from playbooks.calling import step_call
 from playbooks.errors import PlaybooksError
 from playbooks.plan import BackPlan, ForEachPlan, JoinPlan, MutexPlan, PlanStep, SignalPlan
 from tests.playbooks.building import Document, compiled, found, human, plan_of, playbook, system
+from tests.support.driver import Drive
 
 BOTH = [{"depends_on": "a"}, {"depends_on": "b"}]
 UNDO: Document = {"step_type": "system", "worker_type": "data_processor"}
@@ -169,6 +171,22 @@ def test_a_loop_has_its_rules_when_it_compiles() -> None:
     assert last(chain(for_each=given)).for_each == rules
     asked = last(chain(for_each={"items": [1], "complete_when": "failed > 0"})).for_each
     assert asked == ForEachPlan(has_condition=True)
+
+
+def test_an_item_does_not_carry_the_list_that_it_is_of_when_it_is_done() -> None:
+    read = {"items": "${input.list}"}
+    step = last(chain(for_each=read, input={"n": "${item}", "who": "${input.who}"}))
+    assert step.references == (("input", "who"),)
+    assert step.items_references == (("input", "list"),)
+    plan = plan_of(chain(for_each=read, input={"n": "${item}", "who": "${input.who}"}))
+    drive = Drive(plan, input={"list": [7, 8], "who": "x"}).begin()
+    opening = step_call(plan, drive.state, step, 0)
+    assert opening.context == {"input": {"list": [7, 8], "who": "x"}}
+    drive.report("a")
+    drive.report("b")
+    drive.open("c", 7, 8)
+    item = step_call(plan, drive.state, plan.step("c[0]"), 1)
+    assert item.context == {"input": {"who": "x"}, "item": 7, "index": 0}
 
 
 def test_ways_back_have_their_bound_when_they_compile() -> None:

@@ -63,7 +63,6 @@ def test_document_is_refused_with_pointers_when_its_shape_is_wrong(
     ("change", "pointers"),
     [
         (lambda d: d["policies"].update(sla={}, retention_days=5), ["/policies/retention_days", "/policies/sla"]),
-        (lambda d: d["policies"].update(concurrency={"key": "x"}), ["/policies/concurrency"]),
         (step(1, worker_type="universal_api"), ["/steps/1/worker_type"]),
         (step(1, step_type="external", worker_type="webhook"), ["/steps/1/worker_type"]),
         (step(2, config={"provider": "openai"}), ["/steps/2/config/provider"]),

@@ -86,6 +86,12 @@ MALFORMED: list[tuple[str, list[Any], str, str]] = [
         "VALIDATION_ERROR",
         "field 'output' has more than 65536 bytes",
     ),
+    (
+        "decide",
+        [{**DECIDE, "data": {"x": "y" * 70_000}, "comment": "z" * 30_000}],
+        "VALIDATION_ERROR",
+        "its fields have more than 98304 bytes together",
+    ),
 ]
 
 

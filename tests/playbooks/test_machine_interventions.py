@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from playbooks.actors import asserted_actor
 from playbooks.commands import FinishRun, PrepareStep
 from playbooks.events import Continued, DrainRequested
+from playbooks.messages import OutcomeOfCheck
 from playbooks.plan import ApprovalPlan, MutexPlan, PlanStep, RetryPolicy, SignalPlan
 from tests.support.driver import Drive
 from tests.support.plans import effect, human, person, plan_of, step, undoing
@@ -18,7 +20,8 @@ ONCE = RetryPolicy(max_retries=0)
 
 
 def signal_wait(key: str, number: int, *names: str, **fields: Any) -> PlanStep:
-    wait = SignalPlan(names=names, keeps=fields.pop("keeps", True), on_timeout=fields.pop("on_timeout", "continue"))
+    of_signal = {name: fields.pop(name) for name in ("keeps", "on_timeout", "has_contract") if name in fields}
+    wait = SignalPlan(names=names, **of_signal)
     return step(key, number, carrier="signal", worker_type="signal_wait", signal=wait, **fields)
 
 
@@ -49,6 +52,23 @@ def test_early_message_counts_when_the_step_keeps_such(*, keeps: bool, status: s
     drive.prepare("b")
     assert drive.statuses["b"] == status
     assert drive.state.signals == ()
+
+
+def test_message_is_checked_when_a_step_that_may_take_it_has_a_contract() -> None:
+    waits = signal_wait("a", 1, "go", "stop"), signal_wait("b", 2, "go", has_contract=True)
+    drive = Drive(plan_of(*waits)).begin()
+    for key in "ab":
+        drive.prepare(key)
+    who = asserted_actor(drive.state.organization_id, None)
+    wrong = OutcomeOfCheck(actor=who, code="CONTRACT_VALIDATION_FAILED", detail="no", errors=({"pointer": "/payload"},))
+    verdict = drive.send("signal", name="go", payload=1, check=wrong)
+    assert (verdict.code, verdict.errors) == ("CONTRACT_VALIDATION_FAILED", ({"pointer": "/payload"},))
+    assert (drive.statuses, drive.state.signals) == ({"a": "waiting", "b": "waiting"}, ())
+    right = drive.send("signal", name="go", payload=2, check=OutcomeOfCheck(actor=who))
+    assert right.data == {"delivered_to": ["a", "b"], "kept": False}
+    drive = Drive(plan_of(*waits)).begin()
+    drive.prepare("a")
+    assert drive.send("signal", name="stop", check=wrong).data == {"delivered_to": ["a"], "kept": False}
 
 
 def test_message_takes_effect_at_resume_when_the_run_is_paused() -> None:

@@ -75,6 +75,17 @@ def test_a_signal_is_kept_when_it_comes_before_its_step_waits() -> None:
     assert done.messages[0].verdict.data == {"delivered_to": [], "kept": True}
 
 
+def test_a_signal_is_refused_when_the_contract_of_its_step_does_not_allow_it() -> None:
+    contract = {"properties": {"payload": {"type": "object", "required": ["n"]}}}
+    wait = system(1, "Wait", worker_type="signal_wait", config={"signals": ["go"]}, output_contract=contract)
+    told = (tell("signal", 1, name="go", payload=4), tell("signal", 2, name="go", payload={"n": 1}))
+    done = played(playbook(wait), messages=told)
+    assert answers(done) == [("signal", "CONTRACT_VALIDATION_FAILED"), ("signal", None)]
+    assert done.messages[0].verdict is not None
+    assert done.messages[0].verdict.errors[0]["pointer"] == "/payload"
+    assert done.ending == "completed"
+
+
 def test_it_is_told_when_a_message_comes_after_the_end() -> None:
     told = (tell("signal", 90, name="b"), tell("signal", 5, name="a"))
     done = played(WORK, approves=True, messages=told)

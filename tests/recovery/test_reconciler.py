@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import replace
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
 
 import pytest
 from temporalio import workflow
-from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.dependencies import ActivityDependencies
-from cli.servers.postgres import PostgresServer
-from cli.worker import build_worker
 from playbooks.ids import workflow_id
-from playbooks.machine import new_run
-from playbooks.messages import FlushCall, RunInput
-from playbooks.projecting import flush_of
+from playbooks.messages import RunInput
 from recovery import reconciler as reconciler_module
-from recovery.closing import Tools
 from recovery.doctor import examine
 from recovery.reconciler import Reconciler, reconcile_once
-from recovery.start import start_run
-from runtime.settings import Settings
-from runtime.temporal import connect
+from runtime.start import start_run
 from storage import runs
-from storage.database import Database
 from storage.events import is_intact
-from storage.migrate import upgrade
-from storage.organizations import create_organization
-from storage.projection import apply_flush
-from storage.run_rows import RunRow
-from storage.sensitive import Sealer
-from tests.recovery.conftest import accept_into
-from tests.support import servers
+from tests.recovery.conftest import Place
 
 
 @workflow.defn(name="PlaybookRun", sandboxed=False)
@@ -47,55 +27,6 @@ class BrokenRun:
     @workflow.run
     async def run(self, _start: RunInput) -> None:
         raise KeyError("a bug")
-
-
-class Place:
-    """One organization's runs in a database where nobody else is."""
-
-    def __init__(self, database: Database, client: Client, settings: Settings, organization_id: UUID) -> None:
-        self.database, self.client, self.settings = database, client, settings
-        self.organization_id = organization_id
-        self.sealer = Sealer(settings.key_ring)
-        tools = Tools(database=database, client=client, sealer=self.sealer)
-        self.reconciler = Reconciler(tools=tools, older_than=timedelta(0), missing_seconds=0.3)
-
-    async def accept(self, *more_steps: Any) -> RunInput:
-        return await accept_into(self.database, self.settings, self.organization_id, *more_steps)
-
-    async def spoken(self) -> RunInput:
-        """A run that has flushed, and of which Temporal knows nothing."""
-        start = await self.accept()
-        state = replace(new_run(start), status="in_progress", seq=1)
-        call: FlushCall = flush_of(start.plan, state, flushed_seq=0, temporal_run_id="gone")
-        async with self.database.writing(self.organization_id) as session:
-            await apply_flush(session, call, start.plan, self.sealer)
-        return start
-
-    async def row(self, start: RunInput) -> RunRow:
-        async with self.database.reading(self.organization_id) as session:
-            return await runs.get_run(session, start.execution_id)
-
-    async def stuck(self, start: RunInput) -> str | None:
-        stuck = (await self.row(start)).stuck
-        return None if stuck is None else stuck.reason
-
-    def worker(self) -> Worker:
-        dependencies = ActivityDependencies(
-            database=self.database, settings=self.settings, sealer=self.sealer, client=self.client
-        )
-        return build_worker(self.client, self.settings, dependencies)
-
-
-@pytest.fixture
-async def place(postgres: PostgresServer, settings: Settings) -> AsyncGenerator[Place]:
-    admin = servers.fresh_database(postgres)
-    await asyncio.to_thread(upgrade, admin, servers.SERVICE_PASSWORD)
-    organization = await create_organization(admin, code="alone", name="Alone")
-    url = servers.service_url(postgres, admin)
-    own = settings.model_copy(update={"database_url": url, "task_queue": f"queue-{organization.id}"})
-    database = Database.connect(url)
-    yield Place(database, await connect(own, is_lazy=False), own, organization.id)
-    await asyncio.wait_for(database.close(), 20)
 
 
 @pytest.mark.soak

@@ -20,9 +20,9 @@ from playbooks.lifecycle import Action, PlaybookStatus
 from playbooks.values import JsonObject
 from recovery.run_cancels import CancelTools, cancel_runs
 from recovery.scheduler import Scheduler, run_scheduler, schedule_once
-from recovery.start import start_run
 from recovery.transitions import Order, details_of, perform, perform_due
 from runtime.settings import Settings
+from runtime.start import start_run
 from runtime.temporal import connect
 from storage import playbooks, runs, transitions
 from storage.database import Database

@@ -15,9 +15,9 @@ from cli.servers.ports import any_free_port
 from playbooks.errors import ServiceUnavailableError
 from playbooks.ids import workflow_id
 from playbooks.messages import RunInput
-from recovery.start import start_run
 from recovery.sweeper import run_sweeper, sweep_once
 from runtime.settings import Settings
+from runtime.start import start_run
 from runtime.temporal import connect
 from storage import runs
 from storage.database import Database

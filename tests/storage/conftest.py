@@ -8,6 +8,9 @@ import pytest
 
 from storage.database import Database
 from tests.storage.samples import Sample, published
+from tests.support.databases import admin_database_url, database, database_url, settings
+
+__all__ = ["admin_database_url", "database", "database_url", "settings"]
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from playbooks.actors import asserted_actor
 from playbooks.messages import (
     CancelCall,
     CheckCall,
+    ChildCall,
     FlushCall,
     FlushResult,
     GatherCall,
@@ -23,9 +24,13 @@ from playbooks.messages import (
     OutcomeOfCheck,
     OutputCall,
     OutputResult,
+    SlotAnswer,
+    SlotCall,
     StepCall,
     StepOutcome,
     TaskCall,
+    TellCall,
+    WakeCall,
 )
 from playbooks.values import RunStatus
 
@@ -40,6 +45,7 @@ class FakeWorld:
 
     `answer` is asked for steps without a script. `gates` holds events by activity name or step key: a call waits,
     beating, until its gate is set; `cancelled` names the gates before which a call was cancelled.
+    `ends` says what a look at a child finds, `frees` whether it is a run's turn.
     `writes_carried` says whether an effect writes the rows that it carries. `row_status` is what a flush finds in the
     row, `refuses_flushes` makes it stale.
     """
@@ -57,6 +63,12 @@ class FakeWorld:
     cancelled: list[str] = field(default_factory=list[str])
     cancels: list[CancelCall] = field(default_factory=list[CancelCall])
     cancel: Callable[[CancelCall], Any] | None = None
+    ends: Callable[[ChildCall], StepOutcome] = lambda _: StepOutcome(status="ready")
+    frees: Callable[[SlotCall], bool] = lambda _: True
+    let_go: list[CancelCall] = field(default_factory=list[CancelCall])
+    told: list[TellCall] = field(default_factory=list[TellCall])
+    asked: list[SlotCall] = field(default_factory=list[SlotCall])
+    woken: list[WakeCall] = field(default_factory=list[WakeCall])
     gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     writes_carried: Callable[[FlushCall], bool] = lambda _: False
     row_status: RunStatus = "in_progress"
@@ -113,6 +125,10 @@ class FakeWorld:
         async def http_request(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
             return self._carry(rows, await self._step("http_request", call))
 
+        @activity.defn(name="sub_playbook")
+        async def sub_playbook(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
+            return self._carry(rows, await self._step("sub_playbook", call))
+
         @activity.defn(name="ai")
         async def ai(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
             return self._carry(rows, await self._step("ai", call))
@@ -167,6 +183,8 @@ class FakeWorld:
                 await self.cancel(call)
 
         return [
+            *self._to_other_runs(),
+            sub_playbook,
             data_processor,
             http_request,
             ai,
@@ -180,3 +198,32 @@ class FakeWorld:
             flush,
             request_cancel,
         ]
+
+    def _to_other_runs(self) -> list[Callable[..., Any]]:
+        """Activities by which runs have to do with each other."""
+
+        @activity.defn(name="gather_child")
+        async def gather_child(call: ChildCall) -> StepOutcome:
+            self.calls.append(("gather_child", call.step))
+            return self.ends(call)
+
+        @activity.defn(name="cancel_child")
+        async def cancel_child(call: CancelCall) -> None:
+            self.let_go.append(call)
+
+        @activity.defn(name="tell_parent")
+        async def tell_parent(call: TellCall) -> None:
+            await self._pass("tell_parent")
+            self.told.append(call)
+
+        @activity.defn(name="take_slot")
+        async def take_slot(call: SlotCall) -> SlotAnswer:
+            self.asked.append(call)
+            await self._pass("take_slot")
+            return SlotAnswer(is_free=self.frees(call))
+
+        @activity.defn(name="wake_next")
+        async def wake_next(call: WakeCall) -> None:
+            self.woken.append(call)
+
+        return [gather_child, cancel_child, tell_parent, take_slot, wake_next]

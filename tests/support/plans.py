@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from playbooks.messages import RunInput
-from playbooks.plan import UNDO, Dependency, Plan, PlanStep
+from playbooks.plan import UNDO, ChildPlan, Dependency, Plan, PlanStep
 from playbooks.values import Actor
 
 PLAYBOOK = UUID("11111111-1111-4111-8111-111111111111")
@@ -46,6 +46,13 @@ def effect(key: str, number: int, *, after: tuple[str, ...] = (), **fields: Any)
     """A step with an effect, carried by a regular activity."""
     defaults: dict[str, Any] = {"step_type": "external", "worker_type": "http_request", "carrier": "effect"}
     return step(key, number, after=after, **{**defaults, **fields})
+
+
+def child(key: str, number: int, *, after: tuple[str, ...] = (), waits: bool = True, **fields: Any) -> PlanStep:
+    """A step that runs another playbook."""
+    defaults: dict[str, Any] = {"worker_type": "sub_playbook", "carrier": "child"}
+    rules = ChildPlan(code="other", waits=waits)
+    return step(key, number, after=after, **{**defaults, "child": rules, **fields})
 
 
 def undoing(key: str, number: int, **fields: Any) -> PlanStep:

@@ -9,6 +9,7 @@ from typing import Any
 from playbooks.plan import (
     ApprovalPlan,
     BackPlan,
+    ChildPlan,
     ForEachPlan,
     JoinPlan,
     MutexPlan,
@@ -48,13 +49,16 @@ def _one(rng: Random, step: PlanStep, upstream: dict[str, set[str]]) -> PlanStep
         approval = step.approval or ApprovalPlan()
         changes["approval"] = replace(approval, returns=replace(back, on=("approved", "rejected", "changes_requested")))
     elif roll < 0.55 and step.carrier == "pure":
-        signal = SignalPlan(names=("go", "halt"), keeps=rng.random() < 0.5)
+        signal = SignalPlan(names=("go", "halt"), keeps=rng.random() < 0.5, has_contract=rng.random() < 0.5)
         changes |= {"carrier": "signal", "worker_type": "signal_wait", "signal": signal}
     if rng.random() < 0.3:
         action = rng.choice(["goto", "compensate", "incident"])
         target = rng.choice([back.step, *later])
         changes |= {"critical": True, "on_error": action}
         changes["goto"] = replace(back, step=target) if action == "goto" else None
+    if step.carrier == "effect" and step.step_type != "ai" and rng.random() < 0.3:
+        child = ChildPlan(code="other", waits=rng.random() < 0.8, timeout_seconds=rng.choice([None, None, 60.0]))
+        changes |= {"carrier": "child", "worker_type": "sub_playbook", "step_type": "system", "child": child}
     if rng.random() < 0.3:
         changes["mutex"] = MutexPlan(name="lock", region=step.key)
     return replace(step, **changes)

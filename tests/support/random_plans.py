@@ -115,6 +115,17 @@ def random_outcome(rng: Random, plan_step: PlanStep) -> StepOutcome:
     )
 
 
+def random_end_of_child(rng: Random) -> StepOutcome:
+    """What a look at a child's row may find."""
+    roll = rng.random()
+    if roll < 0.4:
+        return StepOutcome(status="ready")
+    if roll < 0.6:
+        error = StepError(kind="business_rule", code="CHILD_FAILED", message="it failed")
+        return StepOutcome(status="failed", error=error)
+    return StepOutcome(status="succeeded", output={"status": "completed", "output": rng.randint(0, 9)})
+
+
 def random_message(rng: Random, plan: Plan) -> tuple[str, JsonObject]:
     """A control message for a run of this plan: any verb, any person, any step, sometimes before its time."""
     verb = rng.choice(["decide"] * 8 + ["claim", "release", "pause", "resume", "resume", "resume", *STEP_VERBS_ORDERED])

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -20,11 +21,13 @@ from playbooks.actors import asserted_actor
 from playbooks.calling import task_call
 from playbooks.commands import (
     Answer,
+    CancelChild,
     CancelStep,
     CheckMessage,
     Command,
     EvaluateLoop,
     FinishRun,
+    GatherChild,
     GatherItems,
     MakeOutput,
     OpenTask,
@@ -32,11 +35,13 @@ from playbooks.commands import (
     RunStep,
     StartTimer,
     StopTimer,
+    TakeSlot,
 )
 from playbooks.envelopes import Envelope
 from playbooks.events import (
     AttemptLost,
     CancelRequested,
+    ChildGathered,
     Continued,
     DrainRequested,
     Event,
@@ -47,6 +52,7 @@ from playbooks.events import (
     MessageRefused,
     OutputMade,
     RunStarted,
+    SlotAnswered,
     StepPrepared,
     StepReported,
     TimerFired,
@@ -56,7 +62,7 @@ from playbooks.messages import LoopOutcome, OutcomeOfCheck, OutputResult, RunInp
 from playbooks.plan import PlanStep
 from playbooks.state import AuditEvent, RunState, StepState
 from playbooks.values import FINISHED_RUN, Json, JsonObject, StepError, Verdict
-from tests.support.random_plans import START, random_message, random_outcome
+from tests.support.random_plans import START, random_end_of_child, random_message, random_outcome
 
 STATE: TypeAdapter[RunState] = TypeAdapter(RunState)
 _MAX_EVENTS = 3_000
@@ -84,6 +90,7 @@ class Simulation:
     _work: list[Command] = field(default_factory=list[Command])
     _begun: dict[tuple[str, int], int] = field(default_factory=dict[Any, int])
     _asked: set[str] = field(default_factory=set[str])
+    _let_go: set[UUID] = field(default_factory=set[UUID])
 
     def __post_init__(self) -> None:
         self.plan = self.start.plan
@@ -136,6 +143,10 @@ class Simulation:
             case GatherItems(step=key, visit=visit):
                 made = StepOutcome(status="succeeded", output={"results": []})
                 self.post(ItemsGathered(at=self.now, step=key, visit=visit, outcome=made))
+            case GatherChild(step=key, visit=visit):
+                self.post(ChildGathered(at=self.now, step=key, visit=visit, outcome=random_end_of_child(self.rng)))
+            case TakeSlot():
+                self.post(SlotAnswered(at=self.now, is_free=self.rng.random() < 0.5))
             case CheckMessage(request=request):
                 self.post(MessageChecked(at=self.now, request=request, outcome=self._checked(request)))
             case _:
@@ -183,6 +194,9 @@ class Simulation:
             if now.incident_at is not None:
                 verb = self.rng.choice(["retry_step", "skip_step", "complete_step", "fail_step"])
                 self.send(verb, {"step": key, "actor": {"sub": "x", "roles": list(self.plan.step(key).required_roles)}})
+                return
+            if now.status == "waiting" and now.child is not None:
+                self.send("child_ended", {"step": key, "visit": now.visit, "execution_id": str(now.child)})
                 return
             waits_for = self.plan.step(key).signal
             if now.status == "waiting" and waits_for is not None:
@@ -238,6 +252,10 @@ class Simulation:
         match command:
             case PrepareStep() | RunStep() | EvaluateLoop() | GatherItems() | CheckMessage() | MakeOutput():
                 self._work.append(command)
+            case GatherChild() | TakeSlot():
+                self._work.append(command)
+            case CancelChild(child=child):
+                self._let_go.add(child)
             case CancelStep(step=key, visit=visit):
                 gone = [
                     work for work in self._work if isinstance(work, RunStep) and (work.step, work.visit) == (key, visit)
@@ -267,9 +285,22 @@ class Simulation:
         everything = [*after.steps.values(), *self.retired, *after.past]
         spent = sum((now.cost for now in everything if now.status == "completed"), Decimal(0))
         assert after.cost == spent, "the run's cost is the sum of its completed steps' cost"
+        for now in before.steps.values():
+            self._check_child(before, after, now)
         for now in after.steps.values():
             votes = Counter(vote.actor.id for vote in now.task.votes) if now.task else Counter[Any]()
             assert all(count == 1 for count in votes.values()), "one vote per person and task"
+
+    def _check_child(self, before: RunState, after: RunState, now: StepState) -> None:
+        """A run that a step waits for is told about, or let go, before the step stops to wait for it."""
+        waited = now.status == "waiting" and now.child is not None and now.incident_at is None
+        child = after.steps.get(now.key)
+        if not waited or (child is not None and (child.visit, child.status) == (now.visit, "waiting")):
+            return
+        last = self.history[-1]
+        told = isinstance(last[0], ChildGathered) and last[0].step == now.key
+        let_go = {command.child for command in last[1] if isinstance(command, CancelChild)}
+        assert told or now.child in let_go, "nobody forgets a child"
 
     def _check_command(self, before: RunState, after: RunState, event: Event, command: Command) -> None:
         was_finished = before.status in FINISHED_RUN
@@ -278,7 +309,7 @@ class Simulation:
         match command:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 planned = self.plan.step(key)
-                assert planned.carrier in ("pure", "effect"), "what waits for something makes no attempts"
+                assert planned.carrier in ("pure", "effect", "child"), "what waits for something makes no attempts"
                 assert planned.for_each is None, "a loop makes no attempts, its items do"
                 last = self._begun.get((key, visit), 0)
                 sent = _visit_of(after, key, visit).attempts[-1]
@@ -287,6 +318,7 @@ class Simulation:
                     "an attempt goes out twice after a loss only"
                 )
                 assert not is_paused or isinstance(event, AttemptLost), "a paused run begins nothing"
+                assert after.slot is None, "nothing begins before it is the run's turn"
                 assert not (before.is_draining and after.is_draining), "a draining run begins nothing"
                 self._begun[key, visit] = attempt
             case PrepareStep(step=key, visit=visit):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from playbooks.messages import LoopCall, StepOutcome
+from uuid import UUID
+
+from playbooks import ids
+from playbooks.messages import LoopCall, ParentRun, Slot, StepOutcome
 from playbooks.plan import ApprovalPlan, BackPlan, ForEachPlan, JoinPlan, MutexPlan, RetryPolicy, SignalPlan
-from playbooks.values import Json, StepError
-from tests.support.plans import effect, human, plan_of, step, undoing
-from tests.workflows.playing import Handle, Stage, until, update, vote
+from playbooks.values import Json, JsonObject, StepError
+from tests.support.plans import child, effect, human, plan_of, step, undoing
+from tests.workflows.playing import SIGNED, Handle, Stage, until, update, vote
 
 _ONCE = RetryPolicy(max_retries=0)
 
@@ -116,3 +119,47 @@ async def undone(stage: Stage) -> Handle:
     await until(lambda: stage.world.tasks)
     await update(handle, "cancel_run", {"reason": "no money"})
     return handle
+
+
+async def children(stage: Stage) -> Handle:
+    """Runs of other playbooks: one that nobody waits for, one that has ended by then, one that is told of, one that is
+    let go; of a run that has a parent itself."""
+    ended = {"quick"}
+    done = StepOutcome(status="succeeded", output={"status": "completed"})
+    stage.world.ends = lambda call: done if call.step in ended else StepOutcome(status="ready")
+    plan = plan_of(
+        child("apart", 1, waits=False),
+        child("quick", 2, after=("apart",)),
+        child("slow", 3, after=("quick",)),
+        child("left", 4, after=("slow",)),
+    )
+    handle = await stage.start(plan, parent=ParentRun(execution_id=UUID(int=7), step="s", visit=1, depth=2))
+    await until(lambda: _has_opened(stage, "slow"))
+    await handle.signal("child_ended", {"step": "slow", "visit": 2, "execution_id": "another", **SIGNED})
+    await handle.signal("child_ended", {"step": "slow"})
+    ended.add("slow")
+    await handle.signal("child_ended", told_of(handle, "slow"))
+    await until(lambda: _has_opened(stage, "left"))
+    await update(handle, "cancel_run", {"reason": "no money"})
+    return handle
+
+
+async def turns(stage: Stage) -> Handle:
+    """A run that is told twice before its turn has come, and passes its turn on."""
+    answers = iter([False, False, True])
+    stage.world.frees = lambda _: next(answers)
+    handle = await stage.start(plan_of(step("a", 1)), slot=Slot(label="key", max_runs=1))
+    for asked in (1, 2):
+        await until(lambda asked=asked: len(stage.world.asked) == asked)
+        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
+        await handle.signal("slot_free", SIGNED)
+    return handle
+
+
+def told_of(handle: Handle, key: str) -> JsonObject:
+    """What the service says when the child of a step has ended."""
+    parsed = ids.parse_workflow_id(handle.id)
+    assert parsed is not None
+    organization, execution = parsed
+    started = ids.child_execution_id(organization, ids.effect_key(execution, key, 1))
+    return {"step": key, "visit": 1, "execution_id": str(started), **SIGNED}

@@ -29,6 +29,9 @@ from tests.support.fakes import FakeWorld
 from tests.support.plans import ORGANIZATION, run_input
 from workflows.playbook_run import PlaybookRunWorkflow
 
+SIGNED: JsonObject = {"signature": "as the fakes take it", "actor": {"sub": "service"}}
+"""What makes a message one of the service's, where nobody verifies it."""
+
 Handle: TypeAlias = WorkflowHandle[Any, RunResult]
 
 

@@ -144,6 +144,8 @@ SCENARIOS: dict[str, Scenario] = {
     "signals": flow_scenarios.signals,
     "ways-back": flow_scenarios.ways_back,
     "undone": flow_scenarios.undone,
+    "children": flow_scenarios.children,
+    "turns": flow_scenarios.turns,
 }
 
 

@@ -19,12 +19,12 @@ from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from playbooks.messages import LoopCall, StepCall, StepOutcome
+from playbooks.messages import ChildCall, LoopCall, ParentRun, Slot, SlotCall, StepCall, StepOutcome
 from playbooks.plan import Plan
 from playbooks.values import FINISHED_RUN, Json, JsonObject
 from runtime.undisturbed import TIMED_OUT
-from tests.support.random_plans import random_message, random_outcome, random_plan
-from tests.workflows.playing import Handle, Stage, replayer, state_of, update
+from tests.support.random_plans import random_end_of_child, random_message, random_outcome, random_plan
+from tests.workflows.playing import SIGNED, Handle, Stage, replayer, state_of, update
 from tests.workflows.short_lived import ShortLivedRunWorkflow
 from workflows.playbook_run import PlaybookRunWorkflow
 
@@ -41,6 +41,8 @@ class Players:
         stage.world.answer = self._answer
         stage.world.prepare = self._prepare
         stage.world.holds = self._holds
+        stage.world.ends = self._ends
+        stage.world.frees = self._frees
         stage.world.writes_carried = lambda rows: self._runs[rows.execution_id][1].random() < 0.5
 
     def _answer(self, call: StepCall) -> StepOutcome:
@@ -49,6 +51,12 @@ class Players:
 
     def _holds(self, call: LoopCall) -> bool:
         return self._runs[call.execution_id][1].random() < 0.4
+
+    def _ends(self, call: ChildCall) -> StepOutcome:
+        return random_end_of_child(self._runs[call.execution_id][1])
+
+    def _frees(self, call: SlotCall) -> bool:
+        return self._runs[call.execution_id][1].random() < 0.5
 
     def _prepare(self, call: StepCall) -> StepOutcome:
         plan, rng = self._runs[call.execution_id]
@@ -63,8 +71,15 @@ class Players:
         rng, execution = Random(seed), uuid4()
         plan = random_plan(rng, max_steps=5, has_clocks=False)
         self._runs[execution] = (plan, Random(seed + 1))
+        slot = Slot(label="key", max_runs=1) if seed % 4 == 0 else None
+        parent = ParentRun(execution_id=uuid4(), step="s1", visit=1, depth=1) if seed % 5 == 0 else None
         handle = await self._stage.start(
-            plan, execution_id=execution, debug=seed % 3 == 0, task_timeout=timedelta(seconds=2)
+            plan,
+            execution_id=execution,
+            debug=seed % 3 == 0,
+            task_timeout=timedelta(seconds=2),
+            slot=slot,
+            parent=parent,
         )
         try:
             for _ in range(rng.randint(0, 8)):
@@ -100,11 +115,16 @@ class Players:
             return False
         if told and told[-1].run.pause is not None:
             await handle.signal("resume")
+        if told and told[-1].run.waiting_for is not None:
+            await handle.signal("slot_free", SIGNED)
         steps = {line.key: line for call in told for line in call.steps}
         for key, now in steps.items():
             if now.incident_at is not None:
                 verb = rng.choice(["retry_step", "skip_step", "complete_step", "fail_step"])
                 await handle.signal(verb, {"step": key, "actor": {"sub": "ben", "roles": ["approver", "chief"]}})
+            elif now.status == "waiting" and now.child is not None:
+                body: JsonObject = {"step": key, "visit": now.visit, "execution_id": str(now.child)}
+                await handle.signal("child_ended", {**body, **SIGNED})
             elif now.status == "waiting" and now.task is None:
                 await handle.signal("signal", {"name": "halt"})
             elif now.status == "waiting" and now.task is not None:

@@ -1,0 +1,116 @@
+"""What a run and the runs that its steps start have to do with each other, once a child is accepted.
+
+Owns the look at a child's end, and what is told up and down. Must not decide what follows from it. Invariant: what
+became of a child is read from its row; what is told is only that it is worth a look, or a cancel as anybody may send.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from activities.dependencies import ActivityDependencies
+from activities.failures import step_error
+from activities.payloads import OUTPUT_LINES, by_size
+from activities.versions import load_version
+from playbooks.actors import system_actor
+from playbooks.errors import NotFoundError, ServiceUnavailableError, UnavailableError
+from playbooks.evaluation.steps import child_output
+from playbooks.messages import CancelCall, ChildCall, StepOutcome, TellCall
+from playbooks.values import FINISHED_RUN, Json, StepError
+from runtime.telling import tell
+from storage import payloads, runs
+from storage.run_rows import RunRow
+
+
+async def gather_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
+    """What the step comes to by its child's end; `ready` where the child has not ended.
+
+    Raises ServiceUnavailableError. A repeat gives the same answer, or one that a later end has changed.
+    """
+    started = time.perf_counter()
+    try:
+        outcome = await _outcome(deps, call)
+    except UnavailableError:
+        raise
+    # Total on purpose, as for every step: whatever the child made is at worst the step's failure.
+    except Exception as caught:
+        outcome = StepOutcome(status="failed", error=step_error(caught))
+    return replace(outcome, elapsed_ms=round((time.perf_counter() - started) * 1000))
+
+
+async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
+    """Cancel a run that nobody waits for any more; one that is over, or never was, needs no cancel.
+
+    Raises ServiceUnavailableError or RPCError, to be repeated until it is done.
+    """
+    async with deps.database.writing(call.organization_id) as session:
+        try:
+            row = await runs.get_run(session, call.execution_id)
+        except NotFoundError:
+            return
+        if row.status in FINISHED_RUN:
+            return
+        is_done = row.status == "queued" and await runs.lock_queued(session, call.execution_id)
+        if is_done:
+            await runs.cancel_queued(session, call.execution_id, system_actor(call.organization_id), call.reason)
+    # Also after that: a workflow that has not spoken yet learns it at once.
+    is_told = await tell(
+        deps.client,
+        deps.settings.signing_key,
+        organization_id=call.organization_id,
+        execution_id=call.execution_id,
+        verb="cancel_run",
+        body={} if call.reason is None else {"reason": call.reason},
+    )
+    if not is_told and not is_done and row.status == "queued":
+        raise ServiceUnavailableError("somebody is starting the run")
+
+
+async def tell_parent(deps: ActivityDependencies, call: TellCall) -> None:
+    """Let the parent look at how this run ended; a parent that is over needs no telling. Raises RPCError."""
+    parent = call.parent
+    await tell(
+        deps.client,
+        deps.settings.signing_key,
+        organization_id=call.organization_id,
+        execution_id=parent.execution_id,
+        verb="child_ended",
+        body={"step": parent.step, "visit": parent.visit, "execution_id": str(call.execution_id)},
+    )
+
+
+async def _outcome(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
+    async with deps.database.reading(call.organization_id) as session:
+        try:
+            row = await runs.get_run(session, call.child)
+        except NotFoundError:
+            message = f"run {call.child} is not there any more"
+            return _failed(StepError(kind="system", code="CHILD_LOST", message=message))
+        sealed = row.output
+        if row.output_ref is not None:
+            sealed = await payloads.load_payload(session, call.child, row.output_ref)
+    match row.status:
+        case "completed":
+            return await _completed(deps, call, row, deps.sealer.open(sealed))
+        case "failed":
+            message = f"run {call.child} failed: {'without a reason' if row.error is None else row.error.code}"
+            return _failed(StepError(kind="business_rule", code="CHILD_FAILED", message=message))
+        case "cancelled":
+            message = f"run {call.child} was cancelled"
+            return _failed(StepError(kind="business_rule", code="CHILD_CANCELLED", message=message))
+        case _:
+            return StepOutcome(status="ready")
+
+
+async def _completed(deps: ActivityDependencies, call: ChildCall, row: RunRow, output: Json) -> StepOutcome:
+    version = await load_version(deps, call.organization_id, call.playbook_id)
+    plan = version.plan_step(call.step)
+    of_child = await load_version(deps, call.organization_id, row.playbook_id)
+    made = child_output(version.step(call.step), plan, call.child, output, of_child.plan.sensitive_output)
+    held = await by_size(deps, call, OUTPUT_LINES + call.line, made, plan.sensitive_output)
+    return StepOutcome(status="succeeded", output=held)
+
+
+def _failed(error: StepError) -> StepOutcome:
+    return StepOutcome(status="failed", error=error)

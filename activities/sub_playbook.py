@@ -1,0 +1,161 @@
+"""The handler `sub_playbook`: starts a run of another playbook, once per visit of its step.
+
+Owns what a child takes over from its parent, and what may not be started. Must not know how a parent waits.
+Invariant: the child's id is made of the step's effect key, so however often this is repeated there is one child; it is
+stored, with its parent's name on it, before its workflow is started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from typing import cast
+from uuid import UUID
+
+from activities.dependencies import ActivityDependencies
+from activities.handler import HandlerCall, HandlerResult, failed
+from playbooks import ids
+from playbooks.errors import DuplicateExecutionError, NotFoundError, ServiceUnavailableError
+from playbooks.handlers import BUILT_IN
+from playbooks.json_limits import canonical
+from playbooks.messages import ParentRun, RunInput, Slot
+from playbooks.starting import check_input, slot_of
+from playbooks.values import FINISHED_RUN, JsonObject, Priority
+from runtime.start import start_run
+from storage import playbooks, runs
+from storage.database import ReadSession, WriteSession
+from storage.playbooks import CachedVersion
+from storage.runs import NewRun, RunRow
+
+DEFAULT_MAX_DEPTH = 5
+MAX_DEPTH = "MAX_DEPTH"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What a step's config says."""
+
+    code: str
+    version: int | None
+    waits: bool
+    max_depth: int
+    priority: Priority | None
+
+
+class SubPlaybookHandler:
+    """The step is done, or begins to wait, once the child is accepted; a Temporal that is away does not keep it."""
+
+    description = BUILT_IN["sub_playbook"]
+
+    def __init__(self, deps: ActivityDependencies) -> None:
+        self._deps = deps
+
+    async def run(self, call: HandlerCall) -> HandlerResult:
+        """`{execution_id, status: "started"}`.
+
+        Raises StepFailedError (kinds `not_found`, `business_rule`), InputError (kind `validation`),
+        ServiceUnavailableError while the database is away.
+        """
+        child = ids.child_execution_id(call.organization_id, call.effect_key)
+        wanted = _read(call.config)
+        async with self._deps.database.writing(call.organization_id) as session:
+            parent = await runs.get_run(session, call.execution_id)
+            start = await self._known(session, child) or await self._insert(session, call, wanted, parent, child)
+        with contextlib.suppress(ServiceUnavailableError):  # it is accepted: the sweeper starts it
+            await start_run(self._deps.client, self._deps.settings, start)
+        return HandlerResult(output={"execution_id": str(child), "status": "started"})
+
+    async def _known(self, session: ReadSession, child: UUID) -> RunInput | None:
+        """What an earlier attempt stored."""
+        try:
+            return await runs.get_run_input(session, child, self._deps.sealer)
+        except NotFoundError:
+            return None
+
+    async def _insert(
+        self, session: WriteSession, call: HandlerCall, wanted: _Wanted, parent: RunRow, child: UUID
+    ) -> RunInput:
+        depth = parent.parent.depth + 1 if parent.parent is not None else 1
+        if depth > wanted.max_depth:
+            message = f"this would be {depth} runs below the first one, of {wanted.max_depth}"
+            raise failed("business_rule", MAX_DEPTH, message, pointer="/config/max_depth")
+        if parent.status in FINISHED_RUN:
+            raise failed("business_rule", "INVALID_STATUS", "the run of this step is over")
+        version, value = await self._version(session, wanted), _object(call)
+        check_input(version.document, value, "/input")
+        start = RunInput(
+            organization_id=call.organization_id,
+            execution_id=child,
+            plan=version.plan,
+            # Who started the first run stays its initiator all the way down: separation of duties rests on it.
+            initiator=parent.initiator,
+            input=value,
+            priority=wanted.priority or parent.priority,
+            debug=parent.debug,
+            parent=ParentRun(
+                execution_id=call.execution_id, step=call.step, visit=call.visit, depth=depth, waits=wanted.waits
+            ),
+            slot=await _slot(session, version, value, parent, waits=wanted.waits),
+        )
+        new = NewRun(
+            input=start,
+            request_hash=hashlib.sha256(canonical({"effect_key": call.effect_key}).encode()).hexdigest(),
+            correlation_id=parent.correlation_id,
+            sensitive_input=await self._sensitive(session, call),
+        )
+        try:
+            await runs.insert_run(session, new, self._deps.sealer)
+        except DuplicateExecutionError as error:
+            raise failed("business_rule", error.code, error.detail) from error
+        return start
+
+    async def _version(self, session: ReadSession, wanted: _Wanted) -> CachedVersion:
+        """The version that is asked for, else the newest that may be run."""
+        found = await playbooks.versions_of(session, wanted.code)
+        if wanted.version is not None:
+            found = tuple(row for row in found if row.version == wanted.version)
+        active = next((row for row in found if row.status == "active"), None)
+        if active is not None:
+            return await self._deps.versions.get(session, active.id)
+        name = f"playbook '{wanted.code}'" if wanted.version is None else f"version {wanted.version} of '{wanted.code}'"
+        pointer = "/config/playbook" if wanted.version is None else "/config/version"
+        if not found:
+            raise failed("not_found", "NOT_FOUND", f"there is no {name}", pointer=pointer)
+        message = f"no version of {name} is active" if wanted.version is None else f"{name} is {found[0].status}"
+        raise failed("business_rule", "INVALID_PLAYBOOK_STATUS", message, pointer=pointer)
+
+    async def _sensitive(self, session: ReadSession, call: HandlerCall) -> tuple[str, ...]:
+        """What is sensitive in the step's input is so in the child's row, whatever the child's contract says."""
+        return (await self._deps.versions.get(session, call.playbook_id)).plan.step(call.step).sensitive_input
+
+
+async def _slot(
+    session: ReadSession, version: CachedVersion, value: JsonObject, parent: RunRow, *, waits: bool
+) -> Slot | None:
+    """The child's place among the runs of its key; none where a run that waits for it has that place already."""
+    slot = slot_of(version.document, value, "/input")
+    above: RunRow | None = parent if waits else None
+    while slot is not None and above is not None:
+        if above.slot_label == slot.label:
+            return None
+        further = above.parent
+        above = None if further is None or not further.waits else await runs.get_run(session, further.execution_id)
+    return slot
+
+
+def _read(config: JsonObject) -> _Wanted:
+    version, depth = config.get("version"), config.get("max_depth")
+    return _Wanted(
+        code=str(config.get("playbook")),
+        version=version if isinstance(version, int) else None,
+        waits=config.get("mode") != "detach",
+        max_depth=depth if isinstance(depth, int) else DEFAULT_MAX_DEPTH,
+        priority=cast("Priority | None", config.get("priority")),
+    )
+
+
+def _object(call: HandlerCall) -> JsonObject:
+    if isinstance(call.input, dict):
+        return call.input
+    raise failed("validation", "INPUT_VALIDATION_ERROR", "the input of a run is an object", pointer="/input")

@@ -1,0 +1,124 @@
+"""A run's turn among those of its key, as the machine sees it: nothing begins before it has come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from playbooks.commands import FinishRun, RunStep, TakeSlot
+from playbooks.events import SlotAnswered, TimerFired
+from playbooks.messages import OutcomeOfCheck, Slot
+from playbooks.projecting import project_run
+from tests.support.driver import Drive
+from tests.support.plans import INITIATOR, person, plan_of, step
+
+PLAN = plan_of(step("a", 1), step("b", 2, after=("a",)))
+SERVICE = person("service")
+FIRST, AGAIN = TakeSlot(is_first=True), TakeSlot(is_first=False)
+
+
+def queued(**fields: Any) -> Drive:
+    return Drive(PLAN, slot=Slot(label="key", max_runs=1, **fields)).begin()
+
+
+def answer(run: Drive, *, is_free: bool) -> None:
+    run.post(SlotAnswered(at=run.now, is_free=is_free))
+
+
+def tell(run: Drive) -> Any:
+    return run.send("slot_free", SERVICE, check=OutcomeOfCheck(actor=SERVICE))
+
+
+def waiting() -> Drive:
+    run = queued()
+    answer(run, is_free=False)
+    return run
+
+
+def test_begins_when_it_is_its_turn_at_once() -> None:
+    run = queued()
+    assert run.last == (FIRST,)
+    answer(run, is_free=True)
+    assert run.started() == [("a", 1)]
+    assert run.kinds == ["run_started", "step_started"]
+
+
+def test_waits_and_says_so_when_it_is_not_its_turn() -> None:
+    run = waiting()
+    assert run.state.status == "in_progress"
+    assert run.kinds == ["run_started", "slot_awaited"]
+    shown = project_run(PLAN, run.state)
+    assert (shown.waiting_for, shown.current_step) == ("concurrency", None)
+    answer(run, is_free=True)
+    assert run.started() == [], "an answer that nobody asked for"
+
+
+def test_asks_again_when_it_is_told_and_goes_on() -> None:
+    run = waiting()
+    assert tell(run).outcome == "accepted"
+    assert AGAIN in run.last
+    assert run.state.timers == {}
+    answer(run, is_free=True)
+    assert run.started() == [("a", 1)]
+    assert run.kinds[-2:] == ["slot_taken", "step_started"]
+    assert project_run(PLAN, run.state).waiting_for is None
+    assert tell(run).outcome == "refused"
+
+
+def test_asks_by_itself_when_nobody_tells_it() -> None:
+    run = waiting()
+    assert (run.state.timers["slot"] - run.now).total_seconds() == 30
+    run.fire("slot")
+    assert run.last == (AGAIN,)
+    answer(run, is_free=False)
+    assert "slot" in run.state.timers
+    assert run.kinds.count("slot_awaited") == 1
+    run.post(TimerFired(at=run.now, timer="nothing"))
+    assert run.last == ()
+
+
+def test_asks_once_more_when_it_is_told_while_it_asks() -> None:
+    run = queued()
+    tell(run)
+    assert TakeSlot not in [type(command) for command in run.last]
+    answer(run, is_free=False)
+    assert run.last == (AGAIN,)
+    assert run.state.timers == {}
+    answer(run, is_free=False)
+    assert "slot" in run.state.timers
+
+
+def test_asks_nothing_when_its_policy_refuses_what_has_no_room() -> None:
+    assert queued(on_limit="reject").started() == [("a", 1)]
+
+
+def test_ends_when_it_is_cancelled_while_it_waits() -> None:
+    run = waiting()
+    run.send("cancel_run", INITIATOR)
+    assert FinishRun() in run.last
+    assert (run.state.status, run.state.timers) == ("cancelled", {})
+    assert project_run(PLAN, run.state).waiting_for is None
+    assert set(run.statuses.values()) == {"cancelled"}
+    answer(run, is_free=True)
+    assert run.last == ()
+
+
+def test_fails_when_its_time_is_over_while_it_waits() -> None:
+    run = Drive(PLAN, slot=Slot(label="key", max_runs=1), timeout_minutes=5.0).begin()
+    answer(run, is_free=False)
+    run.fire("deadline")
+    assert run.state.status == "failed"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_holds_its_turn_and_begins_nothing_when_it_is_paused(is_first: bool) -> None:
+    run = queued() if is_first else waiting()
+    if not is_first:
+        run.fire("slot")
+    run.send("pause", INITIATOR)
+    answer(run, is_free=True)
+    assert run.state.slot is None
+    assert run.started() == []
+    run.send("resume", INITIATOR)
+    assert RunStep(step="a", visit=1, attempt=1) in run.last

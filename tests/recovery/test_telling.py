@@ -1,0 +1,168 @@
+"""What runs wait for in other runs reaches them, whoever was not there to say it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from temporalio.client import WorkflowHandle
+
+from playbooks.ids import workflow_id
+from playbooks.messages import RunInput, Slot
+from playbooks.values import FINISHED_RUN
+from recovery.reconciler import reconcile_once
+from recovery.telling import Told, tell_waiting
+from runtime.start import start_run
+from storage import repairs, runs
+from storage.repairs import UnfinishedRun
+from storage.run_rows import RunRow
+from tests.api.callers import document
+from tests.recovery.conftest import Place, publish_into
+
+SLOT = Slot(label="concurrency:refund:key", max_runs=1)
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run says anything to another one."""
+
+    async def lose(*_: Any, **__: Any) -> bool:
+        return True
+
+    monkeypatch.setattr("activities.children.tell", lose)
+    monkeypatch.setattr("activities.slots.tell", lose)
+
+
+async def until(holds: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not await holds():
+            await asyncio.sleep(0.1)
+
+
+async def started(place: Place, **fields: Any) -> RunInput:
+    start = await place.accept(**fields)
+    await start_run(place.client, place.settings, start)
+    return start
+
+
+async def parent_of(place: Place, child: Any) -> RunInput:
+    """A run that has started `child`, a document, and waits for it."""
+    await publish_into(place.database, place.organization_id, child)
+    config = {"playbook": child["code"]}
+    step = {"name": "Child", "step_number": 1, "step_type": "system", "worker_type": "sub_playbook", "config": config}
+    plan = await publish_into(place.database, place.organization_id, document(steps=[step]))
+    start = await started(place, plan=plan)
+    await until(lambda: _waits(place, start))
+    return start
+
+
+async def _waits(place: Place, start: RunInput) -> bool:
+    return "waiting" in (await place.row(start)).step_statuses.values()
+
+
+async def child_row(place: Place, parent: RunInput) -> RunRow:
+    async with place.database.reading(place.organization_id) as session:
+        (line,) = await runs.list_steps(session, parent.execution_id)
+        assert line.child is not None
+        return await runs.get_run(session, line.child)
+
+
+def handle_of(place: Place, execution_id: UUID) -> WorkflowHandle[Any, Any]:
+    return place.client.get_workflow_handle(workflow_id(place.organization_id, execution_id))
+
+
+async def unfinished(place: Place) -> tuple[UnfinishedRun, ...]:
+    async with place.database.recovering() as session:
+        return await repairs.find_unfinished(session, after=UUID(int=0), older_than=timedelta(0), limit=100)
+
+
+async def tell(place: Place, told: Told | None = None) -> int:
+    return await tell_waiting(place.reconciler.tools, await unfinished(place), told or Told(), timedelta(0))
+
+
+async def is_over(place: Place, start: RunInput) -> bool:
+    return (await place.row(start)).status in FINISHED_RUN
+
+
+@pytest.mark.usefixtures("silent")
+async def test_a_parent_learns_of_its_childs_end_when_the_message_was_lost(place: Place) -> None:
+    async with place.worker():
+        parent = await parent_of(place, document())
+        child = await child_row(place, parent)
+        assert await tell(place) == 0
+        await until(lambda: _waits_itself(place, child))
+        await handle_of(place, child.execution_id).signal("cancel_run", {})
+        await until(lambda: _is_row_over(place, child))
+        await asyncio.sleep(0.5)
+        assert not await is_over(place, parent)
+        told = Told()
+        assert await tell(place, told) == 1
+        assert await tell(place, told) == 0, "it is not told the same again and again"
+        await until(lambda: is_over(place, parent))
+    row = await place.row(parent)
+    assert row.error is not None
+    assert (row.status, row.error.code) == ("failed", "CHILD_CANCELLED")
+
+
+async def _waits_itself(place: Place, row: RunRow) -> bool:
+    async with place.database.reading(place.organization_id) as session:
+        return "waiting" in (await runs.get_run(session, row.execution_id)).step_statuses.values()
+
+
+async def _is_row_over(place: Place, row: RunRow) -> bool:
+    async with place.database.reading(place.organization_id) as session:
+        return (await runs.get_run(session, row.execution_id)).status in FINISHED_RUN
+
+
+async def test_a_parent_learns_it_when_its_child_was_terminated(place: Place) -> None:
+    async with place.worker():
+        parent = await parent_of(place, document())
+        child = await child_row(place, parent)
+        await until(lambda: _waits_itself(place, child))
+        await handle_of(place, child.execution_id).terminate()
+        await until(lambda: _reconciled(place, parent))
+    row = await place.row(parent)
+    assert row.error is not None
+    assert row.error.code == "CHILD_CANCELLED"
+
+
+async def _reconciled(place: Place, start: RunInput) -> bool:
+    await reconcile_once(place.reconciler)
+    return await is_over(place, start)
+
+
+async def test_a_child_is_cancelled_when_its_parent_was_terminated(place: Place) -> None:
+    async with place.worker():
+        parent = await parent_of(place, document())
+        child = await child_row(place, parent)
+        await until(lambda: _waits_itself(place, child))
+        await handle_of(place, parent.execution_id).terminate()
+        await until(lambda: _reconciled(place, replace(parent, execution_id=child.execution_id)))
+    ended = await child_row(place, parent)
+    assert (ended.status, ended.cancel_reason) == ("cancelled", "the run that started it and waited for it is over")
+
+
+@pytest.mark.usefixtures("silent")
+async def test_a_run_takes_its_turn_when_nobody_told_it(place: Place) -> None:
+    async with place.worker():
+        first = await started(place, slot=SLOT)
+        await until(lambda: _waits(place, first))
+        second = await started(place, slot=SLOT)
+        await until(lambda: _queues(place, second))
+        assert await tell(place) == 0
+        await handle_of(place, first.execution_id).signal("cancel_run", {})
+        await until(lambda: is_over(place, first))
+        await asyncio.sleep(0.5)
+        assert await _queues(place, second)
+        assert await tell(place) == 1
+        await until(lambda: _waits(place, second))
+        await handle_of(place, second.execution_id).terminate()
+
+
+async def _queues(place: Place, start: RunInput) -> bool:
+    return (await place.row(start)).waiting_for == "concurrency"

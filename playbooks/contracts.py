@@ -1,8 +1,8 @@
 """Contracts: JSON Schema 2020-12, written by users, so nothing in them is trusted.
 
-The only module that imports the schema library and the pattern engine. Owns checking schemas at publication and
-values at run time. Must not know where a value comes from. Invariants: nothing is fetched, no pattern can hang, the
-work for one value is bounded, and no message repeats a value (it may be secret).
+The only module that imports the pattern engine and, beside `metaschema`, the schema library. Owns checking schemas at
+publication and values at run time. Must not know where a value comes from. Invariants: nothing is fetched, no pattern
+can hang, the work for one value is bounded, and no message repeats a value (it may be secret).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from playbooks.values import FINISHED_RUN, FINISHED_STEP, Json, JsonObject, Step
 from storage import shapes
 from storage.database import RecoverySession, WriteSession
 from storage.events import NewEvent, append_events
+from storage.labels import set_incident_label
 from storage.payloads import industry_of
 from storage.run_rows import RUN_TYPE, head_from_json, head_to_json, is_run
 from storage.slots import leave
@@ -125,15 +126,19 @@ async def close_run(session: WriteSession, execution_id: UUID, closing: Closing)
     statuses = {key: str(value) for key, value in shapes.as_object(moving.get("step_statuses")).items()}
     statuses |= await _cancel_open_lines(session, execution_id, closing, epoch)
     await leave(session, execution_id, moving)
+    industry = industry_of(row["smart_code"])
+    if moving.get("open_incidents"):
+        await set_incident_label(session, execution_id, industry, is_open=False)
     error = shapes.error_to_json(closing.error)
     event = NewEvent(at=closing.at, kind=closing.kind, data={"reason": closing.reason, "error": error})
     head = head_from_json(moving.get("events"))
-    head = await append_events(session, execution_id, industry_of(row["smart_code"]), head, [event])
+    head = await append_events(session, execution_id, industry, head, [event])
     changed: dict[str, Json] = {
         "epoch": epoch,
         "stuck": None,
         "pause": None,
         "current_step": None,
+        "open_incidents": 0,
         "waiting_for": None,
         "children": [],
         "step_statuses": dict[str, Json](statuses),

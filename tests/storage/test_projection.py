@@ -22,6 +22,7 @@ from storage.database import Database
 from storage.events import EventRow, is_intact
 from storage.payloads import store_payload
 from storage.projection import apply_flush
+from storage.repairs import Closing, close_run
 from storage.run_rows import RunRow
 from storage.step_lines import StepRow
 from storage.tables import lines
@@ -63,6 +64,18 @@ async def test_flush_writes_run_lines_and_events(sample: Sample) -> None:
     assert SEALER.redact(line.output) == {"pin": "***", "fine": True}
     assert [item.number for item in events] == [1, 2, 3]
     assert is_intact(run, events)
+
+
+async def test_no_incident_is_open_any_more_when_a_run_was_closed_from_outside(sample: Sample) -> None:
+    run = await _new(sample)
+    await _apply(sample, sample.flush(run, 2, step("register", 2, status="waiting"), open_incidents=1))
+    labels = select(lines.c.description).where(lines.c.transaction_id == run, lines.c.line_type == "run_label")
+    closing = Closing(status="cancelled", kind="run_terminated", reason="terminated", at=T0)
+    async with sample.database.writing(sample.organization_id) as session:
+        assert "incident:open" in (await session.connection.execute(labels)).scalars().all()
+        assert await close_run(session, run, closing)
+        assert "incident:open" not in (await session.connection.execute(labels)).scalars().all()
+    assert (await _read(sample, run))[0].open_incidents == 0
 
 
 async def test_final_flush_closes_the_run_with_output_cost_and_counts(sample: Sample) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from activities.dependencies import ActivityDependencies
 from activities.handler import HandlerCall, HandlerResult
+from activities.versions import load_version
 from playbooks.handlers import BUILT_IN
 from playbooks.messages import NotificationCall
 from playbooks.values import JsonObject
 from storage.notifications import record_notification
+from storage.shapes import as_object
 
 _MAPPED = ("recipients", "subject", "message", "data")
 
@@ -23,7 +25,11 @@ class NotificationSenderHandler:
     async def run(self, call: HandlerCall) -> HandlerResult:
         """`{status: "undelivered", ...}`. Raises MappingError, ServiceUnavailableError."""
         mapped = {name: call.resolve(call.config[name]) for name in _MAPPED if name in call.config}
-        data: JsonObject = {"step": call.step, "channels": call.config.get("channels", []), **mapped}
+        data: JsonObject = {
+            "step": call.step,
+            "channels": call.config.get("channels", []),
+            **await self._safe(call, mapped),
+        }
         message = NotificationCall(
             organization_id=call.organization_id,
             execution_id=call.execution_id,
@@ -35,3 +41,10 @@ class NotificationSenderHandler:
         async with self._deps.database.writing(call.organization_id) as session:
             await record_notification(session, message)
         return HandlerResult(output={"status": "undelivered", "key": call.effect_key})
+
+    async def _safe(self, call: HandlerCall, mapped: JsonObject) -> JsonObject:
+        """Sealed where the playbook has anything sensitive: no mark says what of it a text was made of."""
+        plan = (await load_version(self._deps, call.organization_id, call.playbook_id)).plan
+        is_sensitive = plan.sensitive_input or any(step.sensitive_output for step in plan.steps)
+        places = [f"/{name}" for name in mapped] if is_sensitive else []
+        return as_object(self._deps.sealer.seal(mapped, places))

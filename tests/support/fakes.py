@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from temporalio import activity
 
 from playbooks.actors import asserted_actor
+from playbooks.envelopes import PERSON_VERBS
 from playbooks.messages import (
     CancelCall,
     CheckCall,
@@ -150,7 +151,8 @@ class FakeWorld:
 
         @activity.defn(name="check_message")
         async def check_message(call: CheckCall) -> OutcomeOfCheck:
-            if call.envelope.actor is None:
+            needs_person = call.envelope.verb in PERSON_VERBS or call.needs_person
+            if call.envelope.actor is None and needs_person:
                 return OutcomeOfCheck(code="NOT_ELIGIBLE", detail="nobody is named")
             return OutcomeOfCheck(actor=asserted_actor(call.organization_id, call.envelope.actor))
 

@@ -26,7 +26,7 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[ItemT]):
-    """Some rows of a list. `total` is exact up to COUNT_LIMIT; beyond, it is COUNT_LIMIT and `total_is_exact` false.
+    """Some rows of a list. `total` is exact below COUNT_LIMIT; beyond, it is COUNT_LIMIT and `total_is_exact` false.
 
     `by_status` counts what `total` counts, by status, where the list knows it.
     """

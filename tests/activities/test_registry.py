@@ -147,29 +147,6 @@ async def test_notification_is_kept_once_when_its_step_is_repeated(world: World)
     assert row[1]["data"]["channels"] == ["email"]
 
 
-async def test_notification_is_sealed_when_its_playbook_has_something_sensitive(
-    database: Database, organization_id: UUID
-) -> None:
-    found = {"type": "object", "properties": {"iban": {"type": "string", "x-sensitive": True}}}
-    config = {"message": "Paid to ${steps.a.output.iban}", "recipients": ["a@example.com"], "channels": ["email"]}
-    steps = [
-        step("A", 1, "data_processor", output_contract=found),
-        step("Tell", 2, "notification_sender", config=config),
-    ]
-    world = await make_world(database, organization_id, steps)
-    call = world.call("tell", {"input": {}, "steps": {"a": {"status": "completed", "output": {"iban": "DE00"}}}})
-    await perform(world, "notification_sender", call)
-    query = select(transactions.c.metadata).where(
-        transactions.c.transaction_type == "PLAYBOOK_NOTIFICATION", transactions.c.target_entity_id == world.playbook_id
-    )
-    async with world.deps.database.reading(world.organization_id) as session:
-        data = (await session.connection.execute(query)).scalar_one()["data"]
-    assert "DE00" not in str(data)
-    assert "example.com" not in str(data)
-    assert data["channels"] == ["email"]
-    assert world.deps.sealer.open(data)["message"] == "Paid to DE00"
-
-
 async def test_activities_are_retryable_when_the_database_is_away(world: World) -> None:
     broken = away(world)
     calls: dict[str, Any] = {

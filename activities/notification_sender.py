@@ -45,6 +45,6 @@ class NotificationSenderHandler:
     async def _safe(self, call: HandlerCall, mapped: JsonObject) -> JsonObject:
         """Sealed where the playbook has anything sensitive: no mark says what of it a text was made of."""
         plan = (await load_version(self._deps, call.organization_id, call.playbook_id)).plan
-        is_sensitive = plan.sensitive_input or any(step.sensitive_output for step in plan.steps)
+        is_sensitive = plan.sensitive_input or any(step.sensitive_input or step.sensitive_output for step in plan.steps)
         places = [f"/{name}" for name in mapped] if is_sensitive else []
         return as_object(self._deps.sealer.seal(mapped, places))

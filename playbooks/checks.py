@@ -57,6 +57,7 @@ def _expressions(
             yield from checks_mappings.input_problems(document, order, item, types)
         if not _is_within(f"{item.pointer}/output_contract", blamed):
             yield from checks_mappings.output_problems(item, types)
+            yield from checks_waits.problems(item)
     if not _is_within("/output_contract", blamed):
         yield from checks_mappings.run_output_problems(document, types)
 
@@ -69,6 +70,5 @@ def _is_within(place: str, blamed: frozenset[str]) -> bool:
 def _steps(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:
     for item in order.placed:
         yield from checks_time.problems(document, item, handlers.get(item.key))
-        yield from checks_waits.problems(item)
     yield from checks_money.problems(document, order)
     yield from checks_effects.problems(order)

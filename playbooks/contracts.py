@@ -39,6 +39,10 @@ MAX_REFERENCES = 10_000
 
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _references_left: ContextVar[int] = ContextVar("references_left", default=MAX_REFERENCES)
+MAX_NESTED_REFERENCES = 64
+"""How many of them may lie in one another: a schema that leads back to itself must not use up the stack, on whose end
+the library's native part panics with what is no Exception."""
+_nested: ContextVar[int] = ContextVar("nested", default=0)
 
 _CODES: dict[str, str] = {
     "type": "WRONG_TYPE",
@@ -130,6 +134,7 @@ def validate(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, 
     if poison:
         return poison
     token = _references_left.set(MAX_REFERENCES)
+    nested = _nested.set(0)
     try:
         found: dict[tuple[str, str], Problem] = {}
         for mismatch in _validator(canonical(schema)).iter_errors(value):
@@ -145,6 +150,7 @@ def validate(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, 
         return (problem(pointer, "CANNOT_CHECK", "the contract cannot be applied to this value"),)
     finally:
         _references_left.reset(token)
+        _nested.reset(nested)
 
 
 def sensitive_pointers(schema: Json) -> tuple[str, ...]:
@@ -254,9 +260,14 @@ def _pattern_problem(pattern: str) -> str | None:
 def _ref(validator: Any, reference: str, instance: Any, _schema: Any) -> Iterator[SchemaMismatch]:
     left = _references_left.get() - 1
     _references_left.set(left)
-    if left < 0:
+    depth = _nested.get()
+    if left < 0 or depth >= MAX_NESTED_REFERENCES:
         raise _TooManyReferencesError
-    yield from validator._validate_reference(ref=reference, instance=instance)
+    _nested.set(depth + 1)
+    try:
+        yield from validator._validate_reference(ref=reference, instance=instance)
+    finally:
+        _nested.set(depth)
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[SchemaMismatch]:

@@ -16,6 +16,8 @@ from playbooks.known import ANYTHING, Bound, ContractPart, Kind, Known, join, ki
 from playbooks.values import Json, JsonObject
 
 MAX_VISITS = 2_000
+MAX_DEPTH = 100
+"""So many parts within parts are read of one place: references that go in a circle say no more after that."""
 
 _KINDS: dict[str, frozenset[Kind]] = {
     "null": kinds("null"),
@@ -31,14 +33,15 @@ _KINDS: dict[str, frozenset[Kind]] = {
 
 @dataclass(slots=True)
 class _Walk:
-    """One question to a contract; `left` bounds the work."""
+    """One question to a contract; `left` bounds the work, `depth` is how far inside it is."""
 
     root: JsonObject
     left: int = MAX_VISITS
+    depth: int = 0
 
     def spent(self) -> bool:
         self.left -= 1
-        return self.left < 0
+        return self.left < 0 or self.depth >= MAX_DEPTH
 
 
 def known_of(contract: Json, root: JsonObject | None = None) -> Known:
@@ -68,6 +71,7 @@ def _inside(walk: _Walk, node: Json, read: Callable[[_Walk, JsonObject], Known])
     """What `read` says of this part, and of everything that speaks of the same place."""
     if walk.spent() or not isinstance(node, dict):
         return ANYTHING
+    walk.depth += 1
     known = read(walk, node)
     for part in _listed(node, "allOf"):
         known = meet(known, _inside(walk, part, read))
@@ -78,6 +82,7 @@ def _inside(walk: _Walk, node: Json, read: Callable[[_Walk, JsonObject], Known])
     reference = node.get("$ref")
     if isinstance(reference, str):
         known = meet(known, _inside(walk, schema_walk.target_of(walk.root, reference), read))
+    walk.depth -= 1
     return known
 
 

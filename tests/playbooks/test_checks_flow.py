@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.playbooks.building import Document, found, human, playbook, system
+from tests.playbooks.test_contracts import CIRCLES
 
 INPUT: Document = {
     "type": "object",
@@ -136,6 +137,15 @@ def test_a_contract_is_refused_when_it_does_not_allow_what_a_wait_is_sure_to_giv
     assert found(playbook(wait)) == (set() if fits else {("OUTPUT_MISMATCH", "/steps/0/output_contract")})
     told = {"properties": {"timed_out": {"type": "boolean"}, "fired_at": {"type": "string"}}}
     assert found(playbook({**wait, "output_contract": told})) == set()
+
+
+@pytest.mark.parametrize("worker", ["timer", "data_processor"])
+def test_a_contract_that_is_none_or_leads_back_to_itself_is_told_and_nothing_breaks(worker: str) -> None:
+    config = {"duration_minutes": 1} if worker == "timer" else {"output": {}}
+    for contract in CIRCLES:
+        found(playbook(system(1, "Step", worker_type=worker, config=config, output_contract=contract)))
+    none = playbook(system(1, "Step", worker_type=worker, config=config, output_contract={"type": "nope"}))
+    assert found(none) == {("INVALID_SCHEMA", "/steps/0/output_contract/type")}
 
 
 def test_a_signal_is_known_when_later_steps_read_it() -> None:

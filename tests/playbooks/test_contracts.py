@@ -101,10 +101,36 @@ def test_schema_is_accepted_when_it_keeps_the_rules(schema: Any) -> None:
     assert check_schema(schema) == ()
 
 
+CIRCLES: list[Any] = [
+    {"$ref": "#"},
+    {"allOf": [{"$ref": "#"}]},
+    {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
+    {"not": {"$ref": "#"}},
+    {"if": {"$ref": "#"}, "then": {"$ref": "#"}},
+    {"$dynamicAnchor": "m", "$dynamicRef": "#m"},
+    {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"not": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"},
+]
+
+
 def test_recursive_schema_works_when_values_end() -> None:
     schema: Any = {"type": "object", "properties": {"child": {"$ref": "#"}}, "additionalProperties": False}
     assert validate(schema, {"child": {"child": {}}}) == ()
     assert validate(schema, {"child": {"x": 1}})[0].pointer == "/child/x"
+
+
+def test_a_schema_that_leads_back_to_itself_cannot_be_checked_and_harms_nobody() -> None:
+    """At the end of the stack the library's native part panics, and a panic is no Exception."""
+    for schema in CIRCLES:
+        found = validate(schema, {"x": {"x": 1}})
+        assert found == () or found[0].code in ("CANNOT_CHECK", "INVALID_VALUE"), schema
+
+
+def test_values_as_deep_as_they_come_are_checked_when_the_schema_is_recursive() -> None:
+    schema: Any = {"$defs": {"node": {"items": {"$ref": "#/$defs/node"}, "type": "array"}}, "$ref": "#/$defs/node"}
+    deep: Any = []
+    for _ in range(60):
+        deep = [deep]
+    assert validate(schema, deep) == ()
 
 
 def multiplying() -> dict[str, Any]:

@@ -14,6 +14,7 @@ COPY storage storage
 COPY workflows workflows
 COPY activities activities
 COPY recovery recovery
+COPY publication publication
 COPY api api
 COPY cli cli
 COPY examples examples

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from activities.handler import HandlerCall, HandlerResult
+from playbooks.document.handler_catalog import BUILT_IN
 from playbooks.evaluation import scripted
-from playbooks.handlers import BUILT_IN
 
 
 class ScriptedHandler:

@@ -13,14 +13,14 @@ from activities.dependencies import ActivityDependencies
 from activities.failures import step_error
 from activities.payloads import OUTPUT_LINES, by_size
 from activities.versions import load_version
-from playbooks.actors import system_actor
-from playbooks.errors import NotFoundError, ServiceUnavailableError, UnavailableError
+from playbooks.common.actors import system_actor
+from playbooks.common.errors import NotFoundError, ServiceUnavailableError, UnavailableError
+from playbooks.common.values import FINISHED_RUN, Json, StepError
+from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, StepOutcome, TellCall
 from playbooks.evaluation.steps import child_output
-from playbooks.messages import CancelCall, ChildCall, StepOutcome, TellCall
-from playbooks.values import FINISHED_RUN, Json, StepError
-from runtime.telling import tell
-from storage import payloads, runs
-from storage.run_rows import RunRow
+from runtime.run_signals import tell
+from storage.runs import admission, payloads, run_rows
+from storage.runs.run_rows import RunRow
 
 
 async def gather_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
@@ -46,14 +46,14 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
     """
     async with deps.database.writing(call.organization_id) as session:
         try:
-            row = await runs.get_run(session, call.execution_id)
+            row = await run_rows.get_run(session, call.execution_id)
         except NotFoundError:
             return
         if row.status in FINISHED_RUN:
             return
-        is_done = row.status == "queued" and await runs.lock_queued(session, call.execution_id)
+        is_done = row.status == "queued" and await admission.lock_queued(session, call.execution_id)
         if is_done:
-            await runs.cancel_queued(session, call.execution_id, system_actor(call.organization_id), call.reason)
+            await admission.cancel_queued(session, call.execution_id, system_actor(call.organization_id), call.reason)
     # Also after that: a workflow that has not spoken yet learns it at once.
     is_told = await tell(
         deps.client,
@@ -83,7 +83,7 @@ async def tell_parent(deps: ActivityDependencies, call: TellCall) -> None:
 async def _outcome(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
     async with deps.database.reading(call.organization_id) as session:
         try:
-            row = await runs.get_run(session, call.child)
+            row = await run_rows.get_run(session, call.child)
         except NotFoundError:
             message = f"run {call.child} is not there any more"
             return _failed(StepError(kind="system", code="CHILD_LOST", message=message))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from temporalio.client import Client
 
 from activities.http_request import HttpFactory
-from activities.loaded import LoadedLists
-from activities.pace import Pace
+from activities.list_cache import LoadedLists
+from activities.write_throttle import Pace
 from runtime.settings import Settings
-from storage.database import Database
-from storage.playbooks import VersionCache
-from storage.sensitive import Sealer
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.playbooks.cache import VersionCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

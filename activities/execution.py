@@ -18,13 +18,13 @@ from activities.failures import not_started, step_error
 from activities.handler import Handler, failed
 from activities.payloads import INPUT_LINES, OUTPUT_LINES, by_size, load, load_context
 from activities.versions import load_version
-from playbooks.errors import UnavailableError
+from playbooks.common.errors import UnavailableError
+from playbooks.common.values import Json, JsonObject, PayloadRef
+from playbooks.engine.model.temporal_messages import StepCall, StepOutcome
 from playbooks.evaluation import steps
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.steps import Evaluation, OpenStep
 from playbooks.evaluation.timing import due_of
-from playbooks.messages import StepCall, StepOutcome
-from playbooks.values import Json, JsonObject, PayloadRef
 
 
 @dataclass(slots=True)

@@ -12,9 +12,9 @@ from dataclasses import replace
 import structlog
 from temporalio.exceptions import ApplicationError
 
+from playbooks.common.values import PayloadRef, StepError
+from playbooks.engine.model.temporal_messages import StepOutcome
 from playbooks.evaluation.work import defect, known_error
-from playbooks.messages import StepOutcome
-from playbooks.values import PayloadRef, StepError
 
 NOT_STARTED = "NOT_STARTED"
 """The code by which the machine knows that an attempt ended before its effect could begin, so it does not count."""

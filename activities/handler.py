@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.evaluation.work import HandlerCall, HandlerResult, StepFailedError, failed
-from playbooks.handlers import HandlerDescription
 
 __all__ = ["Handler", "HandlerCall", "HandlerResult", "StepFailedError", "failed"]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from activities.handler import HandlerCall, failed
-from playbooks.values import JsonObject
+from playbooks.common.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import httpx2
 from activities.egress import EgressRefusedError, PinnedTransport
 from activities.handler import HandlerCall, HandlerResult, StepFailedError, failed
 from activities.http_auth import Credentials, read_credentials
-from playbooks.handlers import BUILT_IN
-from playbooks.values import ErrorKind, Json, JsonObject
+from playbooks.common.values import ErrorKind, Json, JsonObject
+from playbooks.document.handler_catalog import BUILT_IN
 from runtime.settings import Settings
 
 HttpFactory: TypeAlias = Callable[[], httpx2.AsyncClient]

@@ -8,9 +8,9 @@ from activities.dependencies import ActivityDependencies
 from activities.failures import step_error
 from activities.payloads import OUTPUT_LINES, by_size, load, load_context
 from activities.versions import load_version
-from playbooks.errors import UnavailableError
+from playbooks.common.errors import UnavailableError
+from playbooks.engine.model.temporal_messages import GatherCall, LoopCall, LoopOutcome, StepOutcome
 from playbooks.evaluation import steps
-from playbooks.messages import GatherCall, LoopCall, LoopOutcome, StepOutcome
 
 
 async def test_loop(deps: ActivityDependencies, call: LoopCall) -> LoopOutcome:

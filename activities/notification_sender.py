@@ -5,11 +5,11 @@ from __future__ import annotations
 from activities.dependencies import ActivityDependencies
 from activities.handler import HandlerCall, HandlerResult
 from activities.versions import load_version
-from playbooks.handlers import BUILT_IN
-from playbooks.messages import NotificationCall
-from playbooks.values import JsonObject
-from storage.notifications import record_notification
-from storage.shapes import as_object
+from playbooks.common.values import JsonObject
+from playbooks.document.handler_catalog import BUILT_IN
+from playbooks.engine.model.temporal_messages import NotificationCall
+from storage.database.json_columns import as_object
+from storage.runs.notifications import record_notification
 
 _MAPPED = ("recipients", "subject", "message", "data")
 

@@ -8,10 +8,10 @@ from activities.dependencies import ActivityDependencies
 from activities.failures import step_error
 from activities.payloads import RUN_OUTPUT_LINE, by_size, load_context
 from activities.versions import load_version
-from playbooks.errors import UnavailableError
+from playbooks.common.errors import UnavailableError
+from playbooks.common.values import Json, PayloadRef, StepError
+from playbooks.engine.model.temporal_messages import OutputCall, OutputResult
 from playbooks.evaluation.steps import run_output
-from playbooks.messages import OutputCall, OutputResult
-from playbooks.values import Json, PayloadRef, StepError
 
 
 async def make_output(deps: ActivityDependencies, call: OutputCall) -> OutputResult:

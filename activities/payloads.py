@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from activities.dependencies import ActivityDependencies
-from playbooks.errors import UnavailableError
-from playbooks.messages import ChildCall, GatherCall, LoopCall, OutputCall, StepCall
-from playbooks.values import Json, JsonObject, PayloadRef
-from storage import payloads
+from playbooks.common.errors import UnavailableError
+from playbooks.common.values import Json, JsonObject, PayloadRef
+from playbooks.engine.model.temporal_messages import ChildCall, GatherCall, LoopCall, OutputCall, StepCall
+from storage.runs import payloads
 
 AnyCall: TypeAlias = StepCall | LoopCall | GatherCall | ChildCall | OutputCall
 

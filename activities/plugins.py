@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from activities.handler import Handler
-from playbooks.handlers import BUILT_IN, HandlerDescription
+from playbooks.document.handler_catalog import BUILT_IN, HandlerDescription
 
 GROUP = "playbook.workers"
 RESERVED_NAMES = frozenset(
@@ -51,5 +51,5 @@ def installed_handlers() -> dict[str, Handler]:
 
 
 def installed_descriptions() -> dict[str, HandlerDescription]:
-    """What `playbooks.handlers.describe` takes as `extra`. Raises WorkerPackageError."""
+    """What `playbooks.document.handler_catalog.describe` takes as `extra`. Raises WorkerPackageError."""
     return {name: handler.description for name, handler in installed_handlers().items()}

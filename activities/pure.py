@@ -7,8 +7,8 @@ the core's (`playbooks/evaluation/pure.py`).
 from __future__ import annotations
 
 from activities.handler import HandlerCall, HandlerResult
+from playbooks.document.handler_catalog import BUILT_IN
 from playbooks.evaluation import pure
-from playbooks.handlers import BUILT_IN
 
 
 class DataProcessorHandler:

@@ -12,20 +12,20 @@ from typing import Any, TypeVar
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities import checks, children, effects, execution, loops, output, slots
+from activities import children, concurrency, execution, loops, message_checks, output, projection
 from activities.ai_scripted import ScriptedHandler
-from activities.carrying import carrying
 from activities.dependencies import ActivityDependencies
 from activities.failures import as_application_error
 from activities.handler import Handler
 from activities.heartbeat import beating
 from activities.http_request import HttpRequestHandler, http_factory
 from activities.notification_sender import NotificationSenderHandler
+from activities.piggyback import carrying
 from activities.plugins import installed_handlers
 from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
 from activities.sub_playbook import SubPlaybookHandler
-from playbooks.errors import UnavailableError
-from playbooks.messages import (
+from playbooks.common.errors import UnavailableError
+from playbooks.engine.model.temporal_messages import (
     CancelCall,
     CheckCall,
     ChildCall,
@@ -110,7 +110,7 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
 
     @activity.defn
     async def check_message(call: CheckCall) -> OutcomeOfCheck:
-        return await _retryable(checks.check(deps, call))
+        return await _retryable(message_checks.check(deps, call))
 
     @activity.defn
     async def make_output(call: OutputCall) -> OutputResult:
@@ -135,19 +135,19 @@ def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
 
     @activity.defn
     async def announce_task(call: TaskCall, rows: FlushCall | None = None) -> FlushResult | None:
-        return await beating(_retryable(effects.announce_task(deps, call, rows)))
+        return await beating(_retryable(projection.announce_task(deps, call, rows)))
 
     @activity.defn
     async def flush(call: FlushCall) -> FlushResult:
-        return await beating(_retryable(effects.flush(deps, call)))
+        return await beating(_retryable(projection.flush(deps, call)))
 
     @activity.defn
     async def record_notification(call: NotificationCall) -> None:
-        await beating(_retryable(effects.record_notification(deps, call)))
+        await beating(_retryable(projection.record_notification(deps, call)))
 
     @activity.defn
     async def request_cancel(call: CancelCall) -> None:
-        await beating(effects.request_cancel(deps.client, call))
+        await beating(projection.request_cancel(deps.client, call))
 
     return [announce_task, flush, record_notification, request_cancel]
 
@@ -165,11 +165,11 @@ def _to_other_runs(deps: ActivityDependencies) -> list[Callable[..., Any]]:
 
     @activity.defn
     async def take_slot(call: SlotCall) -> SlotAnswer:
-        return await beating(_retryable(slots.take_slot(deps, call)))
+        return await beating(_retryable(concurrency.take_slot(deps, call)))
 
     @activity.defn
     async def wake_next(call: WakeCall) -> None:
-        await beating(_retryable(slots.wake_next(deps, call)))
+        await beating(_retryable(concurrency.wake_next(deps, call)))
 
     return [cancel_child, tell_parent, take_slot, wake_next]
 

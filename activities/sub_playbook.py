@@ -15,18 +15,20 @@ from uuid import UUID
 
 from activities.dependencies import ActivityDependencies
 from activities.handler import HandlerCall, HandlerResult, failed
-from playbooks import ids
-from playbooks.errors import DuplicateExecutionError, NotFoundError, ServiceUnavailableError
-from playbooks.handlers import BUILT_IN
-from playbooks.json_limits import canonical
-from playbooks.messages import ParentRun, RunInput, Slot
-from playbooks.starting import check_input, slot_of
-from playbooks.values import FINISHED_RUN, JsonObject, Priority
-from runtime.start import start_run
-from storage import playbooks, runs
-from storage.database import ReadSession, WriteSession
-from storage.playbooks import CachedVersion
-from storage.runs import NewRun, RunRow
+from playbooks.common import ids
+from playbooks.common.errors import DuplicateExecutionError, NotFoundError, ServiceUnavailableError
+from playbooks.common.json_values import canonical
+from playbooks.common.values import FINISHED_RUN, JsonObject, Priority
+from playbooks.document.handler_catalog import BUILT_IN
+from playbooks.engine.model.temporal_messages import ParentRun, RunInput, Slot
+from playbooks.evaluation.admission import check_input, slot_of
+from runtime.start_run import start_run
+from storage.database.sessions import ReadSession, WriteSession
+from storage.playbooks import version_rows
+from storage.playbooks.cache import CachedVersion
+from storage.runs import admission, run_rows
+from storage.runs.admission import NewRun
+from storage.runs.run_rows import RunRow
 
 DEFAULT_MAX_DEPTH = 5
 MAX_DEPTH = "MAX_DEPTH"
@@ -60,7 +62,7 @@ class SubPlaybookHandler:
         child = ids.child_execution_id(call.organization_id, call.effect_key)
         wanted = _read(call.config)
         async with self._deps.database.writing(call.organization_id) as session:
-            parent = await runs.get_run(session, call.execution_id)
+            parent = await run_rows.get_run(session, call.execution_id)
             start = await self._known(session, child) or await self._insert(session, call, wanted, parent, child)
         with contextlib.suppress(ServiceUnavailableError):  # it is accepted: the sweeper starts it
             await start_run(self._deps.client, self._deps.settings, start)
@@ -69,7 +71,7 @@ class SubPlaybookHandler:
     async def _known(self, session: ReadSession, child: UUID) -> RunInput | None:
         """What an earlier attempt stored."""
         try:
-            return await runs.get_run_input(session, child, self._deps.sealer)
+            return await admission.get_run_input(session, child, self._deps.sealer)
         except NotFoundError:
             return None
 
@@ -105,14 +107,14 @@ class SubPlaybookHandler:
             sensitive_input=await self._sensitive(session, call),
         )
         try:
-            await runs.insert_run(session, new, self._deps.sealer)
+            await admission.insert_run(session, new, self._deps.sealer)
         except DuplicateExecutionError as error:
             raise failed("business_rule", error.code, error.detail) from error
         return start
 
     async def _version(self, session: ReadSession, wanted: _Wanted) -> CachedVersion:
         """The version that is asked for, else the newest that may be run."""
-        found = await playbooks.versions_of(session, wanted.code)
+        found = await version_rows.versions_of(session, wanted.code)
         if wanted.version is not None:
             found = tuple(row for row in found if row.version == wanted.version)
         active = next((row for row in found if row.status == "active"), None)
@@ -140,7 +142,7 @@ async def _slot(
         if above.slot_label == slot.label:
             return None
         further = above.parent
-        above = None if further is None or not further.waits else await runs.get_run(session, further.execution_id)
+        above = None if further is None or not further.waits else await run_rows.get_run(session, further.execution_id)
     return slot
 
 

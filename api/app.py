@@ -17,50 +17,47 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api import openapi
-from api.edge import EdgeMiddleware
-from api.metrics import Metrics
-from api.problems import code_of_status, problem_response, status_of
-from api.request_errors import MISSING_RESOURCE, is_malformed, is_wrong_path, problems_of
-from api.routes import (
-    codec,
-    executions,
-    export,
-    playbooks,
-    probes,
-    publication,
-    run_control,
-    runs,
-    simulation,
-    smart_codes,
-    steps,
-    tasks,
-    versions,
-)
+from api.codec import routes as codec_routes
+from api.http import openapi
+from api.http.metrics import Metrics
+from api.http.problems import code_of_status, problem_response, status_of
+from api.http.request_errors import MISSING_RESOURCE, is_malformed, is_wrong_path, problems_of
+from api.http.request_guard import EdgeMiddleware
+from api.playbooks import export_routes
+from api.playbooks import routes as playbooks_routes
+from api.probes import routes as probes_routes
+from api.publication import routes as publication_routes
+from api.runs import control_routes, start_routes
+from api.runs import routes as runs_routes
 from api.services import opened
-from playbooks.errors import PlaybooksError
+from api.simulation import routes as simulation_routes
+from api.smart_codes import routes as smart_codes_routes
+from api.steps import routes as steps_routes
+from api.tasks import routes as tasks_routes
+from api.versions import routes as versions_routes
+from playbooks.common.errors import PlaybooksError
 from runtime.codec import MAX_REQUEST_BYTES
 from runtime.settings import Settings
-from storage.roles import sqlstate
+from storage.database.roles import sqlstate
 
 BASE = "/api/v1"
 _DATA_EXCEPTION = "22"  # the class of SQLSTATE
 
 # The fixed paths below /playbooks come before those with an id in their place.
 _ROUTERS = (
-    smart_codes.router,
-    runs.router,
-    run_control.router,
-    playbooks.router,
-    publication.router,
-    versions.router,
-    export.router,
-    steps.router,
-    executions.router,
-    simulation.router,
-    tasks.router,
+    smart_codes_routes.router,
+    runs_routes.router,
+    control_routes.router,
+    playbooks_routes.router,
+    publication_routes.router,
+    versions_routes.router,
+    export_routes.router,
+    steps_routes.router,
+    start_routes.router,
+    simulation_routes.router,
+    tasks_routes.router,
 )
-_ROOT_ROUTERS = (probes.router, codec.router)
+_ROOT_ROUTERS = (probes_routes.router, codec_routes.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -94,7 +91,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DBAPIError, _on_database)
     # Pages of a history are larger than any body of ours, and protobuf's parser reads them, not ours.
-    app.add_middleware(EdgeMiddleware, observe=metrics.observe, raw_paths=dict.fromkeys(codec.PATHS, MAX_REQUEST_BYTES))
+    app.add_middleware(
+        EdgeMiddleware, observe=metrics.observe, raw_paths=dict.fromkeys(codec_routes.PATHS, MAX_REQUEST_BYTES)
+    )
     app.openapi = lambda: openapi.document(app)
     return app
 

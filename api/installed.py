@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import structlog
 
-from playbooks.handlers import HandlerDescription
+from playbooks.document.handler_catalog import HandlerDescription
 
 GROUP = "playbook.workers"
 

@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
+from api.http.security import Principal
 from api.installed import installed_handlers
-from api.security import Principal
-from api.temporal import Runs
-from playbooks.errors import ForbiddenError
-from playbooks.handlers import HandlerDescription
-from playbooks.ids import actor_id
-from playbooks.plan import Plan
-from playbooks.values import Actor
+from api.temporal_client import Runs
+from playbooks.common.errors import ForbiddenError
+from playbooks.common.ids import actor_id
+from playbooks.common.values import Actor
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.engine.model.plan import Plan
 from runtime.settings import Settings
-from runtime.temporal import connect
+from runtime.temporal_client import connect
 from runtime.tokens import TokenVerifier
-from storage.database import Database, ReadSession, WriteSession
-from storage.organizations import own_organization
-from storage.playbooks import VersionCache
-from storage.sensitive import Sealer
-from storage.users import ensure_user
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database, ReadSession, WriteSession
+from storage.identity.organizations import own_organization
+from storage.identity.users import ensure_user
+from storage.playbooks.cache import VersionCache
 
 _MAX_KNOWN_PEOPLE = 10_000
 Calculated = TypeVar("Calculated")

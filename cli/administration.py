@@ -9,11 +9,11 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from cli.settings import client_settings
-from playbooks.errors import NotFoundError, ValidationError
+from playbooks.common.errors import NotFoundError, ValidationError
 from runtime.settings import MissingSettingError, Settings
 from runtime.tokens import DEFAULT_PERMISSIONS, PERMISSIONS, issue_token
-from storage import organizations
-from storage.migrate import upgrade
+from storage.database.migrate import upgrade
+from storage.identity import organizations
 
 
 def upgrade_database(data_dir: Path | None) -> int:

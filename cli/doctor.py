@@ -16,15 +16,15 @@ from sqlalchemy.pool import NullPool
 from temporalio.service import RPCError
 
 from cli.settings import client_settings
-from playbooks.errors import NotFoundError, PlaybooksError
-from recovery.doctor import AT_ONCE, examine
-from recovery.doctor_facts import Diagnosis, Difference
+from playbooks.common.errors import NotFoundError, PlaybooksError
+from recovery.doctor.examine import AT_ONCE, examine
+from recovery.doctor.facts import Diagnosis, Difference
 from runtime.keys import KeyRingError
 from runtime.settings import MissingSettingError, Settings
-from runtime.temporal import connect
-from storage.database import Database, asyncpg_url
-from storage.organizations import find_organization
-from storage.tables import organizations
+from runtime.temporal_client import connect
+from storage.database.sessions import Database, asyncpg_url
+from storage.database.tables import organizations
+from storage.identity.organizations import find_organization
 
 CLEAN, DIFFERENT, COULD_NOT_LOOK = 0, 1, 2
 

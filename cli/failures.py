@@ -9,7 +9,7 @@ from cyclopts import CycloptsError
 from pydantic import ValidationError
 
 from cli.servers.processes import ServerStartError
-from playbooks.errors import PlaybooksError
+from playbooks.common.errors import PlaybooksError
 from runtime.keys import KeyRingError
 from runtime.settings import MissingSettingError
 

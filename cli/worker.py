@@ -21,18 +21,18 @@ from temporalio.worker import Worker
 from activities.dependencies import ActivityDependencies
 from activities.registry import build_activities
 from api.installed import installed_handlers
-from recovery.closing import Tools
+from publication.run_cancellation import CancelTools
+from publication.scheduler import Scheduler, run_scheduler
+from recovery.closing_runs import Tools
 from recovery.reconciler import run_reconciler
-from recovery.run_cancels import CancelTools
-from recovery.scheduler import Scheduler, run_scheduler
 from recovery.sweeper import run_sweeper
 from runtime.logging import configure_logging
+from runtime.replay_safe_runner import UndisturbedRunner
 from runtime.settings import Settings
-from runtime.temporal import connect_when_ready, register_search_attributes
-from runtime.undisturbed import UndisturbedRunner
-from storage.database import Database
-from storage.playbooks import VersionCache
-from storage.sensitive import Sealer
+from runtime.temporal_client import connect_when_ready, register_search_attributes
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.playbooks.cache import VersionCache
 from workflows.playbook_run import PlaybookRunWorkflow
 
 GRACEFUL_SHUTDOWN = timedelta(seconds=15)

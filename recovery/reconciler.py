@@ -12,7 +12,7 @@ or the end of a run that can never speak again; one process at a time does it.
 | nothing, of a run that never spoke | nothing: the sweeper starts it |
 | nothing, of a run that spoke | `failed` with `RUN_LOST`, after several looks, and an alert |
 
-What unfinished runs wait for in other runs is told them again (`recovery.telling`).
+What unfinished runs wait for in other runs is told them again (`recovery.missed_signals`).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import structlog
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from playbooks.errors import UnavailableError
-from playbooks.ids import parse_workflow_id, workflow_id
-from recovery.closing import Tools, write_closed, write_lost
-from recovery.telling import Told, tell_waiting
-from runtime.temporal import RPC_TIMEOUT
-from storage import repairs
-from storage.repairs import UnfinishedRun
+from playbooks.common.errors import UnavailableError
+from playbooks.common.ids import parse_workflow_id, workflow_id
+from recovery.closing_runs import Tools, write_closed, write_lost
+from recovery.missed_signals import Told, tell_waiting
+from runtime.temporal_client import RPC_TIMEOUT
+from storage.runs import repairs
+from storage.runs.repairs import UnfinishedRun
 
 EVERY_SECONDS = 5.0
 OLDER_THAN = timedelta(seconds=5)

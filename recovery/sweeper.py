@@ -14,12 +14,12 @@ from uuid import UUID
 import structlog
 from temporalio.client import Client
 
-from playbooks.errors import UnavailableError
+from playbooks.common.errors import UnavailableError
 from runtime.settings import Settings
-from runtime.start import has_workflow, start_run
-from storage import runs
-from storage.database import Database
-from storage.sensitive import Sealer
+from runtime.start_run import has_workflow, start_run
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.runs import admission
 
 EVERY_SECONDS = 1.0
 OLDER_THAN = timedelta(seconds=2)
@@ -72,7 +72,7 @@ async def sweep_once(
     for execution_id in [key for key, until in resting.items() if until < now]:
         del resting[execution_id]
     async with database.recovering() as session:
-        found = await runs.find_queued(session, older_than, min(BATCH + len(resting), _MAX_FOUND))
+        found = await admission.find_queued(session, older_than, min(BATCH + len(resting), _MAX_FOUND))
     started = failures = 0
     for organization_id, execution_id in found:
         if execution_id in resting:
@@ -112,9 +112,9 @@ async def _start_if_still_queued(
     execution_id: UUID,
 ) -> bool:
     async with database.writing(organization_id) as session:
-        if not await runs.lock_queued(session, execution_id):
+        if not await admission.lock_queued(session, execution_id):
             return False
         # The lock is held over the start: whoever wants to cancel the row meanwhile waits for, or skips, it.
-        await start_run(client, settings, await runs.get_run_input(session, execution_id, sealer))
+        await start_run(client, settings, await admission.get_run_input(session, execution_id, sealer))
     _log.info("queued_run_started", execution_id=str(execution_id))
     return True

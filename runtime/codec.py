@@ -8,8 +8,8 @@ from __future__ import annotations
 from google.protobuf.json_format import MessageToDict, Parse, ParseError
 from temporalio.api.common.v1 import Payloads
 
-from playbooks.errors import MalformedRequestError
-from playbooks.values import JsonObject
+from playbooks.common.errors import MalformedRequestError
+from playbooks.common.values import JsonObject
 from runtime.converter import EncryptionCodec
 from runtime.keys import KeyRing
 

@@ -18,8 +18,8 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from playbooks.messages import FlushCall, RunInput
-from playbooks.projecting import flush_of
+from playbooks.engine.model.temporal_messages import FlushCall, RunInput
+from playbooks.engine.projection import flush_of
 
 FLUSH: Final = "flush"
 """The activity's name, in every history that there is."""

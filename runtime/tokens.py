@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet, OctKey
 from joserfc.jws import extract_compact
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from playbooks.errors import ServiceUnavailableError, UnauthorizedError
+from playbooks.common.errors import ServiceUnavailableError, UnauthorizedError
 from runtime.settings import MissingSettingError, Settings
 
 PERMISSIONS: Final = (

@@ -29,9 +29,9 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
-from playbooks.errors import MalformedRequestError, Problem, ValidationError
-from playbooks.pointers import from_parts
-from playbooks.values import Json
+from playbooks.common.errors import MalformedRequestError, Problem, ValidationError
+from playbooks.common.json_pointer import from_parts
+from playbooks.common.values import Json
 
 MEDIA_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 MAX_DEPTH = 100

@@ -6,7 +6,7 @@ database_url           service role's URL of the same database (session)
 empty_database_url     superuser's URL of a new database without tables (each test)
 temporal               TemporalServer, running, without Web UI (session)
 settings               Settings over these servers (session)
-database               storage.database.Database as the service role (session)
+database               storage.database.sessions.Database as the service role (session)
 organization_id        id of a fresh organization (each test)
 new_organization       async function that makes further ones: `await new_organization("name") -> UUID`
 """
@@ -70,7 +70,7 @@ def temporal(server_folder: Path) -> Generator[TemporalServer]:
 
 @pytest.fixture
 def new_organization(admin_database_url: str) -> MakeOrganization:
-    from storage.organizations import create_organization
+    from storage.identity.organizations import create_organization
 
     async def make(name: str) -> UUID:
         row = await create_organization(admin_database_url, code=f"{name}-{uuid4().hex[:12]}", name=name)

@@ -13,10 +13,12 @@ from uuid import uuid4
 
 import pytest
 
-from playbooks import document, envelopes, expressions, handlers
-from playbooks.compiler import compile_playbook
-from playbooks.errors import MappingError, PlaybooksError
-from playbooks.values import ErrorKind
+from playbooks.common.errors import MappingError, PlaybooksError
+from playbooks.common.values import ErrorKind
+from playbooks.compiler.compile import compile_playbook
+from playbooks.document import handler_catalog, model
+from playbooks.engine.model import control_messages
+from playbooks.expressions import cel
 from runtime.settings import Settings
 from runtime.yaml_text import from_yaml
 from tests.support.pages import LANGUAGES, PAGES, ROOT, Block, blocks, named, page_of_docs
@@ -59,7 +61,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 def test_every_error_code_is_explained_when_the_api_can_answer_it() -> None:
-    from api.problems import STATUSES
+    from api.http.problems import STATUSES
 
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| (\d{3}) \|", page_of_docs("api.md"), re.M))
     assert documented == {code: str(status) for code, status in STATUSES.items()}
@@ -90,29 +92,29 @@ def test_every_permission_is_explained_when_a_token_can_carry_it() -> None:
 def test_every_field_is_explained_when_a_document_can_hold_it() -> None:
     parts = [
         part
-        for part in vars(document).values()
-        if isinstance(part, type) and issubclass(part, document.Part) and part is not document.Part
+        for part in vars(model).values()
+        if isinstance(part, type) and issubclass(part, model.Part) and part is not model.Part
     ]
     built = {
         field.alias or name
         for part in parts
         for name, field in part.model_fields.items()
-        if field.annotation != document.NotBuilt
+        if field.annotation != model.NotBuilt
     }
     unbuilt = {field.alias or name for part in parts for name, field in part.model_fields.items()} - built
-    schemas = [description.config_schema.get("properties") for description in handlers.BUILT_IN.values()]
+    schemas = [description.config_schema.get("properties") for description in handler_catalog.BUILT_IN.values()]
     built |= {name for properties in schemas if isinstance(properties, dict) for name in properties}
     assert not {name for name in built if f"`{name}`" not in page_of_docs("playbook-format.md")}
-    assert not {name for name in handlers.BUILT_IN if f"`{name}`" not in page_of_docs("playbook-format.md")}
+    assert not {name for name in handler_catalog.BUILT_IN if f"`{name}`" not in page_of_docs("playbook-format.md")}
     assert unbuilt
     later = {
         *unbuilt,
-        *handlers.LATER_HANDLERS,
-        *handlers.LATER_PROVIDERS,
-        *handlers.LATER_AUTH,
-        *envelopes.LATER_VERBS,
+        *handler_catalog.LATER_HANDLERS,
+        *handler_catalog.LATER_PROVIDERS,
+        *handler_catalog.LATER_AUTH,
+        *control_messages.LATER_VERBS,
     }
-    later |= {name for names in handlers.LATER_CONFIG.values() for name in names}
+    later |= {name for names in handler_catalog.LATER_CONFIG.values() for name in names}
     assert not {name for name in later if f"`{name}`" not in page_of_docs("status.md")}
 
 
@@ -164,7 +166,7 @@ def test_is_the_document_before_it_when_it_is_written_as_yaml(block: Block) -> N
     written: Any = from_yaml(block.text)
     earlier = [other for other in blocks("playbook") if other.page == block.page and other.line < block.line]
     before = [other for other in earlier if json.loads(other.text)["code"] == written["code"]]
-    read = document.read_document(written)
+    read = model.read_document(written)
     assert compile_playbook(read, playbook_id=uuid4(), version=1).problems == ()
     assert written == (json.loads(before[-1].text) if before else written)
 
@@ -177,7 +179,7 @@ def test_compiles_as_the_page_says_when_it_is_a_document(block: Block) -> None:
         value = {**AROUND, "steps": [*AROUND["steps"], step]}
     refused = block.rest[1] if block.rest else None
     try:
-        read = document.read_document(value)
+        read = model.read_document(value)
         compiled = compile_playbook(read, playbook_id=uuid4(), version=1)
         codes, warnings = {problem.code for problem in compiled.errors}, compiled.warnings
     except PlaybooksError as error:
@@ -198,19 +200,19 @@ def test_gives_what_the_page_says_when_it_is_an_expression(block: Block) -> None
         text, _, wanted = line.rpartition("//")
         if wanted.split()[0] == "error":
             with pytest.raises(MappingError) as refused:
-                expressions.evaluate(text.strip(), context)
+                cel.evaluate(text.strip(), context)
             assert [problem.code for problem in refused.value.problems] == wanted.split()[1:], line
         else:
-            assert json.dumps(expressions.evaluate(text.strip(), context)) == wanted.strip(), line
+            assert json.dumps(cel.evaluate(text.strip(), context)) == wanted.strip(), line
 
 
 @named("mapping")
 def test_gives_what_the_page_says_when_it_is_a_mapping(block: Block) -> None:
     result = next(other for other in blocks("result") if other.page == block.page and other.line > block.line)
-    assert expressions.resolve(json.loads(block.text), _context_before(block)) == json.loads(result.text)
+    assert cel.resolve(json.loads(block.text), _context_before(block)) == json.loads(result.text)
 
 
 @named("condition")
 def test_holds_as_the_page_says_when_it_is_a_condition(block: Block) -> None:
-    result = expressions.evaluate_condition(json.loads(block.text), _context_before(block))
+    result = cel.evaluate_condition(json.loads(block.text), _context_before(block))
     assert result.holds is json.loads(block.rest[-1])

@@ -9,10 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from playbooks import checks_quorum, contracts, document, editing, expressions
-from playbooks.compile_order import resolve_order
-from playbooks.compiler import compile_playbook
-from playbooks.errors import MappingError, PlaybooksError, Problem
+from playbooks.common.errors import MappingError, PlaybooksError, Problem
+from playbooks.compiler.checks import quorum
+from playbooks.compiler.compile import compile_playbook
+from playbooks.compiler.order import resolve_order
+from playbooks.contracts import validation
+from playbooks.document import editing, model
+from playbooks.expressions import cel
 from playbooks.simulation.given import Given, GivenAttempt, problems_of
 from tests.playbooks.building import plan_of
 from tests.playbooks.simulating import played
@@ -30,7 +33,7 @@ SMALL: dict[str, Any] = {
 
 
 def test_every_code_has_its_page_when_the_source_is_read() -> None:
-    from api.problems import STATUSES
+    from api.http.problems import STATUSES
 
     codes = codes_of_errors() | codes_of_problems() | set(STATUSES)
     others = ("README", "run-errors")
@@ -75,7 +78,7 @@ def _code_of(page: Path) -> str:
 
 def _of_document(value: Any) -> tuple[Problem, ...]:
     try:
-        read = document.read_document(value)
+        read = model.read_document(value)
     except PlaybooksError as error:
         return error.problems
     return compile_playbook(read, playbook_id=uuid4(), version=1).problems
@@ -94,20 +97,20 @@ def _of_step(value: Any) -> tuple[Problem, ...]:
 
 
 def _of_value(value: Any) -> tuple[Problem, ...]:
-    return contracts.validate(value["contract"], value["value"])
+    return validation.validate(value["contract"], value["value"])
 
 
 def _of_expression(value: Any) -> tuple[Problem, ...]:
     with pytest.raises(MappingError) as refused:
-        expressions.evaluate(value["expression"], value["context"])
+        cel.evaluate(value["expression"], value["context"])
     return refused.value.problems
 
 
 def _of_quorum(value: Any) -> tuple[Problem, ...]:
-    order = resolve_order(document.read_document(_with_step(value["step"])))
+    order = resolve_order(model.read_document(_with_step(value["step"])))
     members = {role: frozenset(people) for role, people in value["members"].items()}
     last = f"/steps/{len(order.placed) - 1}/"
-    return tuple(item for item in checks_quorum.problems(order, members) if item.pointer.startswith(last))
+    return tuple(item for item in quorum.problems(order, members) if item.pointer.startswith(last))
 
 
 def _of_added(value: Any) -> tuple[Problem, ...]:
@@ -117,9 +120,9 @@ def _of_added(value: Any) -> tuple[Problem, ...]:
 
 
 def _of_removed(value: Any) -> tuple[Problem, ...]:
-    document = {name: part for name, part in {**SMALL, **value}.items() if name != "remove"}
+    model = {name: part for name, part in {**SMALL, **value}.items() if name != "remove"}
     with pytest.raises(PlaybooksError) as refused:
-        editing.remove_step(document, value["remove"])
+        editing.remove_step(model, value["remove"])
     return refused.value.problems
 
 

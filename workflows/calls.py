@@ -12,7 +12,8 @@ from typing import Any, cast
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributeUpdate
 
-from playbooks.messages import (
+from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.temporal_messages import (
     CancelCall,
     CheckCall,
     ChildCall,
@@ -34,7 +35,6 @@ from playbooks.messages import (
     TellCall,
     WakeCall,
 )
-from playbooks.plan import PlanStep
 
 FLUSH_INTERVAL = timedelta(milliseconds=500)
 """A burst of fast steps is projected at most this often."""

@@ -13,9 +13,9 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
-from playbooks.events import AttemptLost, StepReported
-from playbooks.messages import StepCall, StepOutcome
-from playbooks.values import ErrorKind, Json, JsonObject, StepError
+from playbooks.common.values import ErrorKind, Json, JsonObject, StepError
+from playbooks.engine.model.events import AttemptLost, StepReported
+from playbooks.engine.model.temporal_messages import StepCall, StepOutcome
 
 _WORKER_SHUTDOWN = "WorkerShutdown"
 """The failure's type by which the SDK says that a worker was stopped before the activity was done: a lost worker."""

@@ -12,8 +12,8 @@ from typing import TypeAlias
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from playbooks import calling
-from playbooks.commands import (
+from playbooks.engine import activity_inputs
+from playbooks.engine.model.commands import (
     CheckMessage,
     EvaluateLoop,
     GatherChild,
@@ -22,7 +22,7 @@ from playbooks.commands import (
     PrepareStep,
     RunStep,
 )
-from playbooks.events import (
+from playbooks.engine.model.events import (
     ChildGathered,
     Event,
     ItemsGathered,
@@ -32,9 +32,9 @@ from playbooks.events import (
     StepPrepared,
     StepReported,
 )
-from playbooks.messages import StepCall, StepOutcome
-from playbooks.plan import Plan
-from playbooks.state import RunState
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import RunState
+from playbooks.engine.model.temporal_messages import StepCall, StepOutcome
 from workflows import calls
 from workflows.failures import read_failure
 from workflows.lane import LaneJob
@@ -76,7 +76,7 @@ class LaneWork:
         if self._is_gone(key, visit):
             return 0
         step = self._plan.step(key)
-        call = calling.step_call(self._plan, self._state(), step, attempt)
+        call = activity_inputs.step_call(self._plan, self._state(), step, attempt)
         try:
             outcome = await calls.pure_step(step, call)
         except ActivityError as error:
@@ -89,7 +89,7 @@ class LaneWork:
         if self._is_gone(key, visit):
             return 0
         step = self._plan.step(key)
-        call = calling.step_call(self._plan, self._state(), step, 0)
+        call = activity_inputs.step_call(self._plan, self._state(), step, 0)
         outcome = await calls.prepare_step(step, call)
         self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
@@ -97,19 +97,21 @@ class LaneWork:
     async def _test_loop(self, key: str, visit: int) -> int:
         if self._is_gone(key, visit):
             return 0
-        outcome = await calls.test_loop(self._plan.step(key), calling.loop_call(self._plan, self._state(), key))
+        outcome = await calls.test_loop(self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key))
         self._hear(LoopTested(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _gather_items(self, key: str, visit: int) -> int:
         if self._is_gone(key, visit) or key not in self._state().loops:
             return 0
-        outcome = await calls.gather_items(self._plan.step(key), calling.gather_call(self._plan, self._state(), key))
+        outcome = await calls.gather_items(
+            self._plan.step(key), activity_inputs.gather_call(self._plan, self._state(), key)
+        )
         self._hear(ItemsGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _gather_child(self, key: str, visit: int) -> int:
-        call = None if self._is_gone(key, visit) else calling.child_call(self._plan, self._state(), key)
+        call = None if self._is_gone(key, visit) else activity_inputs.child_call(self._plan, self._state(), key)
         if call is None:
             return 0
         outcome = await calls.gather_child(self._plan.step(key), call)
@@ -118,13 +120,13 @@ class LaneWork:
 
     async def _check(self, request_id: str) -> int:
         request = self._state().requests[request_id]
-        call = calling.check_call(self._plan, self._state(), request)
+        call = activity_inputs.check_call(self._plan, self._state(), request)
         outcome = await calls.check_message(request.envelope.verb, call)
         self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _make_output(self) -> int:
-        result = await calls.make_output(calling.output_call(self._plan, self._state()))
+        result = await calls.make_output(activity_inputs.output_call(self._plan, self._state()))
         self._hear(OutputMade(at=workflow.now(), output=result.output, error=result.error))
         return result.elapsed_ms
 

@@ -15,9 +15,10 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from playbooks.digest import digest_of_lines
-from playbooks.envelopes import Envelope, Malformed, read_envelope
-from playbooks.events import (
+from playbooks.common.values import Json, Verdict
+from playbooks.engine.digest import digest_of_lines
+from playbooks.engine.model.control_messages import Envelope, Malformed, read_envelope
+from playbooks.engine.model.events import (
     CancelRequested,
     Continued,
     DrainRequested,
@@ -25,9 +26,8 @@ from playbooks.events import (
     MessageRefused,
     RunStarted,
 )
-from playbooks.messages import RunInput, RunResult
-from playbooks.state import RunState
-from playbooks.values import Json, Verdict
+from playbooks.engine.model.state import RunState
+from playbooks.engine.model.temporal_messages import RunInput, RunResult
 from workflows.shell import Shell
 
 LOOPS = 3

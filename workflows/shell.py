@@ -19,8 +19,10 @@ from typing import assert_never
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from playbooks import calling
-from playbooks.commands import (
+from playbooks.common.values import FINISHED_RUN, Verdict
+from playbooks.engine import activity_inputs
+from playbooks.engine.machine import advance, new_run
+from playbooks.engine.model.commands import (
     Answer,
     CancelChild,
     CancelStep,
@@ -39,31 +41,17 @@ from playbooks.commands import (
     StopTimer,
     TakeSlot,
 )
-from playbooks.events import (
-    CancelRequested,
-    Event,
-    SlotAnswered,
-    TimerFired,
-)
-from playbooks.machine import advance, new_run
-from playbooks.messages import (
-    FlushCall,
-    FlushResult,
-    RunInput,
-    RunProjection,
-    StepCall,
-    TaskCall,
-)
-from playbooks.plan import PlanStep
-from playbooks.state import RunState
-from playbooks.values import FINISHED_RUN, Verdict
+from playbooks.engine.model.events import CancelRequested, Event, SlotAnswered, TimerFired
+from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.state import RunState
+from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, RunInput, RunProjection, StepCall, TaskCall
 from workflows import calls
-from workflows.arrivals import Arrival, Arrivals
 from workflows.failures import read_failure
+from workflows.inbox import Arrival, Arrivals
 from workflows.lane import Lane
 from workflows.lane_work import LaneWork, reported
-from workflows.rows import Rows
-from workflows.shown import Shown
+from workflows.projection_buffer import Rows
+from workflows.ui_details import Shown
 
 TASKS_CARRY_ROWS = 2
 """From this engine version on the announcement of a task is a flush as well: a run that waits for a person needs one
@@ -154,15 +142,15 @@ class Shell:
 
     def ask_cancel(self) -> None:
         """Let an activity ask Temporal for the cancel that this workflow has to end with."""
-        self._spawn(self._await(calls.request_cancel(calling.cancel_call(self.state))))
+        self._spawn(self._await(calls.request_cancel(activity_inputs.cancel_call(self.state))))
 
     def tell_others(self) -> bool:
         """Say that this run has ended to whom it concerns; false where it concerns nobody."""
         parent, slot = self._start.parent, self._start.slot
         if parent is not None and parent.waits:
-            self._spawn(self._await(calls.tell_parent(calling.tell_call(self.state, parent))))
+            self._spawn(self._await(calls.tell_parent(activity_inputs.tell_call(self.state, parent))))
         if slot is not None:
-            self._spawn(self._await(calls.wake_next(calling.wake_call(self.state, slot))))
+            self._spawn(self._await(calls.wake_next(activity_inputs.wake_call(self.state, slot))))
         return slot is not None or (parent is not None and parent.waits)
 
     def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
@@ -184,7 +172,7 @@ class Shell:
             case StopTimer(timer=timer):
                 self._timers.pop(timer, None)
             case Notify():
-                call = calling.notification_call(self.plan, self.state, command, self._start.notification)
+                call = activity_inputs.notification_call(self.plan, self.state, command, self._start.notification)
                 self._spawn(self._await(calls.record_notification(call)))
             case Answer(request=request, verdict=verdict):
                 self.verdicts[request] = verdict
@@ -200,7 +188,7 @@ class Shell:
         if step.carrier == "pure":
             self._lane.put(self._lane_work.job(command))
             return
-        call = self._effects[step.key] = calling.step_call(self.plan, self.state, step, command.attempt)
+        call = self._effects[step.key] = activity_inputs.step_call(self.plan, self.state, step, command.attempt)
         if step.child is not None:
             self._starts[call.step, call.visit] = None
         if (rows := self._rows.for_effect(self.state)) is not None:
@@ -233,18 +221,20 @@ class Shell:
         if (command.step, command.visit) in self._starts:
             self._starts[command.step, command.visit] = command
         else:
-            self._spawn(self._await(calls.cancel_child(calling.cancel_child_call(self.state, command))))
+            self._spawn(self._await(calls.cancel_child(activity_inputs.cancel_child_call(self.state, command))))
 
     async def _take_slot(self, command: TakeSlot) -> None:
         slot = self._start.slot
         if slot is None:
             return
-        call = calling.slot_call(self.state, slot, cancels_oldest=command.is_first and slot.on_limit == "cancel_oldest")
+        call = activity_inputs.slot_call(
+            self.state, slot, cancels_oldest=command.is_first and slot.on_limit == "cancel_oldest"
+        )
         answer = await calls.take_slot(call)
         self.post(SlotAnswered(at=workflow.now(), is_free=answer.is_free))
 
     def _open_task(self, key: str, visit: int) -> None:
-        call = calling.task_call(self.plan, self.state, key, visit)
+        call = activity_inputs.task_call(self.plan, self.state, key, visit)
         if call is None:
             return
         rows = self._take_rows() if self._start.engine_version >= TASKS_CARRY_ROWS else None

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 
 from activities.handler import HandlerCall, HandlerResult
-from playbooks.handlers import HandlerDescription
+from playbooks.document.handler_catalog import HandlerDescription
 
 
 def _described(name: str, summary: str) -> HandlerDescription:

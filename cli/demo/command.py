@@ -24,9 +24,9 @@ from cli.dev.interrupts import StopRequested, stop_requests_raised
 from cli.dev.stack import DEMO_ORGANIZATION, Stack, StackOptions, running_stack, supervise
 from cli.rest import Api, ApiProblemError, Data
 from cli.settings import client_settings
-from playbooks.errors import NotFoundError
+from playbooks.common.errors import NotFoundError
 from runtime.tokens import issue_token
-from storage.organizations import find_organization
+from storage.identity.organizations import find_organization
 
 _INTERRUPTED = 130
 _FILE_COLUMNS = 150

@@ -11,7 +11,7 @@ from rich.table import Table
 from sqlalchemy import text
 
 from cli.rest import Data, objects
-from storage.database import Database
+from storage.database.sessions import Database
 
 _RUN_SQL = text(
     "SELECT transaction_type, transaction_status, total_amount, version, smart_code"

@@ -22,8 +22,8 @@ from cli.servers.ports import LOOPBACK, any_free_port, choose_port, is_free
 from cli.servers.postgres import PostgresServer, start_postgres
 from cli.servers.processes import ChildProcess, ServerStartError, spawn
 from cli.servers.temporal import TemporalServer, start_temporal
-from storage.migrate import upgrade
-from storage.organizations import create_organization, find_organization
+from storage.database.migrate import upgrade
+from storage.identity.organizations import create_organization, find_organization
 
 DEMO_ORGANIZATION = "demo"
 _PROJECT = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ from cli.dev.folder import StackFolder
 from cli.failures import UsageError
 from cli.rest import Api, ApiProblemError
 from cli.settings import client_settings, found_stack
-from playbooks.errors import NotFoundError
+from playbooks.common.errors import NotFoundError
 from runtime.settings import Settings
 from runtime.tokens import issue_token
 
@@ -74,7 +74,7 @@ def _token(account: Account, settings: Settings) -> str:
     if settings.jwt_secret is None or not settings.admin_database_url:
         raise UsageError("PLAYBOOK_TOKEN is not set (`playbook token` makes one), and no stack was found (--data-dir)")
     # Only here: sqlalchemy takes its time to load, and who has a token does not need it.
-    from storage.organizations import find_organization
+    from storage.identity.organizations import find_organization
 
     row = asyncio.run(find_organization(settings.admin_database_url, account.organization))
     if row is None:

@@ -16,10 +16,10 @@ from cli.playbooks.connection import RefusedError, connected, told
 from cli.playbooks.files import problems_of, read_file
 from cli.playbooks.show import tell, write_json
 from cli.playbooks.stored import Stored, text_of, wanted
-from playbooks.document import read_document
-from playbooks.errors import InputError
-from playbooks.pointers import join
-from playbooks.values import Json
+from playbooks.common.errors import InputError
+from playbooks.common.json_pointer import join
+from playbooks.common.values import Json
+from playbooks.document.model import read_document
 
 _MAX_CHANGES = 1_000
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from cli.failures import UsageError
-from playbooks.errors import InputError, MalformedRequestError, Problem, ValidationError
-from playbooks.values import Json
+from playbooks.common.errors import InputError, MalformedRequestError, Problem, ValidationError
+from playbooks.common.values import Json
 from runtime.yaml_text import from_yaml
 
 Format = Literal["json", "yaml"]

@@ -17,7 +17,7 @@ from cli.playbooks.show import say, tell, write_json
 from cli.playbooks.stored import newest, text_of
 from cli.playbooks.validate import check
 from cli.rest import Api
-from playbooks.document import PlaybookDocument
+from playbooks.document.model import PlaybookDocument
 
 _REASON = "pushed by `playbook playbooks push`"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from playbooks.errors import Problem
+from playbooks.common.errors import Problem
 
 
 def write_json(value: Any) -> None:

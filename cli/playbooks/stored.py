@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cli.rest import Api, Data
-from playbooks.errors import NotFoundError
-from playbooks.values import Json
+from playbooks.common.errors import NotFoundError
+from playbooks.common.values import Json
 
 
 @dataclass(frozen=True, slots=True)

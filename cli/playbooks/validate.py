@@ -14,9 +14,9 @@ from uuid import UUID
 from api.installed import installed_handlers
 from cli.playbooks.files import files_of, problems_of, read_file
 from cli.playbooks.show import as_data, say, tell, write_json
-from playbooks.compiler import compile_playbook
-from playbooks.document import PlaybookDocument, read_document
-from playbooks.errors import InputError, Problem
+from playbooks.common.errors import InputError, Problem
+from playbooks.compiler.compile import compile_playbook
+from playbooks.document.model import PlaybookDocument, read_document
 
 _NO_ID = UUID(int=0)
 

@@ -6,10 +6,10 @@ say why.
 
 from __future__ import annotations
 
-from playbooks import expressions
-from playbooks.document import DependencyDocument, StepDocument
-from playbooks.plan import Plan
-from playbooks.values import Json, JsonObject
+from playbooks.common.values import Json, JsonObject
+from playbooks.document.model import DependencyDocument, StepDocument
+from playbooks.engine.model.plan import Plan
+from playbooks.expressions import cel
 
 _MAX_SHOWN = 200
 
@@ -21,7 +21,7 @@ def skip_of(plan: Plan, document: StepDocument, context: JsonObject) -> tuple[st
     """
     values: JsonObject = {}
     for condition, source in _conditions(plan, document):
-        result = expressions.evaluate_condition(condition, context)
+        result = cel.evaluate_condition(condition, context)
         values |= result.values
         if not result.holds:
             return f"{source} is false: {_shown(condition)}", values

@@ -6,13 +6,13 @@ AI or external step never gets a value marked `x-sensitive` that the author did 
 
 from __future__ import annotations
 
-from playbooks import expressions
-from playbooks.document import StepDocument
-from playbooks.errors import MappingError, Problem
+from playbooks.common.errors import MappingError, Problem
+from playbooks.common.json_pointer import from_parts, join, pick, without
+from playbooks.common.values import Json, JsonObject
+from playbooks.document.model import StepDocument
+from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.evaluation.conditions import step_key_of
-from playbooks.plan import Plan, PlanStep
-from playbooks.pointers import from_parts, join, pick, without
-from playbooks.values import Json, JsonObject
+from playbooks.expressions import cel
 
 _OUTSIDE = frozenset({"ai", "external"})
 
@@ -25,7 +25,7 @@ def resolve_input(plan: Plan, step: PlanStep, document: StepDocument, context: J
     """
     withholds = step.step_type in _OUTSIDE
     if document.input is not None:
-        mapped = expressions.resolve(document.input, context, "/input")
+        mapped = cel.resolve(document.input, context, "/input")
         brought = _brought(plan, document, context, whole_outputs=False, withholds=False)
         return {**brought, **_object(mapped, ("input",))} if brought else mapped
     run_input = context.get("input", {})
@@ -47,7 +47,7 @@ def _brought(
             continue
         path = ("steps", key, "output")
         if dependency.mapping is not None:
-            added = expressions.resolve(dependency.mapping, context, f"/dependencies/{index}/mapping")
+            added = cel.resolve(dependency.mapping, context, f"/dependencies/{index}/mapping")
         elif whole_outputs:
             output = _output_of(context, path)
             added = without(output, plan.step(key).sensitive_output) if withholds else output

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from playbooks import contracts, expressions
-from playbooks.errors import ContractError
+from playbooks.common.errors import ContractError
+from playbooks.common.values import Json, JsonObject
+from playbooks.contracts import validation
 from playbooks.evaluation.work import HandlerCall, HandlerResult
-from playbooks.values import Json, JsonObject
+from playbooks.expressions import cel
 
 
 def process(call: HandlerCall) -> HandlerResult:
@@ -34,7 +35,7 @@ def decide_by_rules(call: HandlerCall) -> HandlerResult:
     matched: list[Json] = []
     missed: list[Json] = []
     for rule in rules:
-        if expressions.evaluate_condition(rule.get("when"), names).holds:
+        if cel.evaluate_condition(rule.get("when"), names).holds:
             matched.append(rule.get("name"))
             if decision == "first":
                 break
@@ -59,7 +60,7 @@ def check_data(call: HandlerCall) -> HandlerResult:
     """
     schema = call.config.get("schema")
     if isinstance(schema, dict):
-        problems = contracts.validate(schema, call.input, pointer="/input")
+        problems = validation.validate(schema, call.input, pointer="/input")
         if problems:
             raise ContractError("the input does not satisfy the schema", problems)
     return HandlerResult(output={"valid": True, "errors": []})

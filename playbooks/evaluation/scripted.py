@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import cast, get_args
 
+from playbooks.common.values import ErrorKind, Json, JsonObject
 from playbooks.evaluation.work import HandlerCall, HandlerResult, failed
-from playbooks.values import ErrorKind, Json, JsonObject
 
 PROVIDER = "scripted"
 _ERROR_KINDS: frozenset[str] = frozenset(get_args(ErrorKind))

@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from playbooks import contracts, expressions
-from playbooks.compile_flow import undo_document
-from playbooks.document import MAX_ITEMS, PlaybookDocument, StepDocument
-from playbooks.envelopes import Envelope
-from playbooks.errors import ContractError, Problem, ValidationError
+from playbooks.common.errors import ContractError, Problem, ValidationError
+from playbooks.common.json_pointer import covers, from_parts, parts, without
+from playbooks.common.values import Json, JsonObject
+from playbooks.contracts import validation
+from playbooks.document.model import MAX_ITEMS, PlaybookDocument, StepDocument
+from playbooks.document.undo import undo_document
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.plan import UNDO, Plan, PlanStep
+from playbooks.engine.model.temporal_messages import GatherCall, StepCall
+from playbooks.engine.model.wait_outputs import signal_output
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.inputs import resolve_input
 from playbooks.evaluation.work import HandlerCall
-from playbooks.messages import GatherCall, StepCall
-from playbooks.plan import UNDO, Plan, PlanStep
-from playbooks.pointers import covers, from_parts, parts, without
-from playbooks.values import Json, JsonObject
-from playbooks.waits import signal_output
+from playbooks.expressions import cel
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +86,33 @@ def evaluate(step: OpenStep, found: Evaluation) -> None:
     if found.skipped is not None:
         return
     value = resolve_input(step.version.plan, step.plan, step.document, step.context)
-    _refuse(contracts.check_value(value, "/input"), "the step's input holds something that cannot be stored")
+    _refuse(validation.check_value(value, "/input"), "the step's input holds something that cannot be stored")
     found.input, found.has_input = value, True
     if step.document.input_contract is not None:
-        problems = contracts.validate(step.document.input_contract, value, pointer="/input")
+        problems = validation.validate(step.document.input_contract, value, pointer="/input")
         _refuse(problems, "the step's input does not satisfy its contract")
 
 
 def items_of(step: OpenStep) -> list[Json]:
     """What a `for_each` goes over. Raises MappingError, ContractError where it is no list of a bearable length."""
     given = step.document.for_each.items if step.document.for_each is not None else []
-    found = expressions.resolve(given, step.context, "/for_each/items")
+    found = cel.resolve(given, step.context, "/for_each/items")
     if not isinstance(found, list):
         message = "for_each needs a list"
         raise ContractError(message, (Problem(pointer="/for_each/items", code="WRONG_TYPE", message=message),))
     if len(found) > MAX_ITEMS:
         message = f"for_each goes over at most {MAX_ITEMS} items, not {len(found)}"
         raise ContractError(message, (Problem(pointer="/for_each/items", code="TOO_LARGE", message=message),))
-    _refuse(contracts.check_value(found, "/for_each/items"), "the items hold something that cannot be stored")
+    _refuse(validation.check_value(found, "/for_each/items"), "the items hold something that cannot be stored")
     return found
 
 
-def loop_condition(document: StepDocument, context: JsonObject) -> expressions.ConditionResult:
+def loop_condition(document: StepDocument, context: JsonObject) -> cel.ConditionResult:
     """Whether a loop's condition holds: `complete_when` where the context has the loop's counts, else `while`."""
     loop = context.get("loop")
     if isinstance(loop, dict) and document.for_each is not None:
-        return expressions.evaluate_condition(document.for_each.complete_when, loop)
-    return expressions.evaluate_condition(document.repeat.while_ if document.repeat is not None else None, context)
+        return cel.evaluate_condition(document.for_each.complete_when, loop)
+    return cel.evaluate_condition(document.repeat.while_ if document.repeat is not None else None, context)
 
 
 def gathered(call: GatherCall, results: Mapping[str, Json]) -> JsonObject:
@@ -125,10 +126,10 @@ def gathered(call: GatherCall, results: Mapping[str, Json]) -> JsonObject:
 
 def check_output(document: StepDocument, output: Json) -> None:
     """Raise ContractError where a handler's output may not be the step's."""
-    _refuse(contracts.check_value(output, "/output"), "the step's output holds something that cannot be stored")
+    _refuse(validation.check_value(output, "/output"), "the step's output holds something that cannot be stored")
     # On a human step the contract describes the form; no handler makes its output.
     if document.output_contract is not None:
-        problems = contracts.validate(document.output_contract, output, pointer="/output")
+        problems = validation.validate(document.output_contract, output, pointer="/output")
         _refuse(problems, "the step's output does not satisfy its contract")
 
 
@@ -137,7 +138,7 @@ def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None
     if document.for_each is None or "[" in key:
         check_output(document, output)
         return
-    _refuse(contracts.check_value(output, "/output"), "the output holds something that cannot be stored")
+    _refuse(validation.check_value(output, "/output"), "the output holds something that cannot be stored")
     results = output.get("results") if isinstance(output, dict) else None
     if not isinstance(results, list):
         message = "a for_each step gives {results: [...]}"
@@ -145,20 +146,20 @@ def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None
     for index, result in enumerate(results):
         # null stands for an item that made nothing. The contract is that of an item.
         if document.output_contract is not None and result is not None:
-            problems = contracts.validate(document.output_contract, result, pointer=f"/output/results/{index}")
+            problems = validation.validate(document.output_contract, result, pointer=f"/output/results/{index}")
             _refuse(problems, "an item's output does not satisfy the step's contract")
 
 
 def check_form(document: StepDocument, body: JsonObject) -> None:
     """Raise ContractError where the form of a decision does not satisfy the step's contract."""
     if document.output_contract is not None:
-        problems = contracts.validate(document.output_contract, body.get("data", {}), pointer="/data")
+        problems = validation.validate(document.output_contract, body.get("data", {}), pointer="/data")
         _refuse(problems, "the form does not satisfy the step's contract")
 
 
 def check_message(envelope: Envelope) -> None:
     """Raise ValidationError where a message holds what cannot be stored."""
-    problems = [*contracts.check_value(envelope.body), *contracts.check_value(envelope.actor)]
+    problems = [*validation.check_value(envelope.body), *validation.check_value(envelope.actor)]
     if problems:
         raise ValidationError("the message holds text that cannot be stored", problems)
 
@@ -169,7 +170,7 @@ def check_signal(version: Version, keys: Sequence[str], body: JsonObject, at: da
     for key in keys:
         contract = version.step(key).output_contract
         if contract is not None:
-            problems = contracts.validate(contract, signal_output(name, payload, at))
+            problems = validation.validate(contract, signal_output(name, payload, at))
             _refuse(problems, f"step '{key}' waits for this signal, and its output contract refuses it")
 
 
@@ -180,9 +181,9 @@ def run_output(version: Version, context: JsonObject) -> Json:
     """
     value = _output_of(version, context)
     contract = version.document.output_contract
-    problems = contracts.check_value(value, "/output")
+    problems = validation.check_value(value, "/output")
     if not problems and contract is not None:
-        problems = contracts.validate(contract, value, pointer="/output")
+        problems = validation.validate(contract, value, pointer="/output")
     _refuse(problems, "the run's output does not satisfy its contract")
     return value
 
@@ -222,7 +223,7 @@ def child_output(step: StepDocument, plan: PlanStep, child: UUID, output: Json, 
 
 def _output_of(version: Version, context: JsonObject) -> Json:
     if version.document.output is not None:
-        return expressions.resolve(version.document.output, context, "/output")
+        return cel.resolve(version.document.output, context, "/output")
     steps = context.get("steps")
     made: JsonObject = {}
     for key in version.plan.final_steps:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from playbooks.common.values import Json
+from playbooks.engine.model.plan import Carrier
 from playbooks.evaluation.work import HandlerCall, StepFailedError, failed
-from playbooks.plan import Carrier
-from playbooks.values import Json
 
 _LONGEST = timedelta(days=366)
 _UNITS = {"duration_seconds": timedelta(seconds=1), "duration_minutes": timedelta(minutes=1)}

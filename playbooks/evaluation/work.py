@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
-from playbooks import expressions
-from playbooks.errors import (
+from playbooks.common.errors import (
     AccessError,
     ContractError,
     InputError,
@@ -21,7 +20,8 @@ from playbooks.errors import (
     RateLimitedError,
     UnavailableError,
 )
-from playbooks.values import ErrorKind, Json, JsonObject, StepError
+from playbooks.common.values import ErrorKind, Json, JsonObject, StepError
+from playbooks.expressions import cel
 
 _KINDS: tuple[tuple[type[PlaybooksError], ErrorKind], ...] = (
     (InputError, "validation"),
@@ -61,7 +61,7 @@ class HandlerCall:
 
     def resolve(self, mapping: Json, extra: Mapping[str, Json] | None = None) -> Json:
         """`mapping` with every `${...}` evaluated. Raises MappingError naming the path that is missing."""
-        return expressions.resolve(mapping, self.names(extra))
+        return cel.resolve(mapping, self.names(extra))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

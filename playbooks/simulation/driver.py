@@ -12,8 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from playbooks import calling
-from playbooks.commands import (
+from playbooks.common.errors import Problem
+from playbooks.common.errors import error as problem
+from playbooks.common.values import FINISHED_RUN, JsonObject, PayloadRef, Verdict
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.engine import activity_inputs
+from playbooks.engine.machine import advance, new_run
+from playbooks.engine.model.commands import (
     Answer,
     CancelChild,
     CancelStep,
@@ -32,10 +37,8 @@ from playbooks.commands import (
     StopTimer,
     TakeSlot,
 )
-from playbooks.envelopes import Envelope
-from playbooks.errors import Problem
-from playbooks.evaluation.steps import Version, gathered
-from playbooks.events import (
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.events import (
     ChildGathered,
     Event,
     ItemsGathered,
@@ -48,10 +51,9 @@ from playbooks.events import (
     StepReported,
     TimerFired,
 )
-from playbooks.handlers import HandlerDescription
-from playbooks.machine import advance, new_run
-from playbooks.messages import RunInput, StepOutcome
-from playbooks.problems import error as problem
+from playbooks.engine.model.state import AuditEvent, RunState, StepState
+from playbooks.engine.model.temporal_messages import RunInput, StepOutcome
+from playbooks.evaluation.steps import Version, gathered
 from playbooks.simulation import interventions
 from playbooks.simulation.given import Given, GivenMessage, unused
 from playbooks.simulation.interventions import Said
@@ -59,8 +61,6 @@ from playbooks.simulation.outcome import Ending, Simulated, Visit, VisitKey
 from playbooks.simulation.people import Decision, People, envelope_of
 from playbooks.simulation.waiting import waiting_for
 from playbooks.simulation.workers import Workers
-from playbooks.state import AuditEvent, RunState, StepState
-from playbooks.values import FINISHED_RUN, JsonObject, PayloadRef, Verdict
 
 MAX_EVENTS = 10_000
 LIMIT = "SIMULATION_LIMIT"
@@ -201,7 +201,7 @@ class _Driver:
     def _prepare(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit):
             return
-        call = calling.step_call(self._plan, self._state, self._plan.step(key), 0)
+        call = activity_inputs.step_call(self._plan, self._state, self._plan.step(key), 0)
         outcome = self._workers.prepare(call, self._now)
         self._note((key, call.visit), values=outcome.values)
         self._plan_event(
@@ -214,7 +214,7 @@ class _Driver:
     def _attempt(self, key: str, visit: int, attempt: int) -> None:
         if self._is_gone(key, visit):
             return
-        call = calling.step_call(self._plan, self._state, self._plan.step(key), attempt)
+        call = activity_inputs.step_call(self._plan, self._state, self._plan.step(key), attempt)
         made = self._workers.attempt(call)
         about = (key, call.visit)
         self._children[about] = made.outcome
@@ -231,7 +231,7 @@ class _Driver:
     def _test_loop(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit):
             return
-        outcome = self._workers.test_loop(calling.loop_call(self._plan, self._state, key))
+        outcome = self._workers.test_loop(activity_inputs.loop_call(self._plan, self._state, key))
         self._plan_event(
             self._now,
             _AT_ONCE,
@@ -242,7 +242,7 @@ class _Driver:
     def _gather(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit) or key not in self._state.loops:
             return
-        call = calling.gather_call(self._plan, self._state, key)
+        call = activity_inputs.gather_call(self._plan, self._state, key)
         # Nothing is stored in a simulation, so every result is there itself.
         results = {index: value for index, value in call.results.items() if not isinstance(value, PayloadRef)}
         outcome = StepOutcome(status="succeeded", output=gathered(call, results))
@@ -288,7 +288,7 @@ class _Driver:
         return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
 
     def _make_output(self) -> None:
-        made = self._workers.make_output(calling.output_call(self._plan, self._state))
+        made = self._workers.make_output(activity_inputs.output_call(self._plan, self._state))
         self._plan_event(
             self._now, _AT_ONCE, None, lambda: OutputMade(at=self._now, output=made.output, error=made.error)
         )
@@ -330,7 +330,7 @@ class _Driver:
         return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=True)
 
     def _check(self, request: str) -> None:
-        call = calling.check_call(self._plan, self._state, self._state.requests[request])
+        call = activity_inputs.check_call(self._plan, self._state, self._state.requests[request])
         said = self._said.get(request) or self._decisions.get(request)
         outcome = interventions.check(self._workers.version, call, said.actor if said else None, self._now)
         self._plan_event(

@@ -12,14 +12,13 @@ from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 
-from playbooks.envelopes import STEP_VERBS, Malformed, read_envelope
-from playbooks.errors import Problem
-from playbooks.plan import Plan, PlanStep, base_key
-from playbooks.pointers import join
-from playbooks.problems import error as problem
-from playbooks.problems import warning
-from playbooks.state import Choice
-from playbooks.values import Json, JsonObject, StepError
+from playbooks.common.errors import Problem, warning
+from playbooks.common.errors import error as problem
+from playbooks.common.json_pointer import join
+from playbooks.common.values import Json, JsonObject, StepError
+from playbooks.engine.model.control_messages import STEP_VERBS, Malformed, read_envelope
+from playbooks.engine.model.plan import Plan, PlanStep, base_key
+from playbooks.engine.model.state import Choice
 
 SIMULATED_ERROR = "SIMULATED_ERROR"
 """Code of an error that the simulation was given; its kind decides about retries, as in a run."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from playbooks import ids
-from playbooks.actors import asserted_actor
-from playbooks.envelopes import Envelope
-from playbooks.errors import InputError, Problem
+from playbooks.common import ids
+from playbooks.common.actors import asserted_actor
+from playbooks.common.errors import InputError, Problem
+from playbooks.common.values import Actor, JsonObject, Verdict
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.temporal_messages import CheckCall, OutcomeOfCheck
 from playbooks.evaluation import steps
-from playbooks.messages import CheckCall, OutcomeOfCheck
 from playbooks.simulation.given import GivenMessage
-from playbooks.values import Actor, JsonObject, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

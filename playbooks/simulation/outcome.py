@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from playbooks.errors import Problem
-from playbooks.plan import Plan
+from playbooks.common.errors import Problem
+from playbooks.common.values import JsonObject
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.simulation.interventions import Said
 from playbooks.simulation.people import Decision
 from playbooks.simulation.workers import Source
-from playbooks.state import AuditEvent, RunState, StepState
-from playbooks.values import JsonObject
 
 Ending: TypeAlias = Literal["completed", "failed", "cancelled", "waiting", "paused", "stopped"]
 """How far the simulation came. `waiting`: for people or a message that nobody gave; `paused`: somebody has to resume;

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from playbooks import ids
-from playbooks.envelopes import Envelope
-from playbooks.plan import PlanStep, base_key
+from playbooks.common import ids
+from playbooks.common.values import Actor, JsonObject, Verdict
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.plan import PlanStep, base_key
+from playbooks.engine.model.state import TaskState
 from playbooks.simulation.given import Given, GivenVote
 from playbooks.simulation.workers import Workers
-from playbooks.state import TaskState
-from playbooks.values import Actor, JsonObject, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

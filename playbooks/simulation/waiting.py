@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playbooks.plan import Plan
-from playbooks.rules.tasks import rules_of
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import RunState
+from playbooks.engine.rules.tasks import rules_of
 from playbooks.simulation.outcome import Waiting
-from playbooks.state import RunState
 
 
 def waiting_for(plan: Plan, state: RunState) -> tuple[Waiting, ...]:

@@ -13,21 +13,27 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from playbooks import ids
-from playbooks.errors import Problem
+from playbooks.common import ids
+from playbooks.common.errors import Problem, warning
+from playbooks.common.json_pointer import transform_at
+from playbooks.common.values import Json, JsonObject, PayloadRef, StepError
+from playbooks.contracts.generation import CODE, NotGeneratedError, generate
+from playbooks.document.handler_catalog import HandlerDescription, describe
+from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.temporal_messages import (
+    LoopCall,
+    LoopOutcome,
+    OutputCall,
+    OutputResult,
+    StepCall,
+    StepOutcome,
+)
 from playbooks.evaluation import scripted, steps, timing
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.pure import PURE
 from playbooks.evaluation.steps import Evaluation, OpenStep, Version
 from playbooks.evaluation.work import HandlerCall, HandlerResult, StepFailedError, defect, failed, known_error
-from playbooks.handlers import HandlerDescription, describe
-from playbooks.messages import LoopCall, LoopOutcome, OutputCall, OutputResult, StepCall, StepOutcome
-from playbooks.plan import PlanStep
-from playbooks.pointers import transform_at
-from playbooks.problems import warning
-from playbooks.simulation.generating import CODE, NotGeneratedError, generate
 from playbooks.simulation.given import Given, GivenAttempt
-from playbooks.values import Json, JsonObject, PayloadRef, StepError
 
 _LONGEST = timedelta(days=366)
 

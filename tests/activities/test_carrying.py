@@ -11,14 +11,14 @@ from uuid import uuid4
 
 import pytest
 
-from activities import carrying, effects
-from activities.carrying import MANY_STEPS
+from activities import piggyback, projection
 from activities.dependencies import ActivityDependencies
-from activities.pace import Pace
-from playbooks.errors import ServiceUnavailableError
-from playbooks.machine import new_run
-from playbooks.messages import FlushCall, FlushResult, StepOutcome
-from playbooks.projecting import flush_of
+from activities.piggyback import MANY_STEPS
+from activities.write_throttle import Pace
+from playbooks.common.errors import ServiceUnavailableError
+from playbooks.engine.machine import new_run
+from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, StepOutcome
+from playbooks.engine.projection import flush_of
 from tests.support.plans import plan_of, run_input, step
 
 SHORT = 0.05
@@ -26,8 +26,8 @@ SHORT = 0.05
 
 @pytest.fixture(autouse=True)
 def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("activities.pace.WRITE_EVERY", SHORT)
-    monkeypatch.setattr("activities.carrying.WRITE_EVERY", SHORT)
+    monkeypatch.setattr("activities.write_throttle.WRITE_EVERY", SHORT)
+    monkeypatch.setattr("activities.piggyback.WRITE_EVERY", SHORT)
 
 
 class Rows:
@@ -60,14 +60,14 @@ def carried(steps: int = 1) -> FlushCall:
 async def outcome_of(
     monkeypatch: pytest.MonkeyPatch, rows: Rows, call: FlushCall | None, *, seconds: float
 ) -> StepOutcome:
-    monkeypatch.setattr(effects, "flush", rows.flush)
+    monkeypatch.setattr(projection, "flush", rows.flush)
 
     async def work() -> StepOutcome:
         await asyncio.sleep(seconds)
         return StepOutcome(status="succeeded")
 
     deps = cast("Any", type("Deps", (), {"pace": Pace()})())
-    return await carrying.carrying(deps, call, work())
+    return await piggyback.carrying(deps, call, work())
 
 
 async def test_writes_nothing_when_the_effect_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.checks import check
-from playbooks.actors import actor_to_json
-from playbooks.envelopes import Envelope
-from playbooks.ids import actor_id, task_id, workflow_id
-from playbooks.messages import CheckCall, OutcomeOfCheck
-from playbooks.values import Actor, JsonObject
-from runtime.envelopes import issue_ticket, sign
-from storage.database import Database
+from activities.message_checks import check
+from playbooks.common.actors import actor_to_json
+from playbooks.common.ids import actor_id, task_id, workflow_id
+from playbooks.common.values import Actor, JsonObject
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.temporal_messages import CheckCall, OutcomeOfCheck
+from runtime.signed_messages import issue_ticket, sign
+from storage.database.sessions import Database
 from tests.activities.world import World, make_world
 
 PERSON = Actor(id=UUID(int=3), name="Vera", roles=("member",))

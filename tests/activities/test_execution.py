@@ -13,10 +13,10 @@ from activities import execution, payloads
 from activities.handler import Handler, HandlerCall, HandlerResult, failed
 from activities.pure import DataProcessorHandler
 from activities.registry import build_handlers
-from playbooks.handlers import HandlerDescription
-from playbooks.messages import StepCall, StepOutcome
-from playbooks.values import Json, JsonObject, PayloadRef, StepType
-from storage.database import Database
+from playbooks.common.values import Json, JsonObject, PayloadRef, StepType
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.engine.model.temporal_messages import StepCall, StepOutcome
+from storage.database.sessions import Database
 from tests.activities.world import World, make_world, step
 
 AWAY = "postgresql://playbook_service:none@127.0.0.1:1/none"

@@ -10,9 +10,9 @@ import pytest
 
 from activities import execution
 from activities.registry import build_handlers
-from playbooks.messages import StepOutcome
-from playbooks.values import JsonObject
-from storage.database import Database
+from playbooks.common.values import JsonObject
+from playbooks.engine.model.temporal_messages import StepOutcome
+from storage.database.sessions import Database
 from tests.activities.world import World, make_world
 
 EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "grants-intake.playbook.json").read_text())

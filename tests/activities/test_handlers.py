@@ -11,7 +11,7 @@ from activities.ai_scripted import ScriptedHandler
 from activities.handler import StepFailedError
 from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
 from activities.timer import wait_until
-from playbooks.errors import ContractError, MappingError
+from playbooks.common.errors import ContractError, MappingError
 from tests.activities.calls import handler_call
 
 RULES = [

@@ -17,9 +17,9 @@ import pytest
 from activities.egress import Address, PinnedTransport
 from activities.handler import StepFailedError
 from activities.http_request import MAX_RESPONSE_BYTES, HttpRequestHandler, http_factory
-from playbooks import contracts
-from playbooks.errors import MappingError
-from playbooks.values import StepError
+from playbooks.common.errors import MappingError
+from playbooks.common.values import StepError
+from playbooks.contracts import validation
 from runtime.settings import Settings
 from tests.activities.calls import handler_call
 from tests.activities.http_server import Answer, HttpServer, http_server
@@ -38,7 +38,7 @@ def handler(allow: str = "127.0.0.0/8") -> HttpRequestHandler:
 
 
 async def output_of(config: dict[str, Any], value: Any = None) -> Any:
-    problems = contracts.validate(HttpRequestHandler.description.config_schema, config)
+    problems = validation.validate(HttpRequestHandler.description.config_schema, config)
     assert problems == ()
     return (await handler().run(handler_call(config, value))).output
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from storage.database import Database
-from storage.tables import transactions
+from storage.database.sessions import Database
+from storage.database.tables import transactions
 from tests.activities.test_registry import perform
 from tests.activities.world import make_world, step
 

@@ -22,9 +22,11 @@ from activities import plugins
 from activities.handler import HandlerCall, HandlerResult
 from activities.plugins import WorkerPackageError, installed_descriptions, installed_handlers
 from activities.registry import build_activities
-from playbooks.handlers import HandlerDescription
-from playbooks.ids import task_id, workflow_id
-from playbooks.messages import (
+from playbooks.common.ids import task_id, workflow_id
+from playbooks.common.values import JsonObject, PayloadRef
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.engine.model.state import AuditEvent, StepState, TaskState
+from playbooks.engine.model.temporal_messages import (
     CancelCall,
     FlushCall,
     NotificationCall,
@@ -33,14 +35,12 @@ from playbooks.messages import (
     StepOutcome,
     TaskCall,
 )
-from playbooks.state import AuditEvent, StepState, TaskState
-from playbooks.values import JsonObject, PayloadRef
 from runtime.settings import Settings
-from runtime.temporal import connect
-from storage import runs
-from storage.database import Database
-from storage.playbooks import VersionCache
-from storage.tables import entities, lines, transactions
+from runtime.temporal_client import connect
+from storage.database.sessions import Database
+from storage.database.tables import entities, lines, transactions
+from storage.playbooks.cache import VersionCache
+from storage.runs import run_rows
 from tests.activities.test_execution import AWAY
 from tests.activities.world import World, make_world, step
 
@@ -234,7 +234,7 @@ async def test_rows_follow_when_the_workflow_flushes(world: World) -> None:
     again = await perform(world, "flush", flush_call(world))
     assert (again.applied, again.row_status) == (False, "in_progress")
     async with world.deps.database.reading(world.organization_id) as session:
-        assert (await runs.get_run(session, world.execution_id)).status == "in_progress"
+        assert (await run_rows.get_run(session, world.execution_id)).status == "in_progress"
     query = select(func.count()).where(
         lines.c.transaction_id == world.execution_id, lines.c.line_type == "step_execution", lines.c.line_number == 1
     )
@@ -255,7 +255,7 @@ async def test_task_and_rows_are_there_together_when_the_announcement_carries_ro
     first = await perform(world, "announce_task", task_call(world), flush_call(world))
     assert (first.applied, first.row_status, await count(world, tasks)) == (True, "queued", 1)
     async with world.deps.database.reading(world.organization_id) as session:
-        assert (await runs.get_run(session, world.execution_id)).seq == 3
+        assert (await run_rows.get_run(session, world.execution_id)).seq == 3
     again = await perform(world, "announce_task", task_call(world), flush_call(world))
     assert (again.applied, again.row_status, await count(world, tasks)) == (False, "in_progress", 1)
 

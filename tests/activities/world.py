@@ -10,20 +10,22 @@ from uuid import UUID, uuid4
 from temporalio.client import Client
 
 from activities.dependencies import ActivityDependencies
-from playbooks.compiler import compile_playbook
-from playbooks.document import PlaybookDocument, read_document
-from playbooks.handlers import HandlerDescription
-from playbooks.ids import effect_key
-from playbooks.messages import RunInput, StepCall
-from playbooks.plan import Plan
-from playbooks.values import Actor, JsonObject
+from playbooks.common.ids import effect_key
+from playbooks.common.values import Actor, JsonObject
+from playbooks.compiler.compile import compile_playbook
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.document.model import PlaybookDocument, read_document
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.temporal_messages import RunInput, StepCall
 from runtime.keys import KeyRing
 from runtime.settings import Settings
-from storage import playbooks, runs
-from storage.database import Database
-from storage.playbooks import VersionCache
-from storage.runs import NewRun
-from storage.sensitive import Sealer
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.playbooks import plans, transitions
+from storage.playbooks import versions as playbook_versions
+from storage.playbooks.cache import VersionCache
+from storage.runs import admission
+from storage.runs.admission import NewRun
 
 KEYS = "first:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -88,14 +90,16 @@ async def make_world(
     document, plan = compiled(steps, playbook_id, handlers=handlers, **fields)
     sealer, versions = Sealer(KeyRing.parse(KEYS)), VersionCache()
     async with database.writing(organization_id) as session:
-        await playbooks.insert_version(session, playbook_id=playbook_id, document=document, version=1, actor=ACTOR)
-        await playbooks.store_plan(session, playbook_id, plan)
-        await playbooks.transition(
+        await playbook_versions.insert_version(
+            session, playbook_id=playbook_id, document=document, version=1, actor=ACTOR
+        )
+        await plans.store_plan(session, playbook_id, plan)
+        await transitions.transition(
             session, playbook_id, action="publish", from_status="draft", to_status="active", actor=ACTOR
         )
     start = RunInput(organization_id=organization_id, execution_id=execution_id, plan=plan, initiator=ACTOR, input={})
     async with database.writing(organization_id) as session:
-        await runs.insert_run(session, NewRun(input=start), sealer)
+        await admission.insert_run(session, NewRun(input=start), sealer)
     if is_cached:
         async with database.reading(organization_id) as session:
             await versions.get(session, playbook_id)

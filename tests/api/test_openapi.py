@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from api.problems import STATUSES
-from playbooks.errors import PlaybooksError
+from api.http.problems import STATUSES
+from playbooks.common.errors import PlaybooksError
 from tests.api.callers import Caller
 
 PUBLIC = {"/livez", "/readyz", "/metrics", "/codec/decode", "/codec/encode"}

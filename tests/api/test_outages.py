@@ -13,12 +13,12 @@ import pytest
 
 from api.app import create_app
 from cli.servers.ports import any_free_port
-from playbooks.ids import workflow_id
+from playbooks.common.ids import workflow_id
 from recovery.sweeper import sweep_once
 from runtime.settings import Settings
-from runtime.temporal import connect
-from storage.database import Database
-from storage.sensitive import Sealer
+from runtime.temporal_client import connect
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
 from tests.api.callers import Caller, Organization, client_of, document
 from tests.api.test_edge import assert_problem
 from tests.conftest import MakeOrganization

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from storage.database import Database
-from storage.tables import transactions
+from storage.database.sessions import Database
+from storage.database.tables import transactions
 from tests.api.callers import Caller, Organization, document
 from tests.api.test_edge import assert_problem
 from tests.storage.raw import connected

@@ -11,7 +11,7 @@ import pytest
 from temporalio.client import Client
 
 from runtime.settings import Settings
-from runtime.temporal import connect
+from runtime.temporal_client import connect
 from tests.api.callers import Caller, Organization, document
 from tests.api.test_edge import assert_problem
 

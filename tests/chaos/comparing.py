@@ -23,7 +23,7 @@ from temporalio.client import Client, HeaderCodecBehavior, WorkflowQueryFailedEr
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError
 
-from playbooks.state import RunState
+from playbooks.engine.model.state import RunState
 from runtime.converter import data_converter
 from runtime.keys import KeyRing
 from runtime.settings import plain_database_url

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import httpx2
 
-from playbooks.ids import workflow_id
+from playbooks.common.ids import workflow_id
 from runtime.tokens import DEFAULT_PERMISSIONS, issue_token
 from tests.support.servers import JWT_SECRET
 from tests.support.stack import Client, Stack

@@ -14,28 +14,29 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.models.runs import ExecuteRequest
-from api.models.tasks import DecisionRequest
-from api.operations.act_on_task import decide
-from api.operations.start_run import start_run
-from api.security import Principal
+from api.http.security import Principal
+from api.runs.schemas import ExecuteRequest
+from api.runs.start import start_run
 from api.services import Services
-from api.temporal import Runs
-from playbooks import ids
-from playbooks.errors import NotFoundError
-from playbooks.ids import derived_execution_id
-from playbooks.messages import FlushCall, RunInput, TaskCall
-from playbooks.state import TaskState, Vote
-from playbooks.values import Actor, JsonObject, Verdict
+from api.tasks.operations import decide
+from api.tasks.schemas import DecisionRequest
+from api.temporal_client import Runs
+from playbooks.common import ids
+from playbooks.common.errors import NotFoundError
+from playbooks.common.ids import derived_execution_id
+from playbooks.common.values import Actor, JsonObject, Verdict
+from playbooks.engine.model.state import TaskState, Vote
+from playbooks.engine.model.temporal_messages import FlushCall, RunInput, TaskCall
 from runtime.settings import Settings
 from runtime.tokens import TokenVerifier
-from storage.database import Database
-from storage.events import is_intact
-from storage.playbooks import VersionCache
-from storage.projection import apply_flush
-from storage.run_rows import RunRow
-from storage.runs import cancel_queued, get_run, list_events, list_steps
-from storage.tasks import open_task
+from storage.database.sessions import Database
+from storage.playbooks.cache import VersionCache
+from storage.runs.admission import cancel_queued
+from storage.runs.audit_trail import is_intact, list_events
+from storage.runs.projection import apply_flush
+from storage.runs.run_rows import RunRow, get_run
+from storage.runs.step_lines import list_steps
+from storage.runs.tasks import open_task
 from tests.chaos.cutting import When, cut
 from tests.storage.samples import ANNA, BEN, SEALER, T0, Sample, document, event, published, step
 

@@ -12,8 +12,8 @@ import pytest
 
 from runtime.settings import Settings
 from runtime.tokens import PERMISSIONS, TokenVerifier
-from storage.database import Database
-from storage.organizations import own_organization
+from storage.database.sessions import Database
+from storage.identity.organizations import own_organization
 from tests.support import stacks
 from tests.support.servers import JWT_SECRET, SERVICE_PASSWORD
 

@@ -11,7 +11,7 @@ import pytest
 
 from cli.playbooks.diff import changes
 from cli.playbooks.files import read_file
-from playbooks.errors import MalformedRequestError, ValidationError
+from playbooks.common.errors import MalformedRequestError, ValidationError
 from runtime.tokens import issue_token
 from runtime.yaml_text import to_yaml
 from tests.support import stacks

@@ -9,7 +9,7 @@ import asyncpg
 
 from cli.servers.postgres import DATABASE
 from runtime.settings import plain_database_url
-from storage.migrations.ddl import TABLES
+from storage.database.migrations.ddl import TABLES
 from tests.support.grants import VOTERS, Grants
 from tests.support.servers import scratch_folder
 from tests.support.stack import Stack, running_stack

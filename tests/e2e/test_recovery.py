@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from storage.events import EventRow, is_intact
+from storage.runs.audit_trail import EventRow, is_intact
 from tests.support.grants import VOTERS, Grants
 from tests.support.stack import Stack, wait_until
 
@@ -66,15 +66,15 @@ def trail_of(stack: Stack, run: str) -> list[dict[str, Any]]:
 
 def assert_intact(stack: Stack, run: str) -> list[str]:
     """The trail has no gap and its hashes hold; its kinds."""
-    from storage import shapes
+    from storage.database import json_columns
 
     entries = trail_of(stack, run)
     rows = tuple(
         EventRow(
             **{name: entry[name] for name in ("number", "kind", "step", "data", "source_number", "previous_hash")},
             hash=entry["hash"],
-            at=shapes.instant_from_json(entry["at"]),  # pyright: ignore[reportArgumentType]
-            actor=shapes.actor_from_json(entry["actor"]),
+            at=json_columns.instant_from_json(entry["at"]),  # pyright: ignore[reportArgumentType]
+            actor=json_columns.actor_from_json(entry["actor"]),
         )
         for entry in entries
     )

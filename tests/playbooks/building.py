@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from playbooks.compiler import CompiledPlaybook, compile_playbook
-from playbooks.document import read_document
-from playbooks.plan import Plan
+from playbooks.compiler.compile import CompiledPlaybook, compile_playbook
+from playbooks.document.model import read_document
+from playbooks.engine.model.plan import Plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 VERSION_ID = UUID("6b3f0c1e-5f0e-4d1a-9d5c-0a8f1c2d3e4f")

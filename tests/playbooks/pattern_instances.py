@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playbooks.document import snake_case
+from playbooks.document.model import snake_case
 from tests.support.pattern_essences import Plays, begun, ended, last_end, of, statuses, who_ran
 from tests.support.pattern_plays import Play, document_of
 

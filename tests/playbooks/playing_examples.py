@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from playbooks.document import read_document
+from playbooks.document.model import read_document
 from playbooks.evaluation.steps import Version
 from playbooks.simulation.driver import simulate
 from playbooks.simulation.given import Given, GivenVote

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from playbooks.document import read_document
+from playbooks.common.values import ErrorKind, StepError
+from playbooks.document.model import read_document
 from playbooks.evaluation.steps import Version
 from playbooks.simulation.driver import simulate
 from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenMessage, GivenVote
 from playbooks.simulation.outcome import Simulated
-from playbooks.values import ErrorKind, StepError
 from tests.playbooks.building import Document, plan_of
 from tests.support.plans import run_input
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from playbooks.commands import Notify, OpenTask
-from playbooks.messages import OutcomeOfCheck
-from playbooks.plan import ApprovalPlan, Plan
-from playbooks.rules.approvals import decision_of, task_output
-from playbooks.state import Vote
-from playbooks.values import Actor
+from playbooks.common.values import Actor
+from playbooks.engine.model.commands import Notify, OpenTask
+from playbooks.engine.model.plan import ApprovalPlan, Plan
+from playbooks.engine.model.state import Vote
+from playbooks.engine.model.temporal_messages import OutcomeOfCheck
+from playbooks.engine.rules.approvals import decision_of, task_output
 from tests.support.driver import Drive
 from tests.support.plans import EXECUTION, INITIATOR, human, person, plan_of, step
 from tests.support.random_plans import START

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from playbooks.checks_quorum import problems as quorum_problems
-from playbooks.compile_order import resolve_order
-from playbooks.compile_rules import RESERVED_FORM_FIELDS
-from playbooks.document import read_document
+from playbooks.compiler.checks.quorum import problems as quorum_problems
+from playbooks.compiler.order import resolve_order
+from playbooks.compiler.step_rules import RESERVED_FORM_FIELDS
+from playbooks.document.model import read_document
 from tests.playbooks.building import Document, found, human, playbook, system
 
 INPUT = {
@@ -338,7 +338,7 @@ def test_a_quorum_is_judged_when_members_are_known(members: dict[str, frozenset[
 
 
 def test_the_fields_of_a_decision_are_known_when_conditions_read_them() -> None:
-    from playbooks.step_types import DECIDED
+    from playbooks.compiler.checks.step_types import DECIDED
 
     assert set(DECIDED.fields or ()) == RESERVED_FORM_FIELDS
 

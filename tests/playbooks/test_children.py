@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 
-from playbooks import ids
-from playbooks.commands import Answer, CancelChild, GatherChild, RunStep
-from playbooks.envelopes import SERVICE_VERBS, Malformed, read_envelope
-from playbooks.events import CancelRequested, ChildGathered, LoopTested, StepReported
-from playbooks.messages import LoopOutcome, OutcomeOfCheck, StepOutcome
-from playbooks.plan import BackPlan, ChildPlan, ForEachPlan, JoinPlan, Plan, RetryPolicy
-from playbooks.values import StepError
+from playbooks.common import ids
+from playbooks.common.values import StepError
+from playbooks.engine.model.commands import Answer, CancelChild, GatherChild, RunStep
+from playbooks.engine.model.control_messages import SERVICE_VERBS, Malformed, read_envelope
+from playbooks.engine.model.events import CancelRequested, ChildGathered, LoopTested, StepReported
+from playbooks.engine.model.plan import BackPlan, ChildPlan, ForEachPlan, JoinPlan, Plan, RetryPolicy
+from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 from tests.support.driver import Drive
 from tests.support.plans import EXECUTION, INITIATOR, ORGANIZATION, child, effect, person, plan_of, step, undoing
 

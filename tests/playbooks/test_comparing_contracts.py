@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.comparing_contracts import compare_contracts
-from playbooks.contracts import validate
+from playbooks.contracts.compatibility import compare_contracts
+from playbooks.contracts.validation import validate
 
 _ANY: dict[str, Any] = {}
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from playbooks.comparing_versions import VersionComparison, compare_versions
-from playbooks.document import read_document
-from playbooks.editing import add_steps, renumbered
+from playbooks.compiler.diff import VersionComparison, compare_versions
+from playbooks.document.editing import add_steps, renumbered
+from playbooks.document.model import read_document
 from tests.playbooks.building import Document, changed, grants, human, playbook, system
 from tests.playbooks.random_documents import documents
 

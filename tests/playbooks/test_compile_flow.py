@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from playbooks.calling import step_call
-from playbooks.errors import PlaybooksError
-from playbooks.plan import BackPlan, ForEachPlan, JoinPlan, MutexPlan, PlanStep, SignalPlan
+from playbooks.common.errors import PlaybooksError
+from playbooks.engine.activity_inputs import step_call
+from playbooks.engine.model.plan import BackPlan, ForEachPlan, JoinPlan, MutexPlan, PlanStep, SignalPlan
 from tests.playbooks.building import Document, compiled, found, human, plan_of, playbook, system
 from tests.support.driver import Drive
 

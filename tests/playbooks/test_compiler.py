@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from playbooks import ids
-from playbooks.compile_references import RUN_NAMES
-from playbooks.compiler import compile_playbook
-from playbooks.context import build_context
-from playbooks.document import read_document
-from playbooks.handlers import HandlerDescription
-from playbooks.machine import new_run
-from playbooks.plan import ApprovalPlan, BudgetPlan, Dependency, Plan, RetryPolicy
+from playbooks.common import ids
+from playbooks.compiler.compile import compile_playbook
+from playbooks.compiler.references import RUN_NAMES
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.document.model import read_document
+from playbooks.engine.context import build_context
+from playbooks.engine.machine import new_run
+from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, Dependency, Plan, RetryPolicy
 from tests.playbooks.building import VERSION_ID, compiled, grants, human, plan_of, playbook, system
 from tests.support import plans
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from playbooks.context import build_context
-from playbooks.digest import digest_of_lines
-from playbooks.machine import new_run
-from playbooks.plan import Path
-from playbooks.progress import current_step, progress_of
-from playbooks.projecting import flush_of
-from playbooks.state import RunState, StepState
-from playbooks.values import PayloadRef
+from playbooks.common.values import Path, PayloadRef
+from playbooks.engine.context import build_context
+from playbooks.engine.digest import digest_of_lines
+from playbooks.engine.machine import new_run
+from playbooks.engine.model.state import RunState, StepState
+from playbooks.engine.progress import current_step, progress_of
+from playbooks.engine.projection import flush_of
 from tests.support.driver import Drive
 from tests.support.plans import EXECUTION, INITIATOR, human, person, plan_of, run_input, step
 from tests.support.random_plans import START

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.contracts import check_schema, check_value, sensitive_pointers, validate
+from playbooks.contracts.validation import check_schema, check_value, sensitive_pointers, validate
 
 FORM: dict[str, Any] = {
     "type": "object",

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from playbooks.commands import Answer, CheckMessage, OpenTask, StopTimer
-from playbooks.envelopes import Envelope
-from playbooks.events import CancelRequested, MessageChecked, MessageReceived, MessageRefused
-from playbooks.messages import OutcomeOfCheck
-from playbooks.plan import ApprovalPlan, BudgetPlan, RetryPolicy
-from playbooks.state import PauseState
+from playbooks.engine.model.commands import Answer, CheckMessage, OpenTask, StopTimer
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.events import CancelRequested, MessageChecked, MessageReceived, MessageRefused
+from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, RetryPolicy
+from playbooks.engine.model.state import PauseState
+from playbooks.engine.model.temporal_messages import OutcomeOfCheck
 from tests.support.driver import Drive
 from tests.support.plans import effect, human, person, plan_of, step
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.document import PlaybookDocument, read_document, snake_case
-from playbooks.errors import InputError, NotSupportedError, ValidationError
+from playbooks.common.errors import InputError, NotSupportedError, ValidationError
+from playbooks.document.model import PlaybookDocument, read_document, snake_case
 from tests.playbooks.building import EXAMPLES, Change, changed, grants, human, playbook, system
 
 

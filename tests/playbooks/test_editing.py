@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playbooks.compile_order import resolve_order
-from playbooks.document import MAX_STEP_NUMBER, MAX_STEPS, read_document
-from playbooks.editing import add_steps, remove_step, renumbered, replace_step
-from playbooks.errors import InputError, InvalidStepStateError, NotFoundError, NotSupportedError, ValidationError
-from playbooks.references import key_of, referrers_of
+from playbooks.common.errors import InputError, InvalidStepStateError, NotFoundError, NotSupportedError, ValidationError
+from playbooks.compiler.order import resolve_order
+from playbooks.document.editing import add_steps, remove_step, renumbered, replace_step
+from playbooks.document.model import MAX_STEP_NUMBER, MAX_STEPS, read_document
+from playbooks.document.step_references import key_of, referrers_of
 from tests.playbooks.building import Document, grants, human, plan_of, playbook, system
 from tests.playbooks.random_documents import documents
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks import ids
-from playbooks.actors import actor_from_json, actor_to_json, asserted_actor
-from playbooks.envelopes import (
+from playbooks.common import ids
+from playbooks.common.actors import actor_from_json, actor_to_json, asserted_actor
+from playbooks.common.values import Actor
+from playbooks.engine.model.control_messages import (
     BUILT_VERBS,
     LATER_VERBS,
     MAX_ENVELOPE_DEPTH,
@@ -21,7 +22,6 @@ from playbooks.envelopes import (
     signed_part,
     to_argument,
 )
-from playbooks.values import Actor
 from tests.support.plans import ORGANIZATION, person
 
 TASK = str(UUID("b280cb89-bcb2-4290-bc5f-586e92256f2c"))

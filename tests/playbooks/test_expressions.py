@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks import expressions
-from playbooks.errors import MappingError
+from playbooks.common.errors import MappingError
+from playbooks.expressions import cel
 
 CONTEXT: dict[str, Any] = {
     "input": {"a": 1, "b": 1.5, "s": "hush-hush", "n": None, "l": [3, 1], "a-b": 7, "t": True},
@@ -47,7 +47,7 @@ CONTEXT: dict[str, Any] = {
     ],
 )
 def test_value_is_json_when_the_expression_holds(text: str, expected: object) -> None:
-    value = expressions.evaluate(text, CONTEXT)
+    value = cel.evaluate(text, CONTEXT)
     assert value == expected
     assert type(value) is type(expected)
 
@@ -78,15 +78,15 @@ def test_value_is_json_when_the_expression_holds(text: str, expected: object) ->
 )
 def test_error_names_the_path_when_there_is_no_value(text: str, code: str, pointer: str) -> None:
     with pytest.raises(MappingError) as raised:
-        expressions.evaluate(text, CONTEXT)
+        cel.evaluate(text, CONTEXT)
     assert (raised.value.problems[0].code, raised.value.problems[0].pointer) == (code, pointer)
 
 
 def test_error_suggests_double_when_int_meets_double() -> None:
     with pytest.raises(MappingError) as raised:
-        expressions.evaluate("input.a + input.b", CONTEXT)
+        cel.evaluate("input.a + input.b", CONTEXT)
     assert "double(" in str(raised.value.problems[0].suggestion)
-    assert "double(" in str(expressions.check("1 + 2.0").problems[0].suggestion)
+    assert "double(" in str(cel.check("1 + 2.0").problems[0].suggestion)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_error_suggests_double_when_int_meets_double() -> None:
 )
 def test_error_does_not_repeat_a_value_when_evaluation_fails(text: str) -> None:
     with pytest.raises(MappingError) as raised:
-        expressions.evaluate(text, CONTEXT)
+        cel.evaluate(text, CONTEXT)
     assert "hush" not in str(raised.value.problems)
     assert "hush" not in raised.value.detail
 
@@ -110,7 +110,7 @@ def test_error_does_not_repeat_a_value_when_evaluation_fails(text: str) -> None:
 def test_evaluation_ends_when_macros_multiply(text: str) -> None:
     context: dict[str, Any] = {"input": {"l": list(range(700)), "s": "x" * 4_000}}
     with pytest.raises(MappingError):
-        expressions.evaluate(text, context)
+        cel.evaluate(text, context)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_evaluation_ends_when_macros_multiply(text: str) -> None:
 def test_memory_is_bounded_when_macros_join_long_texts(text: str) -> None:
     context: dict[str, Any] = {"input": {"l": list(range(4_000)), "s": "x" * 1_000_000, "many": list(range(100_000))}}
     with pytest.raises(MappingError) as raised:
-        expressions.evaluate(text, context)
+        cel.evaluate(text, context)
     assert raised.value.problems[0].code == "TOO_LARGE"
 
 
 def test_texts_are_joined_when_a_macro_stays_ordinary() -> None:
     people: Any = [{"first": "Ada", "last": f"L{n}", "notes": "x" * 5_000} for n in range(500)]
-    assert len(str(expressions.evaluate("input.p.map(x, x.first + ' ' + x.last)", {"input": {"p": people}}))) > 3_000
+    assert len(str(cel.evaluate("input.p.map(x, x.first + ' ' + x.last)", {"input": {"p": people}}))) > 3_000
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_texts_are_joined_when_a_macro_stays_ordinary() -> None:
     ],
 )
 def test_references_are_found_when_an_expression_is_checked(text: str, paths: list[tuple[str, ...]]) -> None:
-    checked = expressions.check(text)
+    checked = cel.check(text)
     assert checked.problems == ()
     assert list(checked.references) == paths
 
@@ -176,28 +176,28 @@ def test_references_are_found_when_an_expression_is_checked(text: str, paths: li
     ],
 )
 def test_problem_is_told_when_text_is_no_expression(text: str, code: str) -> None:
-    checked = expressions.check(text, "/here")
+    checked = cel.check(text, "/here")
     assert [(problem.code, problem.pointer) for problem in checked.problems] == [(code, "/here")]
 
 
 def test_name_is_suggested_when_one_is_misspelt() -> None:
-    assert expressions.check("inptu.a").problems[0].suggestion == "did you mean 'input'?"
+    assert cel.check("inptu.a").problems[0].suggestion == "did you mean 'input'?"
 
 
 def test_problem_is_told_when_a_condition_is_not_boolean() -> None:
-    assert expressions.check_condition("'text'").problems[0].code == "CONDITION_NOT_BOOLEAN"
+    assert cel.check_condition("'text'").problems[0].code == "CONDITION_NOT_BOOLEAN"
     with pytest.raises(MappingError):
-        expressions.evaluate_condition("input.s", CONTEXT)
+        cel.evaluate_condition("input.s", CONTEXT)
 
 
 def test_values_read_are_told_when_a_condition_is_evaluated() -> None:
-    result = expressions.evaluate_condition("input.a > 0 && steps.one.status == 'x' && has(input.zz)", CONTEXT)
+    result = cel.evaluate_condition("input.a > 0 && steps.one.status == 'x' && has(input.zz)", CONTEXT)
     assert not result.holds
     assert result.values == {"input.a": 1, "steps.one.status": "completed"}
 
 
 def test_long_values_are_not_repeated_when_a_condition_is_evaluated() -> None:
-    result = expressions.evaluate_condition("size(input.s) > 5", {"input": {"s": "x" * 5_000}})
+    result = cel.evaluate_condition("size(input.s) > 5", {"input": {"s": "x" * 5_000}})
     assert len(json.dumps(result.values)) < 100
 
 
@@ -219,13 +219,13 @@ def test_long_values_are_not_repeated_when_a_condition_is_evaluated() -> None:
 )
 def test_object_form_decides_when_operands_fit(field: str, operator: str, value: Any, holds: bool) -> None:
     condition = {"field": field, "operator": operator, "value": value}
-    assert expressions.check_condition(condition).problems == ()
-    assert expressions.evaluate_condition(condition, CONTEXT).holds is holds
+    assert cel.check_condition(condition).problems == ()
+    assert cel.evaluate_condition(condition, CONTEXT).holds is holds
 
 
 @pytest.mark.parametrize(("operator", "holds"), [("exists", False), ("not_exists", True)])
 def test_object_form_asks_for_presence_when_a_field_is_absent(operator: str, holds: bool) -> None:
-    assert expressions.evaluate_condition({"field": "input.zz", "operator": operator}, CONTEXT).holds is holds
+    assert cel.evaluate_condition({"field": "input.zz", "operator": operator}, CONTEXT).holds is holds
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_object_form_asks_for_presence_when_a_field_is_absent(operator: str, hol
 )
 def test_object_form_is_an_error_when_it_cannot_be_decided(condition: Any, code: str, pointer: str) -> None:
     with pytest.raises(MappingError) as raised:
-        expressions.evaluate_condition(condition, CONTEXT)
+        cel.evaluate_condition(condition, CONTEXT)
     assert (raised.value.problems[0].code, raised.value.problems[0].pointer) == (code, pointer)
 
 
@@ -255,7 +255,7 @@ def test_object_form_is_an_error_when_it_cannot_be_decided(condition: Any, code:
     ],
 )
 def test_problem_is_told_when_an_object_form_is_wrong(condition: Any, code: str, pointer: str) -> None:
-    problems = expressions.check_condition(condition, "/c").problems
+    problems = cel.check_condition(condition, "/c").problems
     assert [(problem.code, problem.pointer) for problem in problems] == [(code, pointer)]
 
 
@@ -266,7 +266,7 @@ def test_mapping_keeps_types_when_a_text_is_one_expression() -> None:
         "nested": [{"x": "${ {'a': '}'} }"}],
         "plain": 5,
     }
-    assert expressions.resolve(mapping, CONTEXT) == {
+    assert cel.resolve(mapping, CONTEXT) == {
         "whole": [3, 1],
         "text": "n=1.5 [3,1] null ${kept}",
         "nested": [{"x": {"a": "}"}}],
@@ -276,23 +276,23 @@ def test_mapping_keeps_types_when_a_text_is_one_expression() -> None:
 
 def test_mapping_error_names_path_and_place_when_a_field_is_missing() -> None:
     with pytest.raises(MappingError) as raised:
-        expressions.resolve({"a": ["${input.zz}"]}, CONTEXT)
+        cel.resolve({"a": ["${input.zz}"]}, CONTEXT)
     assert raised.value.problems[0].pointer == "/input/zz"
     assert "/a/0" in raised.value.detail
 
 
 def test_problem_is_told_when_a_mapping_is_wrong() -> None:
-    problems = expressions.check_mapping({"a": "${input", "b": ["${1+}"]}, "/m").problems
+    problems = cel.check_mapping({"a": "${input", "b": ["${1+}"]}, "/m").problems
     assert [problem.pointer for problem in problems] == ["/m/a", "/m/b/0"]
     deep: Any = "x"
     for _ in range(50):
         deep = [deep]
-    assert expressions.check_mapping(deep).problems[0].code == "TOO_DEEP"
+    assert cel.check_mapping(deep).problems[0].code == "TOO_DEEP"
 
 
 def test_results_are_equal_when_processes_differ() -> None:
     program = (
-        "import json; from playbooks.expressions import evaluate;"
+        "import json; from playbooks.expressions.cel import evaluate;"
         "print(json.dumps(evaluate(\"{'z': 1, 'a': 2, 'm': {'q': 1, 'b': 2, 'k': 3}, 'c': 4}\", {})))"
     )
     answers = {subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout for _ in "ab"}
@@ -302,14 +302,14 @@ def test_results_are_equal_when_processes_differ() -> None:
 def test_results_are_equal_when_threads_share_an_expression() -> None:
     text = "input.l.map(x, x + 1).filter(x, x > 2)"
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: expressions.evaluate(text, CONTEXT), range(400)))
+        answers = list(pool.map(lambda _: cel.evaluate(text, CONTEXT), range(400)))
     assert answers == [[4]] * 400
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.text(max_size=60))
 def test_check_is_total_when_text_is_anything(text: str) -> None:
-    checked = expressions.check(text)
+    checked = cel.check(text)
     assert all(problem.severity == "error" for problem in checked.problems)
 
 
@@ -325,4 +325,4 @@ json_values = st.recursive(
 @given(json_values)
 def test_value_comes_back_unchanged_when_it_passes_the_engine(value: Any) -> None:
     # The parentheses keep the engine from being passed over for a bare path.
-    assert expressions.evaluate("[input.v][0]", {"input": {"v": value}}) == value
+    assert cel.evaluate("[input.v][0]", {"input": {"v": value}}) == value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from playbooks.compile_order import resolve_order
-from playbooks.document import read_document
-from playbooks.flow import Flow, flow_of
+from playbooks.compiler.order import resolve_order
+from playbooks.compiler.stages import Flow, flow_of
+from playbooks.document.model import read_document
 from tests.playbooks.building import Document, compiled, grants, playbook, system
 from tests.playbooks.random_documents import documents
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.contracts import check_schema, validate
-from playbooks.pointers import parts
-from playbooks.simulation.generating import NotGeneratedError, generate
+from playbooks.common.json_pointer import parts
+from playbooks.contracts.generation import NotGeneratedError, generate
+from playbooks.contracts.validation import check_schema, validate
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from playbooks.contracts import check_schema, validate
-from playbooks.handlers import BUILT_IN, LATER_HANDLERS, HandlerDescription, describe
+from playbooks.contracts.validation import check_schema, validate
+from playbooks.document.handler_catalog import BUILT_IN, LATER_HANDLERS, HandlerDescription, describe
 
 EXTRA = HandlerDescription(
     name="ledger_poster", step_type="system", is_pure=False, config_schema={"type": "object"}, summary="Posts."

@@ -8,12 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from playbooks.errors import InvalidTransitionError, Problem, ValidationError
-from playbooks.lifecycle import Action, PlaybookStatus
-from playbooks.overrides import Override, overridden, refuse_unfit, uncovered
-from playbooks.problems import error, warning
-from playbooks.side_effects import TransitionFacts, side_effects
-from playbooks.timetable import (
+from playbooks.common.errors import InvalidTransitionError, Problem, ValidationError, error, warning
+from playbooks.lifecycle.overrides import Override, overridden, refuse_unfit, uncovered
+from playbooks.lifecycle.schedule import (
     Planned,
     first_impossible,
     refuse_contradiction,
@@ -21,6 +18,8 @@ from playbooks.timetable import (
     refuse_overtaking,
     status_at,
 )
+from playbooks.lifecycle.side_effects import TransitionFacts, side_effects
+from playbooks.lifecycle.transitions import Action, PlaybookStatus
 
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
 

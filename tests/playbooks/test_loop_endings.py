@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from playbooks.document import read_document
-from playbooks.errors import ContractError
+from playbooks.common.errors import ContractError
+from playbooks.document.model import read_document
 from playbooks.evaluation.steps import check_output_by_hand
 from playbooks.simulation.given import GivenMessage, GivenVote
 from playbooks.simulation.outcome import Simulated

@@ -7,17 +7,9 @@ from typing import Any
 
 import pytest
 
-from playbooks.commands import CancelStep, EvaluateLoop, GatherItems, OpenTask, RunStep
-from playbooks.plan import (
-    ApprovalPlan,
-    BackPlan,
-    BudgetPlan,
-    ForEachPlan,
-    JoinPlan,
-    PlanStep,
-    RetryPolicy,
-)
-from playbooks.state import RunState
+from playbooks.engine.model.commands import CancelStep, EvaluateLoop, GatherItems, OpenTask, RunStep
+from playbooks.engine.model.plan import ApprovalPlan, BackPlan, BudgetPlan, ForEachPlan, JoinPlan, PlanStep, RetryPolicy
+from playbooks.engine.model.state import RunState
 from tests.support.driver import Drive
 from tests.support.plans import effect, human, person, plan_of, step
 

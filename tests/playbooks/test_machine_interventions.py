@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from playbooks.actors import asserted_actor
-from playbooks.commands import FinishRun, PrepareStep
-from playbooks.events import Continued, DrainRequested
-from playbooks.messages import OutcomeOfCheck
-from playbooks.plan import ApprovalPlan, MutexPlan, PlanStep, RetryPolicy, SignalPlan
+from playbooks.common.actors import asserted_actor
+from playbooks.engine.model.commands import FinishRun, PrepareStep
+from playbooks.engine.model.events import Continued, DrainRequested
+from playbooks.engine.model.plan import ApprovalPlan, MutexPlan, PlanStep, RetryPolicy, SignalPlan
+from playbooks.engine.model.temporal_messages import OutcomeOfCheck
 from tests.support.driver import Drive
 from tests.support.plans import effect, human, person, plan_of, step, undoing
 

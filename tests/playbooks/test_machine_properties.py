@@ -10,8 +10,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.envelopes import BUILT_VERBS, Malformed, read_envelope
-from playbooks.events import (
+from playbooks.common.values import FINISHED_RUN, PayloadRef, StepError
+from playbooks.engine.machine import advance, new_run
+from playbooks.engine.model.control_messages import BUILT_VERBS, Malformed, read_envelope
+from playbooks.engine.model.events import (
     AttemptLost,
     CancelRequested,
     Event,
@@ -24,10 +26,8 @@ from playbooks.events import (
     StepReported,
     TimerFired,
 )
-from playbooks.machine import advance, new_run
-from playbooks.messages import OutcomeOfCheck, StepOutcome
-from playbooks.state import RunState
-from playbooks.values import FINISHED_RUN, PayloadRef, StepError
+from playbooks.engine.model.state import RunState
+from playbooks.engine.model.temporal_messages import OutcomeOfCheck, StepOutcome
 from tests.support.plans import INITIATOR, person, plan_of, run_input, step
 from tests.support.random_plans import START, random_plan
 from tests.support.simulation import STATE, Simulation

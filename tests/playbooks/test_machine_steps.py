@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from playbooks.commands import CancelStep, FinishRun, MakeOutput, Notify, PrepareStep, RunStep, StartTimer
-from playbooks.events import CancelRequested, OutputMade, RunStarted, StepReported
-from playbooks.messages import StepOutcome
-from playbooks.plan import ApprovalPlan, Dependency, RetryPolicy
-from playbooks.rules.retries import MAX_LOST
-from playbooks.values import StepError
+from playbooks.common.values import StepError
+from playbooks.engine.model.commands import CancelStep, FinishRun, MakeOutput, Notify, PrepareStep, RunStep, StartTimer
+from playbooks.engine.model.events import CancelRequested, OutputMade, RunStarted, StepReported
+from playbooks.engine.model.plan import ApprovalPlan, Dependency, RetryPolicy
+from playbooks.engine.model.temporal_messages import StepOutcome
+from playbooks.engine.rules.retries import MAX_LOST
 from tests.support.driver import Drive
 from tests.support.plans import effect, human, person, plan_of, step
 

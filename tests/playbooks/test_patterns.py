@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from playbooks.document import read_document
-from playbooks.errors import NotSupportedError
+from playbooks.common.errors import NotSupportedError
+from playbooks.document.model import read_document
 from tests.playbooks import pattern_branches, pattern_instances
 from tests.playbooks.building import compiled
 from tests.support.pages import ROOT, page_of_docs

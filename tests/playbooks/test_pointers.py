@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playbooks import pointers
+from playbooks.common import json_pointer
 
 VALUE: Any = {"a": {"b": 1, "c": [{"s": 1}, {"s": 2, "t": 3}]}, "x/y": {"~": 4}, "l": [1, 2]}
 
@@ -27,22 +27,22 @@ VALUE: Any = {"a": {"b": 1, "c": [{"s": 1}, {"s": 2, "t": 3}]}, "x/y": {"~": 4},
 )
 def test_places_are_replaced_when_pointers_match(places: list[str], expected: Any) -> None:
     before = repr(VALUE)
-    assert pointers.transform_at(VALUE, places, lambda _: "X") == expected
+    assert json_pointer.transform_at(VALUE, places, lambda _: "X") == expected
     assert repr(VALUE) == before
 
 
 def test_places_are_removed_when_pointers_match() -> None:
-    left = pointers.without(VALUE, ["/a/c/*/s", "/l/0", "/x~1y"])
+    left = json_pointer.without(VALUE, ["/a/c/*/s", "/l/0", "/x~1y"])
     assert left == {"a": {"b": 1, "c": [{}, {"t": 3}]}, "l": [2]}
-    assert pointers.without(VALUE, [""]) is None
+    assert json_pointer.without(VALUE, [""]) is None
 
 
 def test_value_is_picked_when_the_pointer_leads_there() -> None:
-    assert pointers.pick(VALUE, "/a/c/1/t") == 3
-    assert pointers.pick(VALUE, "/a/nope", "default") == "default"
+    assert json_pointer.pick(VALUE, "/a/c/1/t") == 3
+    assert json_pointer.pick(VALUE, "/a/nope", "default") == "default"
 
 
 @given(st.lists(st.text(max_size=5), max_size=5))
 def test_pointer_reads_back_when_it_was_built(segments: list[str]) -> None:
-    pointer = pointers.from_parts(segments)
-    assert pointers.parts(pointer) == tuple(segments)
+    pointer = json_pointer.from_parts(segments)
+    assert json_pointer.parts(pointer) == tuple(segments)

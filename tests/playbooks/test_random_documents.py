@@ -9,16 +9,16 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.compiler import compile_playbook
-from playbooks.document import read_document
-from playbooks.errors import InputError, Problem
+from playbooks.common.errors import InputError, Problem
+from playbooks.common.json_pointer import parts
+from playbooks.common.values import FINISHED_RUN, FINISHED_STEP, StepError
+from playbooks.compiler.compile import compile_playbook
+from playbooks.document.model import read_document
 from playbooks.evaluation.steps import Version
-from playbooks.pointers import parts
 from playbooks.simulation.driver import MAX_EVENTS, simulate
 from playbooks.simulation.estimating import estimate_of
 from playbooks.simulation.given import Given, GivenAttempt, GivenVote
 from playbooks.simulation.outcome import Simulated
-from playbooks.values import FINISHED_RUN, FINISHED_STEP, StepError
 from tests.playbooks.building import VERSION_ID
 from tests.playbooks.simulating import BEGIN
 from tests.support.documents import random_document

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from playbooks import calling, envelopes
+from playbooks.engine import activity_inputs
+from playbooks.engine.model import control_messages
+from playbooks.engine.model.state import Request
 from playbooks.simulation.outcome import Simulated
-from playbooks.state import Request
 from tests.playbooks.building import Document, human, plan_of, playbook, system
 from tests.playbooks.simulating import fails, gives, played, statuses
 from tests.support.driver import Drive
@@ -68,9 +69,9 @@ def test_only_an_item_is_checked_when_a_loop_is_completed_by_hand() -> None:
     drive.prepare("ask", items=[1], item_count=1)
     checks: list[bool] = []
     for step in ("ask", "ask[0]", "look"):
-        envelope = envelopes.Envelope(verb="complete_step", body={"step": step, "output": {}})
+        envelope = control_messages.Envelope(verb="complete_step", body={"step": step, "output": {}})
         request = Request(id="r", envelope=envelope, wants_answer=True)
-        checks.append(calling.check_call(plan, drive.state, request).checks_output)
+        checks.append(activity_inputs.check_call(plan, drive.state, request).checks_output)
     assert checks == [False, True, False]
 
 

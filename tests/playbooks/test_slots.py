@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from playbooks.commands import FinishRun, RunStep, TakeSlot
-from playbooks.events import SlotAnswered, TimerFired
-from playbooks.messages import OutcomeOfCheck, Slot
-from playbooks.projecting import project_run
+from playbooks.engine.model.commands import FinishRun, RunStep, TakeSlot
+from playbooks.engine.model.events import SlotAnswered, TimerFired
+from playbooks.engine.model.temporal_messages import OutcomeOfCheck, Slot
+from playbooks.engine.projection import project_run
 from tests.support.driver import Drive
 from tests.support.plans import INITIATOR, person, plan_of, step
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playbooks import lifecycle, smart_codes
-from playbooks.errors import InvalidActionError, InvalidTransitionError
-from playbooks.grading import GradeFacts, grade
+from playbooks.common import smart_codes
+from playbooks.common.errors import InvalidActionError, InvalidTransitionError
+from playbooks.engine.grading import GradeFacts, grade
+from playbooks.lifecycle import transitions
 
-STATUSES: tuple[lifecycle.PlaybookStatus, ...] = ("draft", "active", "deprecated", "deleted")
+STATUSES: tuple[transitions.PlaybookStatus, ...] = ("draft", "active", "deprecated", "deleted")
 ALLOWED = {
     ("draft", "publish"): "active",
     ("draft", "delete"): "deleted",
@@ -25,22 +26,22 @@ ALLOWED = {
 }
 
 
-@pytest.mark.parametrize(("status", "action"), list(itertools.product(STATUSES, lifecycle.ACTIONS)))
+@pytest.mark.parametrize(("status", "action"), list(itertools.product(STATUSES, transitions.ACTIONS)))
 def test_status_follows_the_table_when_an_action_is_asked(
-    status: lifecycle.PlaybookStatus, action: lifecycle.Action
+    status: transitions.PlaybookStatus, action: transitions.Action
 ) -> None:
     expected = ALLOWED.get((status, action))
-    assert (action in lifecycle.allowed_actions(status)) is (expected is not None)
+    assert (action in transitions.allowed_actions(status)) is (expected is not None)
     if expected is None:
         with pytest.raises(InvalidTransitionError):
-            lifecycle.next_status(status, action)
+            transitions.next_status(status, action)
     else:
-        assert lifecycle.next_status(status, action) == expected
+        assert transitions.next_status(status, action) == expected
 
 
 def test_action_is_refused_when_it_is_unknown() -> None:
     with pytest.raises(InvalidActionError):
-        lifecycle.next_status("draft", "explode")
+        transitions.next_status("draft", "explode")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from playbooks.document import read_document
-from playbooks.errors import InputContractError, LimitExceededError, ValidationError
-from playbooks.plan import ChildPlan
-from playbooks.starting import check_input, slot_of
+from playbooks.common.errors import InputContractError, LimitExceededError, ValidationError
+from playbooks.document.model import read_document
+from playbooks.engine.model.plan import ChildPlan
+from playbooks.evaluation.admission import check_input, slot_of
 from tests.playbooks.building import Document, found, plan_of, playbook, system
 from tests.playbooks.simulating import codes, fails, gives, played, statuses
 

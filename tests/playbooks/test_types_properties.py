@@ -7,11 +7,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks import contracts, expressions, mapping_types
-from playbooks.cel_types import Names
-from playbooks.errors import MappingError
-from playbooks.known import kinds_of, meet, of_kind
-from playbooks.schema_types import known_of
+from playbooks.common.errors import MappingError
+from playbooks.contracts import validation
+from playbooks.expressions import cel
+from playbooks.inference import mappings
+from playbooks.inference.from_schema import known_of
+from playbooks.inference.infer import Names
+from playbooks.inference.value_types import kinds_of, meet, of_kind
 
 CANDIDATES: list[Any] = [*range(-3, 4), -1.5, 0.5, 2.0, "", "a", "b", True, False, None]
 SCALARS = st.sampled_from(CANDIDATES)
@@ -49,11 +51,11 @@ EXPRESSIONS = st.recursive(
 
 
 def _fitting(contract: Any) -> list[Any]:
-    return [value for value in CANDIDATES if not contracts.validate(contract, value)]
+    return [value for value in CANDIDATES if not validation.validate(contract, value)]
 
 
 SATISFIABLE = SCHEMAS.filter(_fitting)
-COMPILING = EXPRESSIONS.filter(lambda text: expressions.tree(text) is not None)
+COMPILING = EXPRESSIONS.filter(lambda text: cel.tree(text) is not None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,9 +66,9 @@ def test_no_run_contradicts_when_something_is_known_of_an_expression(
     contract = {"type": "object", "properties": properties}
     value = {name: data.draw(st.sampled_from(_fitting(part)), label=name) for name, part in properties.items()}
     names: Names = {"input": meet(of_kind("map"), known_of(contract))}
-    typed = mapping_types.expression(text, "", names)
+    typed = mappings.expression(text, "", names)
     try:
-        result = expressions.evaluate(text, {"input": value})
+        result = cel.evaluate(text, {"input": value})
     except MappingError:
         return
     assert kinds_of(result) & typed.known.kinds, (text, result, typed)
@@ -77,7 +79,7 @@ def test_no_run_contradicts_when_something_is_known_of_an_expression(
 @settings(max_examples=60, deadline=None)
 @given(SCHEMAS, SCALARS)
 def test_a_value_is_among_what_is_known_when_it_satisfies_the_contract(contract: Any, value: Any) -> None:
-    if contracts.validate(contract, value):
+    if validation.validate(contract, value):
         return
     known = known_of(contract)
     assert kinds_of(value) & known.kinds
@@ -97,13 +99,13 @@ def test_a_run_fails_or_finds_them_different_when_a_mismatch_is_certain(
         return
     contract = {"type": "object", "properties": properties}
     value = {name: data.draw(st.sampled_from(_fitting(part)), label=name) for name, part in properties.items()}
-    typed = mapping_types.expression(text, "", {"input": meet(of_kind("map"), known_of(contract))})
+    typed = mappings.expression(text, "", {"input": meet(of_kind("map"), known_of(contract))})
     certain = [mismatch.message for _, mismatch in typed.mismatches if mismatch.is_certain]
     pointless = ("they are never equal", "nothing in the list")
     if not certain or any(message.startswith(pointless) for message in certain):
         return
     try:
-        result = expressions.evaluate(text, {"input": value})
+        result = cel.evaluate(text, {"input": value})
     except MappingError:
         return
     raise AssertionError((text, value, result, certain))

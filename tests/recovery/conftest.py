@@ -16,24 +16,25 @@ from temporalio.worker import Worker
 from activities.dependencies import ActivityDependencies
 from cli.servers.postgres import PostgresServer
 from cli.worker import build_worker
-from playbooks.compiler import compile_playbook
-from playbooks.document import read_document
-from playbooks.machine import new_run
-from playbooks.messages import FlushCall, RunInput
-from playbooks.plan import Plan
-from playbooks.projecting import flush_of
-from playbooks.values import Actor
-from recovery.closing import Tools
+from playbooks.common.values import Actor
+from playbooks.compiler.compile import compile_playbook
+from playbooks.document.model import read_document
+from playbooks.engine.machine import new_run
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.temporal_messages import FlushCall, RunInput
+from playbooks.engine.projection import flush_of
+from recovery.closing_runs import Tools
 from recovery.reconciler import Reconciler
 from runtime.settings import Settings
-from runtime.temporal import connect
-from storage import playbooks, runs
-from storage.database import Database
-from storage.migrate import upgrade
-from storage.organizations import create_organization
-from storage.projection import apply_flush
-from storage.run_rows import RunRow
-from storage.sensitive import Sealer
+from runtime.temporal_client import connect
+from storage.database.migrate import upgrade
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.identity.organizations import create_organization
+from storage.playbooks import plans, transitions, versions
+from storage.runs import admission, run_rows
+from storage.runs.projection import apply_flush
+from storage.runs.run_rows import RunRow
 from tests.api.callers import document
 from tests.support import servers
 from tests.support.databases import admin_database_url, database, database_url, settings
@@ -50,8 +51,8 @@ async def store_into(database: Database, organization_id: UUID, whole: Any) -> P
     plan = compile_playbook(written, playbook_id=playbook_id, version=1).plan
     assert isinstance(plan, Plan)
     async with database.writing(organization_id) as session:
-        await playbooks.insert_version(session, playbook_id=playbook_id, document=written, version=1, actor=ANNA)
-        await playbooks.store_plan(session, playbook_id, plan)
+        await versions.insert_version(session, playbook_id=playbook_id, document=written, version=1, actor=ANNA)
+        await plans.store_plan(session, playbook_id, plan)
     return plan
 
 
@@ -60,7 +61,7 @@ async def publish_into(database: Database, organization_id: UUID, whole: Any) ->
     plan = await store_into(database, organization_id, whole)
     async with database.writing(organization_id) as session:
         moved = {"action": "publish", "from_status": "draft", "to_status": "active"}
-        await playbooks.transition(session, plan.playbook_id, actor=ANNA, **moved)  # pyright: ignore[reportArgumentType]
+        await transitions.transition(session, plan.playbook_id, actor=ANNA, **moved)  # pyright: ignore[reportArgumentType]
     return plan
 
 
@@ -86,7 +87,7 @@ async def accept_into(
         **fields,
     )
     async with database.writing(organization_id) as session:
-        await runs.insert_run(session, runs.NewRun(input=run_input), Sealer(settings.key_ring))
+        await admission.insert_run(session, admission.NewRun(input=run_input), Sealer(settings.key_ring))
     return run_input
 
 
@@ -120,7 +121,7 @@ class Place:
 
     async def row(self, start: RunInput) -> RunRow:
         async with self.database.reading(self.organization_id) as session:
-            return await runs.get_run(session, start.execution_id)
+            return await run_rows.get_run(session, start.execution_id)
 
     async def stuck(self, start: RunInput) -> str | None:
         stuck = (await self.row(start)).stuck

@@ -9,14 +9,14 @@ import pytest
 from temporalio import workflow
 from temporalio.worker import Worker
 
-from playbooks.ids import workflow_id
-from playbooks.messages import RunInput
+from playbooks.common.ids import workflow_id
+from playbooks.engine.model.temporal_messages import RunInput
 from recovery import reconciler as reconciler_module
-from recovery.doctor import examine
+from recovery.doctor.examine import examine
 from recovery.reconciler import Reconciler, reconcile_once
-from runtime.start import start_run
-from storage import runs
-from storage.events import is_intact
+from runtime.start_run import start_run
+from storage.runs import audit_trail
+from storage.runs.audit_trail import is_intact
 from tests.recovery.conftest import Place
 
 
@@ -49,7 +49,7 @@ async def test_row_says_stuck_while_the_workflow_fails_and_not_when_the_fix_is_d
 async def test_run_is_cancelled_with_what_was_flushed_when_no_worker_can_replay_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recovery.closing._QUERY_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr("recovery.closing_runs._QUERY_TIMEOUT", timedelta(seconds=1))
     start = await place.accept()
     handle = place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id))
     async with place.worker():
@@ -91,7 +91,7 @@ async def test_rows_and_history_tell_the_same_when_the_workflow_was_terminated(
     assert (row.status, row.cancel_reason) == ("cancelled", "its workflow was terminated in Temporal")
     assert not {"waiting", "in_progress"} & set(row.step_statuses.values())
     async with place.database.reading(place.organization_id) as session:
-        events = await runs.list_events(session, start.execution_id)
+        events = await audit_trail.list_events(session, start.execution_id)
     assert is_intact(start.execution_id, events)
     assert events[-1].kind == "run_cancelled"
     organizations, run = [place.organization_id], start.execution_id

@@ -15,19 +15,20 @@ from sqlalchemy import select, update
 from temporalio.client import Client
 
 from cli.servers.ports import any_free_port
-from playbooks.document import read_document
-from playbooks.lifecycle import Action, PlaybookStatus
-from playbooks.values import JsonObject
-from recovery.run_cancels import CancelTools, cancel_runs
-from recovery.scheduler import Scheduler, run_scheduler, schedule_once
-from recovery.transitions import Order, details_of, perform, perform_due
+from playbooks.common.values import JsonObject
+from playbooks.document.model import read_document
+from playbooks.lifecycle.transitions import Action, PlaybookStatus
+from publication.run_cancellation import CancelTools, cancel_runs
+from publication.scheduler import Scheduler, run_scheduler, schedule_once
+from publication.transitions import Order, details_of, perform, perform_due
 from runtime.settings import Settings
-from runtime.start import start_run
-from runtime.temporal import connect
-from storage import playbooks, runs, transitions
-from storage.database import Database
-from storage.tables import transactions
-from storage.transitions import TransitionRow, find_unfinished_transitions
+from runtime.start_run import start_run
+from runtime.temporal_client import connect
+from storage.database.sessions import Database
+from storage.database.tables import transactions
+from storage.playbooks import plans, transitions, version_rows, versions
+from storage.playbooks.transitions import TransitionRow, find_unfinished_transitions
+from storage.runs import admission, run_rows
 from tests.api.callers import document
 from tests.conftest import MakeOrganization
 from tests.recovery.conftest import ANNA, Accept
@@ -49,7 +50,7 @@ class World:
     async def drafted(self, **changes: Any) -> World:
         written = read_document(document(**changes))
         async with self.database.writing(self.organization_id) as session:
-            await playbooks.insert_version(
+            await versions.insert_version(
                 session, playbook_id=self.playbook_id, document=written, version=1, actor=ANNA
             )
         return self
@@ -66,7 +67,7 @@ class World:
         """A scheduled transition, as the API stores it; by default it is due already."""
         asked = Order(action=action, actor=ANNA, reason="planned", notification=notification, **order)
         async with self.database.writing(self.organization_id) as session:
-            row = await playbooks.hold_version(session, self.playbook_id)
+            row = await version_rows.hold_version(session, self.playbook_id)
             stored = await transitions.schedule(
                 session,
                 row,
@@ -83,11 +84,11 @@ class World:
 
     async def history(self) -> tuple[TransitionRow, ...]:
         async with self.database.reading(self.organization_id) as session:
-            return await playbooks.list_transitions(session, self.playbook_id)
+            return await transitions.list_transitions(session, self.playbook_id)
 
     async def status(self) -> str:
         async with self.database.reading(self.organization_id) as session:
-            return (await playbooks.get_version(session, self.playbook_id)).status
+            return (await version_rows.get_version(session, self.playbook_id)).status
 
     async def notified(self) -> list[JsonObject]:
         async with self.database.reading(self.organization_id) as session:
@@ -99,7 +100,7 @@ class World:
 
     async def run_status(self, execution_id: UUID) -> str:
         async with self.database.reading(self.organization_id) as session:
-            return (await runs.get_run(session, execution_id)).status
+            return (await run_rows.get_run(session, execution_id)).status
 
 
 @pytest.fixture
@@ -151,9 +152,9 @@ async def test_a_due_transition_happens_once_when_several_schedulers_look_at_onc
     assert recorded.effective_date < recorded.at
     assert len(await world.notified()) == 1
     async with world.database.reading(world.organization_id) as session:
-        row = await playbooks.get_version(session, world.playbook_id)
+        row = await version_rows.get_version(session, world.playbook_id)
         assert (row.status, row.revision) == ("active", 2)
-        assert (await playbooks.get_plan(session, world.playbook_id)).playbook_id == world.playbook_id
+        assert (await plans.get_plan(session, world.playbook_id)).playbook_id == world.playbook_id
 
 
 async def test_one_of_two_does_it_when_both_try_the_same_transition(world: World, database_url: str) -> None:
@@ -258,9 +259,9 @@ async def test_a_refusal_is_recorded_and_told_when_the_playbook_does_not_compile
 async def test_a_publication_is_refused_when_the_draft_is_not_the_one_that_was_scheduled(world: World) -> None:
     identity = await world.schedule("publish", due=LATER)
     async with world.database.writing(world.organization_id) as session:
-        row = await playbooks.get_version(session, world.playbook_id)
+        row = await version_rows.get_version(session, world.playbook_id)
         changed = read_document({**row.document, "name": "Changed"})
-        await playbooks.replace_document(session, world.playbook_id, document=changed, revision=1, actor=ANNA)
+        await versions.replace_document(session, world.playbook_id, document=changed, revision=1, actor=ANNA)
     assert await perform_due(world.database, {}, world.organization_id, identity) is False
     (recorded,) = await world.history()
     (problem,) = recorded.details["problems"]  # type: ignore[misc]
@@ -301,9 +302,9 @@ async def archived(database: Database, organization_id: UUID, playbook_id: UUID)
     """Archive the version as the API does before it tells any run."""
     order = Order(action="archive", actor=ANNA, reason="old", cancels_runs=True)
     async with database.writing(organization_id) as session:
-        row = await playbooks.hold_version(session, playbook_id)
+        row = await version_rows.hold_version(session, playbook_id)
         if row.status == "draft":
-            row = await playbooks.transition(
+            row = await transitions.transition(
                 session, playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA
             )
         done = await perform(session, {}, row, order)
@@ -356,7 +357,7 @@ async def test_a_transition_is_completed_when_the_last_of_its_runs_is_over(
     run = await accept(organization_id)
     identity = await archived(database, organization_id, run.plan.playbook_id)
     async with database.writing(organization_id) as session:
-        assert await runs.cancel_queued(session, run.execution_id, ANNA, "by hand")
+        assert await admission.cancel_queued(session, run.execution_id, ANNA, "by hand")
     await schedule_once(scheduler_of(database, client, settings))
     world = World(database, organization_id, run.plan.playbook_id)
     (recorded,) = [each for each in await world.history() if each.id == identity]
@@ -370,7 +371,7 @@ async def test_a_scheduled_archiving_cancels_or_is_refused_when_runs_are_live(
     run = await accept(organization_id)
     world = World(database, organization_id, run.plan.playbook_id)
     async with database.writing(organization_id) as session:
-        await playbooks.transition(
+        await transitions.transition(
             session, world.playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA
         )
     refused = await world.schedule("archive", moves=("active", "deleted"), due=timedelta(seconds=-9))

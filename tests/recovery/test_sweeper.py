@@ -12,16 +12,16 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from cli.servers.ports import any_free_port
-from playbooks.errors import ServiceUnavailableError
-from playbooks.ids import workflow_id
-from playbooks.messages import RunInput
+from playbooks.common.errors import ServiceUnavailableError
+from playbooks.common.ids import workflow_id
+from playbooks.engine.model.temporal_messages import RunInput
 from recovery.sweeper import run_sweeper, sweep_once
 from runtime.settings import Settings
-from runtime.start import start_run
-from runtime.temporal import connect
-from storage import runs
-from storage.database import Database
-from storage.sensitive import Sealer
+from runtime.start_run import start_run
+from runtime.temporal_client import connect
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.runs import admission
 from tests.recovery.conftest import ANNA, Accept
 
 AT_ONCE = timedelta(0)
@@ -79,9 +79,9 @@ async def test_a_run_is_left_alone_when_somebody_holds_or_cancelled_its_row(
 ) -> None:
     held, cancelled = await accept(organization_id), await accept(organization_id)
     async with database.writing(organization_id) as session:
-        assert await runs.cancel_queued(session, cancelled.execution_id, ANNA, "no")
+        assert await admission.cancel_queued(session, cancelled.execution_id, ANNA, "no")
     async with database.writing(organization_id) as session:
-        assert await runs.lock_queued(session, held.execution_id)
+        assert await admission.lock_queued(session, held.execution_id)
         await sweep_once(database, client, settings, Sealer(settings.key_ring), {}, older_than=AT_ONCE)
         assert not await exists(client, held)
     assert not await exists(client, cancelled)

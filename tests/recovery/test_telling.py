@@ -12,15 +12,15 @@ from uuid import UUID
 import pytest
 from temporalio.client import WorkflowHandle
 
-from playbooks.ids import workflow_id
-from playbooks.messages import RunInput, Slot
-from playbooks.values import FINISHED_RUN
+from playbooks.common.ids import workflow_id
+from playbooks.common.values import FINISHED_RUN
+from playbooks.engine.model.temporal_messages import RunInput, Slot
+from recovery.missed_signals import Told, tell_waiting
 from recovery.reconciler import reconcile_once
-from recovery.telling import Told, tell_waiting
-from runtime.start import start_run
-from storage import repairs, runs
-from storage.repairs import UnfinishedRun
-from storage.run_rows import RunRow
+from runtime.start_run import start_run
+from storage.runs import repairs, run_rows, step_lines
+from storage.runs.repairs import UnfinishedRun
+from storage.runs.run_rows import RunRow
 from tests.api.callers import document
 from tests.recovery.conftest import Place, publish_into
 
@@ -35,7 +35,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr("activities.children.tell", lose)
-    monkeypatch.setattr("activities.slots.tell", lose)
+    monkeypatch.setattr("activities.concurrency.tell", lose)
 
 
 async def until(holds: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
@@ -67,9 +67,9 @@ async def _waits(place: Place, start: RunInput) -> bool:
 
 async def child_row(place: Place, parent: RunInput) -> RunRow:
     async with place.database.reading(place.organization_id) as session:
-        (line,) = await runs.list_steps(session, parent.execution_id)
+        (line,) = await step_lines.list_steps(session, parent.execution_id)
         assert line.child is not None
-        return await runs.get_run(session, line.child)
+        return await run_rows.get_run(session, line.child)
 
 
 def handle_of(place: Place, execution_id: UUID) -> WorkflowHandle[Any, Any]:
@@ -111,12 +111,12 @@ async def test_a_parent_learns_of_its_childs_end_when_the_message_was_lost(place
 
 async def _waits_itself(place: Place, row: RunRow) -> bool:
     async with place.database.reading(place.organization_id) as session:
-        return "waiting" in (await runs.get_run(session, row.execution_id)).step_statuses.values()
+        return "waiting" in (await run_rows.get_run(session, row.execution_id)).step_statuses.values()
 
 
 async def _is_row_over(place: Place, row: RunRow) -> bool:
     async with place.database.reading(place.organization_id) as session:
-        return (await runs.get_run(session, row.execution_id)).status in FINISHED_RUN
+        return (await run_rows.get_run(session, row.execution_id)).status in FINISHED_RUN
 
 
 async def test_a_parent_learns_it_when_its_child_was_terminated(place: Place) -> None:

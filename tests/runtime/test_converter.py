@@ -12,7 +12,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import ActivitySerializationContext, DataConverter, WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
 
-from playbooks.errors import MalformedRequestError
+from playbooks.common.errors import MalformedRequestError
 from runtime.codec import decode_payloads
 from runtime.converter import ENCODING, EncryptionCodec, data_converter
 from runtime.keys import KeyRing, generate_key

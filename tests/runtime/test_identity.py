@@ -11,10 +11,10 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
-from playbooks.envelopes import Envelope
-from playbooks.errors import NotEligibleError, ServiceUnavailableError, UnauthorizedError
-from playbooks.values import Actor
-from runtime import envelopes, tokens
+from playbooks.common.errors import NotEligibleError, ServiceUnavailableError, UnauthorizedError
+from playbooks.common.values import Actor
+from playbooks.engine.model.control_messages import Envelope
+from runtime import signed_messages, tokens
 from runtime.settings import MissingSettingError, Settings
 from tests.support.servers import JWT_SECRET
 
@@ -25,9 +25,9 @@ ORGANIZATION = uuid4()
 
 
 def test_accepts_an_envelope_when_the_api_signed_it_for_this_run() -> None:
-    signed = envelopes.sign(ENVELOPE, KEY, "run/1")
-    assert envelopes.verify(signed, KEY, "run/1")
-    assert envelopes.verify(signed, (OTHER_KEY, KEY), "run/1")
+    signed = signed_messages.sign(ENVELOPE, KEY, "run/1")
+    assert signed_messages.verify(signed, KEY, "run/1")
+    assert signed_messages.verify(signed, (OTHER_KEY, KEY), "run/1")
 
 
 @pytest.mark.parametrize(
@@ -42,24 +42,24 @@ def test_accepts_an_envelope_when_the_api_signed_it_for_this_run() -> None:
     ],
 )
 def test_refuses_an_envelope_when_anything_was_changed(change: Callable[[Envelope], Envelope]) -> None:
-    assert not envelopes.verify(change(envelopes.sign(ENVELOPE, KEY, "run/1")), KEY, "run/1")
+    assert not signed_messages.verify(change(signed_messages.sign(ENVELOPE, KEY, "run/1")), KEY, "run/1")
 
 
 def test_refuses_an_envelope_when_it_was_signed_for_another_run_or_key() -> None:
-    signed = envelopes.sign(ENVELOPE, KEY, "run/1")
-    assert not envelopes.verify(signed, KEY, "run/2")
-    assert not envelopes.verify(signed, OTHER_KEY, "run/1")
+    signed = signed_messages.sign(ENVELOPE, KEY, "run/1")
+    assert not signed_messages.verify(signed, KEY, "run/2")
+    assert not signed_messages.verify(signed, OTHER_KEY, "run/1")
 
 
-def _ticket(lifetime: timedelta = envelopes.TICKET_LIFETIME) -> str:
+def _ticket(lifetime: timedelta = signed_messages.TICKET_LIFETIME) -> str:
     task, run = uuid4(), uuid4()
-    return envelopes.issue_ticket(
+    return signed_messages.issue_ticket(
         KEY, task_id=task, execution_id=run, organization_id=ORGANIZATION, actor=ANNA, lifetime=lifetime
     )
 
 
 def test_names_the_person_when_a_ticket_is_valid() -> None:
-    claims = envelopes.read_ticket(_ticket(), (OTHER_KEY, KEY))
+    claims = signed_messages.read_ticket(_ticket(), (OTHER_KEY, KEY))
     assert (UUID(claims.subject), claims.name, claims.roles) == (ANNA.id, "Anna", ("committee_member",))
     assert claims.organization_id == ORGANIZATION
 
@@ -67,13 +67,13 @@ def test_names_the_person_when_a_ticket_is_valid() -> None:
 @pytest.mark.parametrize("text", ["", "x", "a.b.c", _ticket()[:-2], _ticket(timedelta(seconds=-1))])
 def test_refuses_a_ticket_when_it_is_malformed_changed_or_expired(text: str) -> None:
     with pytest.raises(NotEligibleError):
-        envelopes.read_ticket(text, KEY)
+        signed_messages.read_ticket(text, KEY)
 
 
 def test_refuses_a_bearer_token_when_used_as_a_ticket() -> None:
     token = tokens.issue_token(KEY.decode(), organization_id=ORGANIZATION, subject="anna", roles=())
     with pytest.raises(NotEligibleError):
-        envelopes.read_ticket(token, KEY)
+        signed_messages.read_ticket(token, KEY)
 
 
 def _settings(**values: Any) -> Settings:

@@ -4,9 +4,9 @@ import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 
 from cli.servers.ports import any_free_port
-from playbooks.errors import ServiceUnavailableError
+from playbooks.common.errors import ServiceUnavailableError
 from runtime.settings import Settings
-from runtime.temporal import RPC_TIMEOUT, connect, is_away, register_search_attributes
+from runtime.temporal_client import RPC_TIMEOUT, connect, is_away, register_search_attributes
 from tests.support import servers
 
 

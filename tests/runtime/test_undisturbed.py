@@ -12,8 +12,8 @@ from temporalio.bridge.proto.workflow_activation import WorkflowActivation, Work
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 
-from runtime.undisturbed import TIMED_OUT, UndisturbedRunner
-from workflows.arrivals import Arrivals
+from runtime.replay_safe_runner import TIMED_OUT, UndisturbedRunner
+from workflows.inbox import Arrivals
 
 TASK_TIMEOUT = 10.0
 SIGNAL, TIMER, QUERY = "signal_workflow", "fire_timer", "query_workflow"
@@ -45,7 +45,7 @@ def instance_that_runs(*local_activities: int) -> tuple[WorkflowInstance, Mock]:
     runner.create_instance.return_value = inner
     details = Mock(spec=WorkflowInstanceDetails)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.undisturbed.replace", lambda given, **_: given)
+        patch.setattr("runtime.replay_safe_runner.replace", lambda given, **_: given)
         return UndisturbedRunner(runner).create_instance(details), inner
 
 

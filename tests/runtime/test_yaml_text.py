@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playbooks.errors import MalformedRequestError, ValidationError
-from playbooks.json_limits import check_value
+from playbooks.common.errors import MalformedRequestError, ValidationError
+from playbooks.common.json_values import check_value
 from runtime.yaml_text import from_yaml, to_yaml
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

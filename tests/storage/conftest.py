@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from storage.database import Database
+from storage.database.sessions import Database
 from tests.storage.samples import Sample, published
 from tests.support.databases import admin_database_url, database, database_url, settings
 

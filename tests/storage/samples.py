@@ -8,17 +8,19 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from playbooks import ids, smart_codes
-from playbooks.document import PlaybookDocument, read_document
-from playbooks.messages import FlushCall, RunInput, RunProjection
-from playbooks.plan import ApprovalPlan, Dependency, Plan, PlanStep
-from playbooks.state import Attempt, AuditEvent, StepState
-from playbooks.values import Actor, Json, JsonObject
+from playbooks.common import ids, smart_codes
+from playbooks.common.values import Actor, Json, JsonObject
+from playbooks.document.model import PlaybookDocument, read_document
+from playbooks.engine.model.plan import ApprovalPlan, Dependency, Plan, PlanStep
+from playbooks.engine.model.state import Attempt, AuditEvent, StepState
+from playbooks.engine.model.temporal_messages import FlushCall, RunInput, RunProjection
 from runtime.keys import KeyRing
-from storage.database import Database
-from storage.playbooks import insert_version, store_plan, transition
-from storage.runs import InsertedRun, NewRun, insert_run
-from storage.sensitive import Sealer
+from storage.database.sealing import Sealer
+from storage.database.sessions import Database
+from storage.playbooks.plans import store_plan
+from storage.playbooks.transitions import transition
+from storage.playbooks.versions import insert_version
+from storage.runs.admission import InsertedRun, NewRun, insert_run
 from tests.support.servers import ENCRYPTION_KEYS
 
 SEALER = Sealer(KeyRing.parse(ENCRYPTION_KEYS))

@@ -11,10 +11,10 @@ from sqlalchemy import func, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from cli.servers.ports import any_free_port
-from playbooks.errors import AlreadyExistsError, ServiceUnavailableError, ValidationError
-from storage.database import Database, ReadSession, WriteSession, asyncpg_url
-from storage.organizations import create_organization, find_organization, own_organization
-from storage.tables import entities
+from playbooks.common.errors import AlreadyExistsError, ServiceUnavailableError, ValidationError
+from storage.database.sessions import Database, ReadSession, WriteSession, asyncpg_url
+from storage.database.tables import entities
+from storage.identity.organizations import create_organization, find_organization, own_organization
 from tests.chaos.proxy import Proxy
 from tests.conftest import MakeOrganization
 
@@ -143,10 +143,10 @@ async def test_organization_is_found_once_the_server_is_up_and_the_reason_is_nam
     server = make_url(admin_database_url)
     port = any_free_port()
     late_url = server.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
-    monkeypatch.setattr("storage.organizations._PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("storage.identity.organizations._PATIENCE_SECONDS", 0.3)
     with pytest.raises(ServiceUnavailableError, match=r"the database is away: .+"):
         await find_organization(late_url, "nobody")
-    monkeypatch.setattr("storage.organizations._PATIENCE_SECONDS", 10)
+    monkeypatch.setattr("storage.identity.organizations._PATIENCE_SECONDS", 10)
     waiting = asyncio.create_task(find_organization(late_url, "nobody"))
     await asyncio.sleep(0.5)
     assert not waiting.done()

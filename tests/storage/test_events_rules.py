@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from playbooks.values import Actor
-from storage.events import EventGapError, canonical_bytes, list_events
-from storage.projection import apply_flush
-from storage.tables import lines
+from playbooks.common.values import Actor
+from storage.database.tables import lines
+from storage.runs.audit_trail import EventGapError, canonical_bytes, list_events
+from storage.runs.projection import apply_flush
 from tests.storage.samples import SEALER, Sample, event
 
 _SCALARS = (

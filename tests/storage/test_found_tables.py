@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from cli.servers.postgres import PostgresServer
-from storage.migrate import upgrade
-from storage.migrations.ddl import TABLES
+from storage.database.migrate import upgrade
+from storage.database.migrations.ddl import TABLES
 from tests.storage.raw import add_entity, connected, inside
 from tests.support import servers
 
@@ -169,7 +169,7 @@ async def test_missing_tables_are_made_beside_found_ones(empty_database_url: str
 
 
 async def test_upgrade_refuses_when_found_table_lacks_a_column(empty_database_url: str) -> None:
-    from playbooks.errors import PlaybooksError
+    from playbooks.common.errors import PlaybooksError
 
     await _make_tables(
         empty_database_url, statements=("ALTER TABLE universal_transaction_lines DROP COLUMN line_data",)

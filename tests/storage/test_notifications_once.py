@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from playbooks.errors import NotFoundError
-from playbooks.messages import NotificationCall
-from storage.notifications import record_notification
-from storage.tables import transactions
+from playbooks.common.errors import NotFoundError
+from playbooks.engine.model.temporal_messages import NotificationCall
+from storage.database.tables import transactions
+from storage.runs.notifications import record_notification
 from tests.conftest import MakeOrganization
 from tests.storage.samples import Sample, published
 

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from playbooks.errors import AlreadyExistsError, NotFoundError, ValidationError
-from playbooks.values import Json, PayloadRef
-from storage.payloads import STORE_OVER_BYTES, load_payload, load_payloads, store_payload
-from storage.tables import lines
+from playbooks.common.errors import AlreadyExistsError, NotFoundError, ValidationError
+from playbooks.common.values import Json, PayloadRef
+from storage.database.tables import lines
+from storage.runs.payloads import STORE_OVER_BYTES, load_payload, load_payloads, store_payload
 from tests.conftest import MakeOrganization
 from tests.storage.raw import add_line, connected
 from tests.storage.samples import SEALER, Sample, published

@@ -6,9 +6,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from cli.servers.postgres import create_database
-from storage.database import Database
-from storage.migrate import upgrade
-from storage.organizations import create_organization, find_organization, own_organization
+from storage.database.migrate import upgrade
+from storage.database.sessions import Database
+from storage.identity.organizations import create_organization, find_organization, own_organization
 from tests.storage.raw import add_entity, connected, inside
 from tests.support import servers
 

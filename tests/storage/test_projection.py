@@ -13,19 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
-from playbooks.errors import NotFoundError
-from playbooks.messages import FlushCall, FlushResult
-from playbooks.state import Attempt, PauseState, TaskState, Vote
-from playbooks.values import FINISHED_RUN, PayloadRef, StepError
-from storage import runs
-from storage.database import Database
-from storage.events import EventRow, is_intact
-from storage.payloads import store_payload
-from storage.projection import apply_flush
-from storage.repairs import Closing, close_run
-from storage.run_rows import RunRow
-from storage.step_lines import StepRow
-from storage.tables import lines
+from playbooks.common.errors import NotFoundError
+from playbooks.common.values import FINISHED_RUN, PayloadRef, StepError
+from playbooks.engine.model.state import Attempt, PauseState, TaskState, Vote
+from playbooks.engine.model.temporal_messages import FlushCall, FlushResult
+from storage.database.sessions import Database
+from storage.database.tables import lines
+from storage.runs import admission, audit_trail, lists, run_rows, step_lines
+from storage.runs.audit_trail import EventRow, is_intact
+from storage.runs.payloads import store_payload
+from storage.runs.projection import apply_flush
+from storage.runs.repairs import Closing, close_run
+from storage.runs.run_rows import RunRow
+from storage.runs.step_lines import StepRow
 from tests.conftest import MakeOrganization
 from tests.storage.samples import BEN, SEALER, T0, Sample, event, published, step
 
@@ -37,9 +37,9 @@ async def _apply(sample: Sample, call: FlushCall) -> FlushResult:
 
 async def _read(sample: Sample, run: UUID) -> tuple[RunRow, dict[str, StepRow], tuple[EventRow, ...]]:
     async with sample.database.reading(sample.organization_id) as session:
-        row = await runs.get_run(session, run)
-        steps = {item.step_key: item for item in await runs.list_steps(session, run)}
-        return row, steps, await runs.list_events(session, run)
+        row = await run_rows.get_run(session, run)
+        steps = {item.step_key: item for item in await step_lines.list_steps(session, run)}
+        return row, steps, await audit_trail.list_events(session, run)
 
 
 async def _new(sample: Sample) -> UUID:
@@ -153,7 +153,7 @@ async def test_reset_of_a_finished_run_is_refused(sample: Sample) -> None:
 async def test_first_flush_learns_that_its_run_was_cancelled(sample: Sample) -> None:
     run = await _new(sample)
     async with sample.database.writing(sample.organization_id) as session:
-        assert await runs.cancel_queued(session, run, BEN, "no")
+        assert await admission.cancel_queued(session, run, BEN, "no")
     first = await _apply(sample, sample.flush(run, 2, step("register", 2), events=(event(2, "run_started"),)))
     assert first == FlushResult(applied=False, row_status="cancelled")
     second = sample.flush(run, 3, status="cancelled", events=(event(3, "late"),), completed_at=T0)
@@ -189,9 +189,9 @@ async def test_new_priority_moves_the_label(sample: Sample) -> None:
     run = await _new(sample)
     await _apply(sample, sample.flush(run, 2, priority="critical"))
     async with sample.database.reading(sample.organization_id) as session:
-        page = await runs.list_runs(session, runs.RunFilter(priority="critical"))
+        page = await lists.list_runs(session, lists.RunFilter(priority="critical"))
         assert [row.priority for row in page.items] == ["critical"]
-        assert (await runs.list_runs(session, runs.RunFilter(priority="normal"))).items == ()
+        assert (await lists.list_runs(session, lists.RunFilter(priority="normal"))).items == ()
 
 
 async def test_values_stored_apart_come_back_in_their_place(sample: Sample) -> None:
@@ -203,7 +203,7 @@ async def test_values_stored_apart_come_back_in_their_place(sample: Sample) -> N
     assert SEALER.open(steps["check"].output) == {"big": "x" * 70_000}
     assert steps["check"].output_ref == ref
     async with sample.database.reading(sample.organization_id) as session:
-        (bare,) = await runs.list_steps(session, run, with_payloads=False)
+        (bare,) = await step_lines.list_steps(session, run, with_payloads=False)
         assert bare.output is None
 
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import event as sql_event
 
-from playbooks.state import TaskState
-from storage import runs
-from storage.projection import apply_flush
+from playbooks.engine.model.state import TaskState
+from storage.runs import audit_trail, run_rows, step_lines
+from storage.runs.projection import apply_flush
 from tests.storage.samples import SEALER, T0, Sample, event, step
 
 
@@ -25,9 +25,9 @@ async def test_amount_is_left_out_and_the_rest_stored_when_no_column_holds_it(sa
     async with sample.database.writing(sample.organization_id) as session:
         assert (await apply_flush(session, call, sample.plan, SEALER)).applied
     async with sample.database.reading(sample.organization_id) as session:
-        row = await runs.get_run(session, run)
-        steps = {item.step_key: item for item in await runs.list_steps(session, run)}
-        events = await runs.list_events(session, run)
+        row = await run_rows.get_run(session, run)
+        steps = {item.step_key: item for item in await step_lines.list_steps(session, run)}
+        events = await audit_trail.list_events(session, run)
     assert (row.status, row.cost) == ("completed", Decimal(3))
     assert steps["check"].cost == 0
     assert {item.data["column"] for item in events if item.kind == "value_quarantined"} == {"cost", "total_amount"}

@@ -14,19 +14,19 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event
 
-from playbooks.errors import ValidationError
-from playbooks.values import RunStatus
-from storage import run_lists, runs
-from storage.database import ReadSession
-from storage.pages import Cursor, write_cursor
-from storage.projection import apply_flush
-from storage.run_rows import RunRow
-from storage.runs import RunFilter
+from playbooks.common.errors import ValidationError
+from playbooks.common.values import RunStatus
+from storage.database.pages import Cursor, write_cursor
+from storage.database.sessions import ReadSession
+from storage.runs import admission, lists
+from storage.runs.lists import RunFilter
+from storage.runs.projection import apply_flush
+from storage.runs.run_rows import RunRow
 from tests.conftest import MakeOrganization
 from tests.storage.raw import add_transaction, connected
 from tests.storage.samples import BEN, SEALER, T0, Sample, published, step
 
-SORTS: tuple[Any, ...] = get_args(run_lists.RunSort)
+SORTS: tuple[Any, ...] = get_args(lists.RunSort)
 STATUSES: tuple[RunStatus, ...] = get_args(RunStatus)
 ENDED = ("completed", "failed", "cancelled")
 RANKS = ("low", "normal", "high", "critical")
@@ -39,7 +39,7 @@ async def many(sample: Sample) -> Sample:
         status: Any = STATUSES[number % 6]
         start = sample.run_input(priority=RANKS[number % 4], tags=("even",) if number % 2 == 0 else ())
         accepted_at = T0 + timedelta(minutes=number // 2)
-        await sample.insert(runs.NewRun(input=start, accepted_at=accepted_at, correlation_id=f"order-{number}"))
+        await sample.insert(admission.NewRun(input=start, accepted_at=accepted_at, correlation_id=f"order-{number}"))
         if status == "queued":
             continue
         ended = {"completed_at": accepted_at + timedelta(seconds=5 * (number // 4))} if status in ENDED else {}
@@ -52,7 +52,7 @@ async def many(sample: Sample) -> Sample:
 
 async def _page(sample: Sample, filters: RunFilter) -> Any:
     async with sample.database.reading(sample.organization_id) as session:
-        return await runs.list_runs(session, filters)
+        return await lists.list_runs(session, filters)
 
 
 def _value(row: RunRow, sort_by: str) -> Any:
@@ -192,21 +192,21 @@ async def test_total_is_exact_below_the_bound_and_says_so_above(many: Sample, mo
         {"has_incident": False},
     ]
     for limit in (17, 18, 19):
-        monkeypatch.setattr(run_lists, "COUNT_LIMIT", limit)
+        monkeypatch.setattr(lists, "COUNT_LIMIT", limit)
         for fields in asked:
             page = await _page(many, RunFilter(**fields, limit=2))
             assert (page.total, page.total_is_exact) == (min(18, limit), limit > 18), fields
-    monkeypatch.setattr(run_lists, "COUNT_LIMIT", 8)
+    monkeypatch.setattr(lists, "COUNT_LIMIT", 8)
     page = await _page(many, RunFilter(tag="even"))
     assert (page.total, page.total_is_exact, len(page.items)) == (8, False, 9)
     async with many.database.reading(many.organization_id) as session:
-        newest = (await runs.list_runs(session, RunFilter(statuses=("completed", "queued")))).by_status
+        newest = (await lists.list_runs(session, RunFilter(statuses=("completed", "queued")))).by_status
         assert newest == {"completed": 3, "queued": 3}
-        counted = (await runs.list_runs(session, RunFilter(tag="even"))).by_status
+        counted = (await lists.list_runs(session, RunFilter(tag="even"))).by_status
         assert counted is not None
         assert sum(counted.values()) == 8
-        monkeypatch.setattr(run_lists, "COUNT_LIMIT", 4)
-        newest = (await runs.list_runs(session, RunFilter())).by_status
+        monkeypatch.setattr(lists, "COUNT_LIMIT", 4)
+        newest = (await lists.list_runs(session, RunFilter())).by_status
     assert newest == dict.fromkeys(("paused", "completed", "failed", "cancelled"), 1)
 
 
@@ -240,7 +240,7 @@ async def test_neither_other_organizations_nor_other_applications_runs_are_shown
         page = await _page(other, filters)
         assert ([row.execution_id for row in page.items], page.total) == ([mine], 1)
         async with other.database.reading(other.organization_id) as session:
-            assert (await runs.list_runs(session, filters)).by_status == {"queued": 1}
+            assert (await lists.list_runs(session, filters)).by_status == {"queued": 1}
 
 
 # --- indexes
@@ -288,7 +288,7 @@ async def _plans(session: ReadSession, filters: RunFilter) -> list[str]:
     connection = session.connection.sync_connection
     assert connection is not None
     event.listen(connection, "before_cursor_execute", keep)
-    await runs.list_runs(session, filters)
+    await lists.list_runs(session, filters)
     event.remove(connection, "before_cursor_execute", keep)
     plans: list[str] = []
     for statement, parameters in asked:

@@ -12,13 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from playbooks.errors import IdempotencyKeyReusedError, NotFoundError, ValidationError
-from storage import runs
-from storage.database import WriteSession
-from storage.events import is_intact
-from storage.projection import apply_flush
-from storage.runs import NewRun, RunFilter
-from storage.tables import lines, transactions
+from playbooks.common.errors import IdempotencyKeyReusedError, NotFoundError, ValidationError
+from storage.database.sessions import WriteSession
+from storage.database.tables import lines, transactions
+from storage.runs import admission, audit_trail, lists, run_rows, step_lines
+from storage.runs.admission import NewRun
+from storage.runs.audit_trail import is_intact
+from storage.runs.lists import RunFilter
+from storage.runs.projection import apply_flush
 from tests.conftest import MakeOrganization
 from tests.storage.raw import add_entity, add_transaction, connected
 from tests.storage.samples import ANNA, BEN, SEALER, T0, Sample, published, step
@@ -31,7 +32,7 @@ async def test_run_is_stored_queued_with_labels_and_first_event(sample: Sample) 
     assert (run.initiator, run.tags, run.priority) == (ANNA, ("urgent", "night"), "normal")
     assert run.notification == {"on_completion": True}
     async with sample.database.reading(sample.organization_id) as session:
-        (first,) = await runs.list_events(session, run.execution_id)
+        (first,) = await audit_trail.list_events(session, run.execution_id)
         assert (first.number, first.kind, first.actor) == (1, "run_queued", ANNA)
         labels = select(lines.c.line_number, lines.c.description).where(lines.c.line_type == "run_label")
         found = {tuple(row) for row in await session.connection.execute(labels)}
@@ -49,7 +50,7 @@ async def test_run_input_comes_back_exactly_for_the_sweeper(sample: Sample) -> N
     )
     await sample.insert(NewRun(input=start))
     async with sample.database.reading(sample.organization_id) as session:
-        back = await runs.get_run_input(session, start.execution_id, SEALER)
+        back = await admission.get_run_input(session, start.execution_id, SEALER)
     assert back == start
     assert isinstance(back.input["float"], float)
     assert isinstance(back.input["large"], float)
@@ -73,7 +74,7 @@ async def test_repeat_finds_the_first_run(sample: Sample) -> None:
     with pytest.raises(IdempotencyKeyReusedError):
         await sample.insert(replace(new, request_hash="two"))
     async with sample.database.reading(sample.organization_id) as session:
-        assert len(await runs.list_events(session, first.row.execution_id)) == 1
+        assert len(await audit_trail.list_events(session, first.row.execution_id)) == 1
 
 
 async def test_run_is_refused_when_it_names_rows_of_another_organization(
@@ -105,36 +106,36 @@ async def test_run_is_not_found_when_organization_is_another(
     run, other = (await sample.insert()).row, await new_organization("other")
     async with sample.database.writing(other) as session:
         with pytest.raises(NotFoundError):
-            await runs.get_run(session, run.execution_id)
+            await run_rows.get_run(session, run.execution_id)
         with pytest.raises(NotFoundError):
-            await runs.get_run_input(session, run.execution_id, SEALER)
-        assert await runs.list_steps(session, run.execution_id) == ()
-        assert await runs.list_events(session, run.execution_id) == ()
-        assert (await runs.list_runs(session, RunFilter())).total == 0
-        assert not await runs.lock_queued(session, run.execution_id)
-        assert not await runs.cancel_queued(session, run.execution_id, BEN, "mine now")
+            await admission.get_run_input(session, run.execution_id, SEALER)
+        assert await step_lines.list_steps(session, run.execution_id) == ()
+        assert await audit_trail.list_events(session, run.execution_id) == ()
+        assert (await lists.list_runs(session, RunFilter())).total == 0
+        assert not await admission.lock_queued(session, run.execution_id)
+        assert not await admission.cancel_queued(session, run.execution_id, BEN, "mine now")
 
 
 async def test_lock_is_given_to_one_only_while_the_run_is_queued(sample: Sample) -> None:
     run = (await sample.insert()).row.execution_id
     async with sample.database.writing(sample.organization_id) as first:
-        assert await runs.lock_queued(first, run)
+        assert await admission.lock_queued(first, run)
         async with sample.database.writing(sample.organization_id) as second:
-            assert not await runs.lock_queued(second, run)
+            assert not await admission.lock_queued(second, run)
     async with sample.database.writing(sample.organization_id) as session:
         await apply_flush(session, sample.flush(run, 1), sample.plan, SEALER)
     async with sample.database.writing(sample.organization_id) as session:
-        assert not await runs.lock_queued(session, run)
+        assert not await admission.lock_queued(session, run)
 
 
 async def test_queued_run_is_cancelled_once_and_chain_holds(sample: Sample) -> None:
     run = (await sample.insert()).row.execution_id
     async with sample.database.writing(sample.organization_id) as session:
-        assert await runs.cancel_queued(session, run, BEN, "not needed")
-        assert not await runs.cancel_queued(session, run, BEN, "again")
+        assert await admission.cancel_queued(session, run, BEN, "not needed")
+        assert not await admission.cancel_queued(session, run, BEN, "again")
     async with sample.database.reading(sample.organization_id) as session:
-        row = await runs.get_run(session, run)
-        events = await runs.list_events(session, run)
+        row = await run_rows.get_run(session, run)
+        events = await audit_trail.list_events(session, run)
     assert (row.status, row.cancel_reason, row.seq) == ("cancelled", "not needed", 0)
     assert row.completed_at is not None
     assert [(event.number, event.kind) for event in events] == [(1, "run_queued"), (2, "run_cancelled")]
@@ -145,7 +146,7 @@ async def test_running_run_is_not_cancelled_as_a_queued_one(sample: Sample) -> N
     run = (await sample.insert()).row.execution_id
     async with sample.database.writing(sample.organization_id) as session:
         await apply_flush(session, sample.flush(run, 1), sample.plan, SEALER)
-        assert not await runs.cancel_queued(session, run, BEN, None)
+        assert not await admission.cancel_queued(session, run, BEN, None)
 
 
 async def test_sweeper_finds_old_queued_runs_of_all_organizations(
@@ -158,7 +159,7 @@ async def test_sweeper_finds_old_queued_runs_of_all_organizations(
     ]
     fresh = (await sample.insert()).row.execution_id
     async with sample.database.recovering() as session:
-        found = await runs.find_queued(session, timedelta(minutes=30), limit=1000)
+        found = await admission.find_queued(session, timedelta(minutes=30), limit=1000)
     assert {(sample.organization_id, old[0]), (other.organization_id, old[1])} <= set(found)
     assert fresh not in {execution_id for _, execution_id in found}
 
@@ -166,9 +167,9 @@ async def test_sweeper_finds_old_queued_runs_of_all_organizations(
 async def test_live_runs_are_counted_by_version(sample: Sample) -> None:
     ending, _ = (await sample.insert()).row.execution_id, await sample.insert()
     async with sample.database.writing(sample.organization_id) as session:
-        assert await runs.count_live_runs(session, sample.playbook_id) == 2
+        assert await admission.count_live_runs(session, sample.playbook_id) == 2
         await _finish(session, sample, ending)
-        assert await runs.count_live_runs(session, sample.playbook_id) == 1
+        assert await admission.count_live_runs(session, sample.playbook_id) == 1
 
 
 async def test_list_filters_by_every_field(sample: Sample, admin_database_url: str) -> None:
@@ -202,14 +203,14 @@ async def test_list_filters_by_every_field(sample: Sample, admin_database_url: s
     ]
     async with sample.database.reading(sample.organization_id) as session:
         for fields in ours:
-            page = await runs.list_runs(session, RunFilter(**fields))
+            page = await lists.list_runs(session, RunFilter(**fields))
             assert [row.execution_id for row in page.items] == [wanted.execution_id], fields
             assert page.total == 1
         for fields in none:
-            assert (await runs.list_runs(session, RunFilter(**fields))).items == (), fields
-        other = await runs.list_runs(session, RunFilter(statuses=("queued", "paused")))
+            assert (await lists.list_runs(session, RunFilter(**fields))).items == (), fields
+        other = await lists.list_runs(session, RunFilter(statuses=("queued", "paused")))
         assert [row.execution_id for row in other.items] == [plain]
-        assert (await runs.list_runs(session, RunFilter())).by_status == {"completed": 1, "queued": 1}
+        assert (await lists.list_runs(session, RunFilter())).by_status == {"completed": 1, "queued": 1}
 
 
 @pytest.mark.parametrize("sort_by", ["started_at", "completed_at", "duration", "status", "success_rate", "priority"])
@@ -229,15 +230,15 @@ async def test_cursor_pages_neither_repeat_nor_lose_when_rows_are_added(
     filters = RunFilter(sort_by=sort_by, sort_direction=direction, limit=3, date_to=T0 + timedelta(hours=1))
     seen: list[UUID] = []
     async with sample.database.reading(sample.organization_id) as session:
-        at_once = await runs.list_runs(session, replace(filters, limit=50))
-        page = await runs.list_runs(session, filters)
+        at_once = await lists.list_runs(session, replace(filters, limit=50))
+        page = await lists.list_runs(session, filters)
     while True:
         seen += [row.execution_id for row in page.items]
         if page.next_cursor is None:
             break
         await sample.insert()
         async with sample.database.reading(sample.organization_id) as session:
-            page = await runs.list_runs(session, replace(filters, cursor=page.next_cursor))
+            page = await lists.list_runs(session, replace(filters, cursor=page.next_cursor))
     assert seen == [row.execution_id for row in at_once.items]
     assert set(seen) == set(everything)
 
@@ -246,7 +247,7 @@ async def test_priority_sorts_by_rank_not_by_letter(sample: Sample) -> None:
     for priority in ("normal", "critical", "low", "high"):
         await sample.insert(priority=priority)
     async with sample.database.reading(sample.organization_id) as session:
-        page = await runs.list_runs(session, RunFilter(sort_by="priority"))
+        page = await lists.list_runs(session, RunFilter(sort_by="priority"))
     assert [row.priority for row in page.items] == ["critical", "high", "normal", "low"]
 
 
@@ -254,9 +255,9 @@ async def test_cursor_is_refused_when_order_is_another(sample: Sample) -> None:
     for _ in range(2):
         await sample.insert()
     async with sample.database.reading(sample.organization_id) as session:
-        page = await runs.list_runs(session, RunFilter(limit=1))
+        page = await lists.list_runs(session, RunFilter(limit=1))
         with pytest.raises(ValidationError):
-            await runs.list_runs(session, RunFilter(sort_by="status", cursor=page.next_cursor))
+            await lists.list_runs(session, RunFilter(sort_by="status", cursor=page.next_cursor))
 
 
 async def _finish(session: WriteSession, sample: Sample, run: UUID, **changes: Any) -> None:
@@ -271,7 +272,7 @@ async def test_unfinished_runs_come_last_when_sorted_by_their_end(sample: Sample
     async with sample.database.writing(sample.organization_id) as session:
         await _finish(session, sample, ended)
     async with sample.database.reading(sample.organization_id) as session:
-        page = await runs.list_runs(session, RunFilter(sort_by=sort_by, sort_direction=direction))
+        page = await lists.list_runs(session, RunFilter(sort_by=sort_by, sort_direction=direction))
     assert [row.execution_id for row in page.items] == [ended, waiting]
 
 
@@ -280,14 +281,14 @@ async def test_other_applications_runs_are_neither_listed_nor_touched(sample: Sa
         theirs = await add_transaction(admin, sample.organization_id, "playbook_run", "queued")
         await admin.execute("UPDATE universal_transactions SET version = 0 WHERE id = $1", theirs)
     async with sample.database.writing(sample.organization_id) as session:
-        assert (await runs.list_runs(session, RunFilter())).total == 0
-        assert await runs.count_live_runs(session, sample.playbook_id) == 0
-        assert not await runs.lock_queued(session, theirs)
-        assert not await runs.cancel_queued(session, theirs, BEN, None)
+        assert (await lists.list_runs(session, RunFilter())).total == 0
+        assert await admission.count_live_runs(session, sample.playbook_id) == 0
+        assert not await admission.lock_queued(session, theirs)
+        assert not await admission.cancel_queued(session, theirs, BEN, None)
         with pytest.raises(NotFoundError):
-            await runs.get_run(session, theirs)
+            await run_rows.get_run(session, theirs)
         with pytest.raises(NotFoundError):
-            await runs.get_run_input(session, theirs, SEALER)
+            await admission.get_run_input(session, theirs, SEALER)
 
 
 async def test_two_requests_with_one_key_make_one_run_when_they_come_at_once(sample: Sample) -> None:

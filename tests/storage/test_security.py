@@ -7,9 +7,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from storage.database import Database
-from storage.roles import UnsafeRoleError
-from storage.tables import metadata
+from storage.database.roles import UnsafeRoleError
+from storage.database.sessions import Database
+from storage.database.tables import metadata
 from tests.conftest import MakeOrganization
 from tests.storage.raw import add_entity, add_line, add_transaction, connected, inside
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.keys import KeyRing, KeyRingError
-from storage.sensitive import Sealer, escape_markers
+from storage.database.sealing import Sealer, escape_markers
 
 OLD = "old:" + base64.b64encode(b"o" * 32).decode()
 NEW = "new:" + base64.b64encode(b"n" * 32).decode()

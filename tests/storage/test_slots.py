@@ -11,14 +11,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from playbooks.errors import DuplicateExecutionError
-from playbooks.messages import ParentRun, Slot
-from storage import families, repairs, runs, slots
-from storage.labels import parent_label
-from storage.projection import apply_flush
-from storage.run_rows import RunRow
-from storage.runs import NewRun
-from storage.tables import lines
+from playbooks.common.errors import DuplicateExecutionError
+from playbooks.engine.model.temporal_messages import ParentRun, Slot
+from storage.database.tables import lines
+from storage.runs import admission, children, concurrency, repairs, step_lines
+from storage.runs.admission import NewRun
+from storage.runs.labels import parent_label
+from storage.runs.projection import apply_flush
+from storage.runs.run_rows import RunRow
 from tests.conftest import MakeOrganization
 from tests.storage.samples import ANNA, SEALER, T0, Sample, published, step
 
@@ -44,7 +44,7 @@ async def shown(sample: Sample, run: RunRow, seq: int = 1, **fields: Any) -> Non
 
 async def turns(sample: Sample, slot: Slot, *found: RunRow) -> list[bool]:
     async with sample.database.reading(sample.organization_id) as session:
-        return [await slots.is_turn(session, slot, run.execution_id) for run in found]
+        return [await concurrency.is_turn(session, slot, run.execution_id) for run in found]
 
 
 async def test_turns_come_in_the_order_of_acceptance_when_runs_end(sample: Sample) -> None:
@@ -96,8 +96,8 @@ async def test_a_repeat_is_not_refused_when_there_is_no_room(sample: Sample) -> 
 async def test_the_oldest_are_in_the_way_as_far_as_room_is_needed(sample: Sample) -> None:
     found = [await entered(sample, TWO) for _ in range(4)]
     async with sample.database.reading(sample.organization_id) as session:
-        before = [await slots.in_the_way(session, TWO, run.execution_id) for run in found]
-        nobody = await slots.in_the_way(session, TWO, uuid4())
+        before = [await concurrency.in_the_way(session, TWO, run.execution_id) for run in found]
+        nobody = await concurrency.in_the_way(session, TWO, uuid4())
     ids = [run.execution_id for run in found]
     assert before == [(), (), (ids[0],), (ids[0], ids[1])]
     assert nobody == ()
@@ -112,10 +112,10 @@ async def test_those_are_told_whose_turn_it_is_and_who_have_not_begun(sample: Sa
     for run in found[1:]:
         await shown(sample, run, waiting_for="concurrency")
     async with sample.database.reading(sample.organization_id) as session:
-        assert await slots.next_of(session, TWO) == (found[1].execution_id,)
+        assert await concurrency.next_of(session, TWO) == (found[1].execution_id,)
         everybody = [run.execution_id for run in found]
-        assert await slots.waiting_with_room(session, everybody) == (found[1].execution_id,)
-        assert await slots.waiting_with_room(session, [found[3].execution_id]) == ()
+        assert await concurrency.waiting_with_room(session, everybody) == (found[1].execution_id,)
+        assert await concurrency.waiting_with_room(session, [found[3].execution_id]) == ()
 
 
 @pytest.mark.parametrize("way", ["flush", "closing", "cancelled while queued"])
@@ -129,7 +129,7 @@ async def test_the_label_stays_behind_when_a_run_ends_in_any_way(sample: Sample,
             closing = repairs.Closing(status="failed", kind="run_lost", reason="lost", at=T0)
             assert await repairs.close_run(session, run.execution_id, closing)
         elif way != "flush":
-            assert await runs.cancel_queued(session, run.execution_id, ANNA, None)
+            assert await admission.cancel_queued(session, run.execution_id, ANNA, None)
         described = select(lines.c.description).where(lines.c.transaction_id == run.execution_id)
         labels = set((await session.connection.execute(described.where(lines.c.line_type == "run_label"))).scalars())
     assert ONE.label not in labels
@@ -155,13 +155,13 @@ async def test_both_name_each_other_when_a_run_starts_another(sample: Sample) ->
     child = (await sample.insert(parent=child_of(parent), slot=ONE)).row
     assert child.parent == child_of(parent)
     async with sample.database.reading(sample.organization_id) as session:
-        again = await runs.get_run_input(session, child.execution_id, SEALER)
+        again = await admission.get_run_input(session, child.execution_id, SEALER)
     assert (again.parent, again.slot) == (child_of(parent), ONE), "whoever starts it later knows it too"
     await shown(sample, parent, children=(child.execution_id,))
     async with sample.database.writing(sample.organization_id) as session:
         line = step("check", 2, status="waiting", child=child.execution_id)
         await apply_flush(session, sample.flush(parent.execution_id, 2, line), sample.plan, SEALER)
-        (stored,) = await runs.list_steps(session, parent.execution_id)
+        (stored,) = await step_lines.list_steps(session, parent.execution_id)
         labels = select(lines.c.transaction_id).where(lines.c.description == parent_label(parent.execution_id))
         assert list((await session.connection.execute(labels)).scalars()) == [child.execution_id]
     assert stored.child == child.execution_id
@@ -174,7 +174,7 @@ async def test_a_child_is_found_when_it_ended_and_its_parent_still_waits(sample:
 
     async def found(grace: timedelta = NO_GRACE) -> list[UUID]:
         async with sample.database.reading(sample.organization_id) as session:
-            ended = await families.ended_children(session, [parent.execution_id, uuid4()], grace)
+            ended = await children.ended_children(session, [parent.execution_id, uuid4()], grace)
         assert all(each.parent == child_of(parent) for each in ended)
         return [each.execution_id for each in ended]
 
@@ -196,7 +196,7 @@ async def test_a_child_is_found_when_its_parent_is_over_and_nobody_cancels_it(sa
 
     async def found() -> tuple[UUID, ...]:
         async with sample.database.reading(sample.organization_id) as session:
-            return await families.left_children(session, everybody, NO_GRACE)
+            return await children.left_children(session, everybody, NO_GRACE)
 
     assert await found() == ()
     await end(sample, parent, "cancelled")
@@ -209,4 +209,4 @@ async def test_input_is_sealed_at_more_places_when_whoever_starts_the_run_says_s
     assert row.input["open"] == 1
     assert "hidden" not in str(row.input)
     async with sample.database.reading(sample.organization_id) as session:
-        assert (await runs.get_run_input(session, start.execution_id, SEALER)).input == start.input
+        assert (await admission.get_run_input(session, start.execution_id, SEALER)).input == start.input

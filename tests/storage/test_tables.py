@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy.dialects import postgresql
 
 from cli.servers.postgres import PostgresServer
-from storage.migrate import upgrade
-from storage.tables import metadata
+from storage.database.migrate import upgrade
+from storage.database.tables import metadata
 from tests.storage.raw import add_entity, add_line, add_transaction, connected
 from tests.support import servers
 

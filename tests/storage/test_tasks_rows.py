@@ -10,16 +10,17 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import delete, func, select
 
-from playbooks import ids
-from playbooks.errors import NotFoundError, ValidationError
-from playbooks.messages import TaskCall
-from playbooks.state import StepState, TaskState, Vote
-from playbooks.values import Json, PayloadRef
-from storage.payloads import store_payload
-from storage.projection import apply_flush
-from storage.step_lines import list_steps
-from storage.tables import entities, relationships
-from storage.tasks import TaskFilter, TaskRow, get_task, list_tasks, open_task
+from playbooks.common import ids
+from playbooks.common.errors import NotFoundError, ValidationError
+from playbooks.common.values import Json, PayloadRef
+from playbooks.engine.model.state import StepState, TaskState, Vote
+from playbooks.engine.model.temporal_messages import TaskCall
+from storage.database.tables import entities, relationships
+from storage.runs.payloads import store_payload
+from storage.runs.projection import apply_flush
+from storage.runs.step_lines import list_steps
+from storage.runs.task_rows import TaskFilter, TaskRow, get_task, list_tasks
+from storage.runs.tasks import open_task
 from tests.conftest import MakeOrganization
 from tests.storage.samples import ANNA, BEN, SEALER, T0, Sample, document, published, step
 

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select
 
-from playbooks.errors import ValidationError
-from playbooks.values import Actor
-from storage.database import Database
-from storage.tables import entities
-from storage.users import ensure_user
+from playbooks.common.errors import ValidationError
+from playbooks.common.values import Actor
+from storage.database.sessions import Database
+from storage.database.tables import entities
+from storage.identity.users import ensure_user
 from tests.conftest import MakeOrganization
 from tests.storage.raw import add_entity, connected
 

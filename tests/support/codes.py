@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from playbooks import errors
+from playbooks.common import errors
 from tests.support.pages import ROOT
 
 _ROOMS = ("playbooks", "api", "runtime", "storage", "activities", "cli")

@@ -19,14 +19,14 @@ from tests.support import servers
 if TYPE_CHECKING:
     from cli.servers.postgres import PostgresServer
     from cli.servers.temporal import TemporalServer
-    from storage.database import Database
+    from storage.database.sessions import Database
 
 __all__ = ["admin_database_url", "database", "database_url", "settings"]
 
 
 @pytest.fixture(scope="session")
 def admin_database_url(postgres: PostgresServer) -> str:
-    from storage.migrate import upgrade
+    from storage.database.migrate import upgrade
 
     url = servers.fresh_database(postgres)
     upgrade(url, servers.SERVICE_PASSWORD)
@@ -56,7 +56,7 @@ def settings(database_url: str, admin_database_url: str, temporal: TemporalServe
 
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncGenerator[Database]:
-    from storage.database import Database
+    from storage.database.sessions import Database
 
     connected = Database.connect(database_url)
     yield connected

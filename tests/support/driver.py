@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from playbooks.commands import Answer, CheckMessage, Command, RunStep
-from playbooks.envelopes import Envelope
-from playbooks.events import (
+from playbooks.common.values import Actor, Json, StepError, Verdict
+from playbooks.engine.machine import advance, new_run
+from playbooks.engine.model.commands import Answer, CheckMessage, Command, RunStep
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.events import (
     AttemptLost,
     Event,
     ItemsGathered,
@@ -20,11 +22,9 @@ from playbooks.events import (
     StepReported,
     TimerFired,
 )
-from playbooks.machine import advance, new_run
-from playbooks.messages import LoopOutcome, OutcomeOfCheck, StepOutcome
-from playbooks.plan import Plan
-from playbooks.state import AuditEvent, RunState, StepState, TaskState
-from playbooks.values import Actor, Json, StepError, Verdict
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import AuditEvent, RunState, StepState, TaskState
+from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 from tests.support.plans import run_input
 from tests.support.random_plans import START
 

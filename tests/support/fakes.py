@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 from temporalio import activity
 
-from playbooks.actors import asserted_actor
-from playbooks.envelopes import PERSON_VERBS
-from playbooks.messages import (
+from playbooks.common.actors import asserted_actor
+from playbooks.common.values import RunStatus
+from playbooks.engine.model.control_messages import PERSON_VERBS
+from playbooks.engine.model.temporal_messages import (
     CancelCall,
     CheckCall,
     ChildCall,
@@ -33,7 +34,6 @@ from playbooks.messages import (
     TellCall,
     WakeCall,
 )
-from playbooks.values import RunStatus
 
 Answer: TypeAlias = StepOutcome | Exception | Callable[[StepCall], Awaitable[StepOutcome]]
 

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from api.models.simulation import SimulateRequest
-from api.operations.simulate import given_of
-from playbooks.document import read_document
+from api.simulation.operations import given_of
+from api.simulation.schemas import SimulateRequest
+from playbooks.document.model import read_document
+from playbooks.engine.model.state import AuditEvent
 from playbooks.evaluation.steps import Version
 from playbooks.simulation.driver import simulate
 from playbooks.simulation.given import problems_of
 from playbooks.simulation.outcome import Simulated, Visit
-from playbooks.state import AuditEvent
 from tests.playbooks.building import EXAMPLES, plan_of
 from tests.support.plans import run_input
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from playbooks.messages import RunInput
-from playbooks.plan import UNDO, ChildPlan, Dependency, Plan, PlanStep
-from playbooks.values import Actor
+from playbooks.common.values import Actor
+from playbooks.engine.model.plan import UNDO, ChildPlan, Dependency, Plan, PlanStep
+from playbooks.engine.model.temporal_messages import RunInput
 
 PLAYBOOK = UUID("11111111-1111-4111-8111-111111111111")
 ORGANIZATION = UUID("22222222-2222-4222-8222-222222222222")

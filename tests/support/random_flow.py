@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from playbooks.plan import (
+from playbooks.engine.model.plan import (
     ApprovalPlan,
     BackPlan,
     ChildPlan,

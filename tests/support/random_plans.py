@@ -8,10 +8,10 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from playbooks.envelopes import STEP_VERBS
-from playbooks.messages import StepOutcome
-from playbooks.plan import ApprovalPlan, BudgetPlan, Dependency, Plan, PlanStep, RetryPolicy
-from playbooks.values import ErrorKind, JsonObject, StepError
+from playbooks.common.values import ErrorKind, JsonObject, StepError
+from playbooks.engine.model.control_messages import STEP_VERBS
+from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, Dependency, Plan, PlanStep, RetryPolicy
+from playbooks.engine.model.temporal_messages import StepOutcome
 from tests.support.plans import effect, human, plan_of, step, undoing
 from tests.support.random_flow import with_random_flow
 

@@ -17,9 +17,11 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from playbooks.actors import asserted_actor
-from playbooks.calling import task_call
-from playbooks.commands import (
+from playbooks.common.actors import asserted_actor
+from playbooks.common.values import FINISHED_RUN, Json, JsonObject, StepError, Verdict
+from playbooks.engine.activity_inputs import task_call
+from playbooks.engine.machine import advance, new_run
+from playbooks.engine.model.commands import (
     Answer,
     CancelChild,
     CancelStep,
@@ -37,8 +39,8 @@ from playbooks.commands import (
     StopTimer,
     TakeSlot,
 )
-from playbooks.envelopes import Envelope
-from playbooks.events import (
+from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.events import (
     AttemptLost,
     CancelRequested,
     ChildGathered,
@@ -57,11 +59,9 @@ from playbooks.events import (
     StepReported,
     TimerFired,
 )
-from playbooks.machine import advance, new_run
-from playbooks.messages import LoopOutcome, OutcomeOfCheck, OutputResult, RunInput, StepOutcome
-from playbooks.plan import PlanStep
-from playbooks.state import AuditEvent, RunState, StepState
-from playbooks.values import FINISHED_RUN, Json, JsonObject, StepError, Verdict
+from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.state import AuditEvent, RunState, StepState
+from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, OutputResult, RunInput, StepOutcome
 from tests.support.random_plans import START, random_end_of_child, random_message, random_outcome
 
 STATE: TypeAdapter[RunState] = TypeAdapter(RunState)

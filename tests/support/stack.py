@@ -27,8 +27,8 @@ from cli.servers.postgres import PostgresServer, start_postgres
 from cli.servers.processes import ChildProcess, spawn
 from cli.servers.temporal import TemporalServer, start_temporal, temporal_program
 from runtime.settings import plain_database_url
-from storage.migrate import upgrade
-from storage.organizations import create_organization
+from storage.database.migrate import upgrade
+from storage.identity.organizations import create_organization
 from tests.support.servers import ENCRYPTION_KEYS, JWT_SECRET, SERVICE_PASSWORD
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

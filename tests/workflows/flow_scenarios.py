@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from playbooks import ids
-from playbooks.messages import LoopCall, ParentRun, Slot, StepOutcome
-from playbooks.plan import ApprovalPlan, BackPlan, ForEachPlan, JoinPlan, MutexPlan, RetryPolicy, SignalPlan
-from playbooks.values import Json, JsonObject, StepError
+from playbooks.common import ids
+from playbooks.common.values import Json, JsonObject, StepError
+from playbooks.engine.model.plan import (
+    ApprovalPlan,
+    BackPlan,
+    ForEachPlan,
+    JoinPlan,
+    MutexPlan,
+    RetryPolicy,
+    SignalPlan,
+)
+from playbooks.engine.model.temporal_messages import LoopCall, ParentRun, Slot, StepOutcome
 from tests.support.plans import child, effect, human, plan_of, step, undoing
 from tests.workflows.playing import SIGNED, Handle, Stage, until, update, vote
 

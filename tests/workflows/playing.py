@@ -19,12 +19,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from playbooks import ids
-from playbooks.messages import CancelCall, RunResult
-from playbooks.plan import Plan
-from playbooks.state import RunState
-from playbooks.values import JsonObject, Verdict
-from runtime.undisturbed import UndisturbedRunner
+from playbooks.common import ids
+from playbooks.common.values import JsonObject, Verdict
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import RunState
+from playbooks.engine.model.temporal_messages import CancelCall, RunResult
+from runtime.replay_safe_runner import UndisturbedRunner
 from tests.support.fakes import FakeWorld
 from tests.support.plans import ORGANIZATION, run_input
 from workflows.playbook_run import PlaybookRunWorkflow

@@ -17,9 +17,9 @@ from typing import TypeAlias
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from playbooks.messages import ENGINE_VERSION, StepOutcome
-from playbooks.plan import ApprovalPlan, RetryPolicy
-from playbooks.values import Json, JsonObject, StepError
+from playbooks.common.values import Json, JsonObject, StepError
+from playbooks.engine.model.plan import ApprovalPlan, RetryPolicy
+from playbooks.engine.model.temporal_messages import ENGINE_VERSION, StepOutcome
 from tests.support.plans import effect, human, plan_of, step
 from tests.support.servers import running_temporal, scratch_folder
 from tests.workflows import flow_scenarios

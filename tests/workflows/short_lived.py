@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio import workflow
 
-from playbooks.messages import RunInput, RunResult
+from playbooks.engine.model.temporal_messages import RunInput, RunResult
 from workflows.playbook_run import PlaybookRunWorkflow
 
 

@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
-from playbooks.values import Verdict
+from playbooks.common.values import Verdict
 from tests.support.plans import effect, human, plan_of, step
 from tests.workflows.playing import Handle, Stage, state_of, until, update, vote
 

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
-from playbooks.messages import ParentRun, Slot, StepOutcome
-from playbooks.plan import RetryPolicy
+from playbooks.engine.model.plan import RetryPolicy
+from playbooks.engine.model.temporal_messages import ParentRun, Slot, StepOutcome
 from tests.support.plans import child, plan_of, step
 from tests.workflows.flow_scenarios import told_of
 from tests.workflows.playing import SIGNED, Handle, Stage, state_of, until, update

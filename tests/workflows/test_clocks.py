@@ -10,9 +10,9 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from playbooks.messages import StepOutcome
-from playbooks.plan import ApprovalPlan, RetryPolicy
-from playbooks.values import StepError
+from playbooks.common.values import StepError
+from playbooks.engine.model.plan import ApprovalPlan, RetryPolicy
+from playbooks.engine.model.temporal_messages import StepOutcome
 from tests.support.plans import effect, human, plan_of, step
 from tests.workflows.playing import Handle, Stage, state_of, until, vote
 

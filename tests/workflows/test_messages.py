@@ -14,7 +14,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from playbooks.values import JsonObject
+from playbooks.common.values import JsonObject
 from tests.support.plans import effect, human, plan_of, step
 from tests.workflows.playing import Stage, events_of, state_of, until, update, vote
 

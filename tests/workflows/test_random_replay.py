@@ -19,10 +19,18 @@ from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from playbooks.messages import ChildCall, LoopCall, ParentRun, Slot, SlotCall, StepCall, StepOutcome
-from playbooks.plan import Plan
-from playbooks.values import FINISHED_RUN, Json, JsonObject
-from runtime.undisturbed import TIMED_OUT
+from playbooks.common.values import FINISHED_RUN, Json, JsonObject
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.temporal_messages import (
+    ChildCall,
+    LoopCall,
+    ParentRun,
+    Slot,
+    SlotCall,
+    StepCall,
+    StepOutcome,
+)
+from runtime.replay_safe_runner import TIMED_OUT
 from tests.support.random_plans import random_end_of_child, random_message, random_outcome, random_plan
 from tests.workflows.playing import SIGNED, Handle, Stage, replayer, state_of, update
 from tests.workflows.short_lived import ShortLivedRunWorkflow

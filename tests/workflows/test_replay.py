@@ -10,7 +10,7 @@ from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHistory
 from temporalio.workflow import NondeterminismError
 
-from playbooks.messages import ENGINE_VERSION
+from playbooks.engine.model.temporal_messages import ENGINE_VERSION
 from tests.workflows.playing import replayer
 from tests.workflows.record_histories import FOLDER, SCENARIOS, file_of
 

@@ -13,10 +13,10 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
-from playbooks.digest import digest_of_lines
-from playbooks.messages import RunResult, StepCall, StepOutcome
-from playbooks.plan import ApprovalPlan, RetryPolicy
-from playbooks.values import ErrorKind, StepError
+from playbooks.common.values import ErrorKind, StepError
+from playbooks.engine.digest import digest_of_lines
+from playbooks.engine.model.plan import ApprovalPlan, RetryPolicy
+from playbooks.engine.model.temporal_messages import RunResult, StepCall, StepOutcome
 from tests.support.plans import ORGANIZATION, effect, human, plan_of, step
 from tests.workflows.playing import Stage, events_of, state_of, until, update, vote
 from tests.workflows.short_lived import ShortLivedRunWorkflow

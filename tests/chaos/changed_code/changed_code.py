@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 
 from activities.handler import HandlerCall, HandlerResult
-from playbooks.handlers import HandlerDescription
+from playbooks.document.handler_catalog import HandlerDescription
 from workflows.shell import Shell
 
 

@@ -1,0 +1,41 @@
+"""Turns of runs of one key, as their workflows ask for them and pass them on.
+
+`storage.runs.concurrency` derives which run is next. Each activity is safe to repeat.
+"""
+
+from __future__ import annotations
+
+from activities.children import cancel_child
+from activities.dependencies import ActivityDependencies
+from playbooks.engine.model.temporal_messages import CancelCall, SlotAnswer, SlotCall, WakeCall
+from runtime.run_signals import tell
+from storage.runs import concurrency
+
+
+async def take_slot(deps: ActivityDependencies, call: SlotCall) -> SlotAnswer:
+    """Whether it is the run's turn; where room is to be made for it, the oldest runs are cancelled, and it is not yet.
+
+    Raises ServiceUnavailableError or RPCError, to be repeated until there is an answer.
+    """
+    async with deps.database.reading(call.organization_id) as session:
+        is_free = await concurrency.is_turn(session, call.slot, call.execution_id)
+        makes_room = call.cancels_oldest and not is_free
+        oldest = await concurrency.in_the_way(session, call.slot, call.execution_id) if makes_room else ()
+    reason = f"run {call.execution_id} of the same key took its place"
+    for other in oldest:
+        await cancel_child(deps, CancelCall(organization_id=call.organization_id, execution_id=other, reason=reason))
+    return SlotAnswer(is_free=is_free)
+
+
+async def wake_next(deps: ActivityDependencies, call: WakeCall) -> None:
+    """Tell the runs whose turn it is now. Raises ServiceUnavailableError or RPCError."""
+    async with deps.database.reading(call.organization_id) as session:
+        found = await concurrency.next_of(session, call.slot)
+    for execution_id in found:
+        await tell(
+            deps.client,
+            deps.settings.signing_key,
+            organization_id=call.organization_id,
+            execution_id=execution_id,
+            verb="slot_free",
+        )

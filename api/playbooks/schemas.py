@@ -1,0 +1,71 @@
+"""Playbooks: how versions are listed and shown. The document itself is `PlaybookDocument`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.http.schemas import PageQuery, ProblemView
+from playbooks.common.values import JsonObject
+
+PlaybookStatus = Literal["draft", "active", "deprecated", "deleted"]
+
+
+class PlaybookListQuery(PageQuery):
+    """Filters of the list of playbook versions."""
+
+    code: str | None = Field(default=None, max_length=64)
+    status: PlaybookStatus | None = None
+    industry: str | None = Field(default=None, max_length=30)
+    module: str | None = Field(default=None, max_length=100)
+    search: str | None = Field(default=None, max_length=100, description="part of the name or code")
+
+
+class StepSummary(BaseModel):
+    """A step of a version, in one line."""
+
+    step_id: UUID
+    key: str
+    name: str
+    step_number: int
+    step_type: str
+    worker_type: str
+    depends_on: list[str]
+
+
+class PlaybookView(BaseModel):
+    """One version of a playbook. `document` is what its author wrote."""
+
+    id: UUID
+    playbook_id: UUID
+    code: str
+    name: str
+    description: str | None = None
+    industry: str
+    module: str | None = None
+    version: int
+    status: PlaybookStatus
+    revision: int
+    smart_code: str
+    total_steps: int
+    created_by: UUID | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    document: JsonObject | None = None
+    validation: ValidationReport | None = None
+    versions: list[PlaybookView] | None = None
+
+
+class ValidationReport(BaseModel):
+    """What publishing would say. Errors refuse, warnings inform."""
+
+    is_valid: bool
+    errors: list[ProblemView]
+    warnings: list[ProblemView]
+    steps: list[StepSummary] = Field(default_factory=list[StepSummary])
+
+
+PlaybookView.model_rebuild()

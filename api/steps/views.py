@@ -1,0 +1,109 @@
+"""Steps as the API shows them, from a document and what its compilation found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from api.playbooks.validation import problem_view
+from api.steps.schemas import (
+    ContractsView,
+    DependencyView,
+    ReferrerView,
+    RelationshipsView,
+    StepDefinitionView,
+    StepProblems,
+)
+from playbooks.common.errors import Problem
+from playbooks.common.ids import step_entity_id
+from playbooks.common.json_pointer import covers, parts
+from playbooks.compiler.order import Order, Placed
+from playbooks.document.model import PlaybookDocument
+from playbooks.document.step_references import Referrer, referrers_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepParts:
+    """What to show of each step beside its line."""
+
+    contracts: bool = False
+    relationships: bool = False
+    validation: bool = False
+
+
+def step_views(
+    playbook_id: UUID, document: PlaybookDocument, order: Order, problems: Sequence[Problem], wanted: StepParts
+) -> list[StepDefinitionView]:
+    """The steps in order. `depends_on` is what the order says, also where the document cannot be published yet."""
+    named: Mapping[str, Sequence[Referrer]] = _named(document, order) if wanted.relationships else {}
+    followers = _followers(order)
+    views: list[StepDefinitionView] = []
+    for item in order.placed:
+        step = item.step
+        estimate = step.estimated_duration_minutes
+        view = StepDefinitionView(
+            step_id=step_entity_id(playbook_id, item.key),
+            key=item.key,
+            name=step.name,
+            step_number=step.step_number,
+            step_type=step.step_type,
+            worker_type=step.worker_type,
+            depends_on=[dependency.step for dependency in order.dependencies[item.key]],
+            description=step.description,
+            estimated_duration_minutes=None if estimate is None else float(estimate),
+            required_roles=step.required_roles or [],
+            parallel_group=step.parallel_group,
+        )
+        if wanted.contracts:
+            view.contracts = ContractsView(input_contract=step.input_contract, output_contract=step.output_contract)
+        if wanted.relationships:
+            view.relationships = _relationships(item.key, order, followers.get(item.key, []), named.get(item.key, ()))
+        if wanted.validation:
+            view.validation = _problems(item, problems)
+        views.append(view)
+    return views
+
+
+def _named(document: PlaybookDocument, order: Order) -> Mapping[str, Sequence[Referrer]]:
+    """The places that name each step, by its key."""
+    keys: dict[str | int, str] = {item.key: item.key for item in order.placed}
+    keys |= {item.step.step_number: item.key for item in order.placed}
+    found: dict[str, list[Referrer]] = {}
+    for referrer in referrers_in(document.to_json()):
+        if referrer.target in keys:
+            found.setdefault(keys[referrer.target], []).append(referrer)
+    return found
+
+
+def _followers(order: Order) -> Mapping[str, list[str]]:
+    """The keys of the steps that wait for each step."""
+    found: dict[str, list[str]] = {}
+    for key, dependencies in order.dependencies.items():
+        for dependency in dict.fromkeys(each.step for each in dependencies):
+            found.setdefault(dependency, []).append(key)
+    return found
+
+
+def _relationships(key: str, order: Order, followers: list[str], named: Sequence[Referrer]) -> RelationshipsView:
+    return RelationshipsView(
+        waits_for=[
+            DependencyView(
+                key=dependency.step,
+                step_number=order.steps[dependency.step].step_number,
+                dependency_type=dependency.kind,
+                is_default=key not in order.edges,
+            )
+            for dependency in order.dependencies[key]
+        ],
+        followed_by=followers,
+        named_by=[ReferrerView(step=each.step, pointer=each.pointer, way=each.way) for each in named],
+    )
+
+
+def _problems(item: Placed, problems: Sequence[Problem]) -> StepProblems:
+    mine = [each for each in problems if covers(parts(item.pointer), parts(each.pointer))]
+    return StepProblems(
+        errors=[problem_view(each) for each in mine if each.severity == "error"],
+        warnings=[problem_view(each) for each in mine if each.severity == "warning"],
+    )

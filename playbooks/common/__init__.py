@@ -1,0 +1,1 @@
+"""Values, errors and identifiers that every room of the core uses."""

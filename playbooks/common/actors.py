@@ -1,0 +1,51 @@
+"""From what a message says about its sender to an `Actor`. Says nothing about whether that is true."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from playbooks.common import ids
+from playbooks.common.values import Actor, JsonObject, Via
+
+_TEMPORAL_CLIENT = "a Temporal client"
+
+
+def system_actor(organization_id: UUID) -> Actor:
+    """The service itself."""
+    return Actor(id=ids.system_actor_id(organization_id), name="HERA Playbooks", via="system")
+
+
+def asserted_actor(organization_id: UUID, value: JsonObject | None) -> Actor:
+    """Who a Temporal client says it is: `{sub, name?, roles?}`; nameless clients share one identity."""
+    facts = value or {}
+    subject = facts.get("sub")
+    if not isinstance(subject, str) or not subject:
+        return Actor(id=ids.actor_id(organization_id, "temporal-client"), name=_TEMPORAL_CLIENT, via="temporal")
+    name = facts.get("name")
+    return Actor(
+        id=ids.actor_id(organization_id, subject),
+        name=name if isinstance(name, str) and name else subject,
+        roles=_roles(facts),
+        via="temporal",
+    )
+
+
+def actor_to_json(actor: Actor) -> JsonObject:
+    """The actor as the API writes it into an envelope: `{id, name, roles}`."""
+    return {"id": str(actor.id), "name": actor.name, "roles": list(actor.roles)}
+
+
+def actor_from_json(value: JsonObject, via: Via) -> Actor | None:
+    """Reads `actor_to_json` back; None where a field is missing or of the wrong type."""
+    identity, name = value.get("id"), value.get("name")
+    if not isinstance(identity, str) or not isinstance(name, str):
+        return None
+    try:
+        return Actor(id=UUID(identity), name=name, roles=_roles(value), via=via)
+    except ValueError:
+        return None
+
+
+def _roles(value: JsonObject) -> tuple[str, ...]:
+    roles = value.get("roles")
+    return tuple(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else ()

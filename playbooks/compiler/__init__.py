@@ -1,0 +1,1 @@
+"""Compiles a playbook document into the plan that a run executes."""

@@ -1,0 +1,25 @@
+"""What cannot be undone, before somebody may say no.
+
+Owns this one warning: an approval after an irreversible step comes too late to prevent it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from playbooks.common.errors import Problem, warning
+from playbooks.compiler.order import Order
+
+
+def problems(order: Order) -> Iterator[Problem]:
+    """Irreversible steps that an approval follows."""
+    for item in order.placed:
+        if item.step.side_effects != "irreversible":
+            continue
+        after = [
+            other for other in order.placed if other.step.step_type == "human" and item.key in order.upstream[other.key]
+        ]
+        if after:
+            message = f"this cannot be undone, and people decide '{after[0].key}' only afterwards"
+            hint = f"let it depend on '{after[0].key}'"
+            yield warning(f"{item.pointer}/side_effects", "IRREVERSIBLE_BEFORE_APPROVAL", message, hint)

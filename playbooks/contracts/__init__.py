@@ -1,0 +1,1 @@
+"""JSON Schema contracts: validation, formats, compatibility of two contracts, generation of examples."""

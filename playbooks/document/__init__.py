@@ -1,0 +1,1 @@
+"""The playbook document: its model, its errors, its editing."""

@@ -1,0 +1,266 @@
+"""What each handler is: its name, whether it is pure, and the settings that its `config` may hold.
+
+Owns the descriptions, so that publishing can check a step without importing what has effects (the implementations
+are activities). Installed packages add more of the same shape. Invariant: a `config` that fits its schema is
+enforced to its last field; nothing is accepted that no handler reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from playbooks.common.values import Json, JsonObject, StepType
+
+_TEMPLATE: JsonObject = {"type": "string", "pattern": "[$][{]"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerDescription:
+    """One handler. `config_schema` is JSON Schema 2020-12 of the step's `config`.
+
+    Pointers into `config` (`*` for any item): `conditions` hold bare CEL that has to be true or false, `templates`
+    hold mappings with `${...}`, `answers` mappings that may also name `response`. In all of them `input` is the
+    step's resolved input. Texts elsewhere are taken as they stand.
+    """
+
+    name: str
+    step_type: StepType
+    is_pure: bool
+    config_schema: JsonObject
+    summary: str
+    conditions: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+
+
+def _object(properties: JsonObject, required: tuple[str, ...] = ()) -> JsonObject:
+    schema: JsonObject = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": [*required]} if required else schema
+
+
+def _or_template(schema: JsonObject) -> Json:
+    return {"anyOf": [schema, _TEMPLATE]}
+
+
+_TEXT: JsonObject = {"type": "string", "minLength": 1, "maxLength": 10_000}
+_NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": 200}
+
+_SIGNAL_NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": 100}
+
+_RULE = _object({"name": _NAME, "when": _TEXT, "reason": _TEXT}, ("name", "when"))
+
+_CHANNEL: JsonObject = {
+    "anyOf": [
+        _NAME,
+        _object({"type": _NAME, "address": _NAME, "enabled": {"type": "boolean"}}, ("type",)),
+    ]
+}
+
+_AUTH: JsonObject = {
+    "oneOf": [
+        _object({"type": {"const": "bearer"}, "token": _TEXT}, ("type", "token")),
+        _object({"type": {"const": "basic"}, "username": _TEXT, "password": _TEXT}, ("type", "username", "password")),
+        _object(
+            {"type": {"const": "api_key"}, "name": _NAME, "value": _TEXT, "in": {"enum": ["header", "query"]}},
+            ("type", "name", "value"),
+        ),
+    ]
+}
+
+_SCRIPT_ERROR = _object(
+    {
+        "kind": {"enum": ["timeout", "network", "temporary_failure", "rate_limited", "permission", "system"]},
+        "message": _TEXT,
+    },
+    ("kind",),
+)
+
+_SCRIPT_ENTRY: JsonObject = {
+    **_object(
+        {"output": True, "confidence": {"type": "number", "minimum": 0, "maximum": 1}, "error": _SCRIPT_ERROR},
+    ),
+    "oneOf": [
+        {"required": ["output"], "not": {"required": ["error"]}},
+        {"required": ["error"], "not": {"anyOf": [{"required": ["output"]}, {"required": ["confidence"]}]}},
+    ],
+}
+
+_DURATION = _or_template({"type": "number", "exclusiveMinimum": 0, "maximum": 366 * 24 * 3600})
+
+_TIMER: JsonObject = {
+    **_object({"duration_seconds": _DURATION, "duration_minutes": _DURATION, "until": _TEXT}),
+    "oneOf": [{"required": ["duration_seconds"]}, {"required": ["duration_minutes"]}, {"required": ["until"]}],
+}
+
+_SIGNAL_WAIT = _object(
+    {
+        "signals": {"type": "array", "minItems": 1, "maxItems": 50, "uniqueItems": True, "items": _SIGNAL_NAME},
+        "persistent": {"type": "boolean"},
+        "timeout_seconds": _DURATION,
+        "timeout_minutes": _DURATION,
+        "until": _TEXT,
+        "on_timeout": {"enum": ["continue", "fail"]},
+    },
+    ("signals",),
+)
+
+_SUB_PLAYBOOK = _object(
+    {
+        "playbook": {"type": "string", "pattern": "^[a-z][a-z0-9-]{1,62}$"},
+        "version": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+        "mode": {"enum": ["wait", "detach"]},
+        "max_depth": {"type": "integer", "minimum": 1, "maximum": 20},
+        "priority": {"enum": ["low", "normal", "high", "critical"]},
+    },
+    ("playbook",),
+)
+
+_HTTP_REQUEST = _object(
+    {
+        "method": {"enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},
+        "url": {"type": "string", "minLength": 8, "maxLength": 4_096, "pattern": "^(https?://|[$][{])"},
+        "headers": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 50},
+        "query": {"type": "object", "maxProperties": 50},
+        "body": True,
+        "auth": _AUTH,
+        "output": True,
+    },
+    ("url",),
+)
+
+_SCRIPTED = _object(
+    {
+        "provider": {"const": "scripted"},
+        "model": _NAME,
+        "prompt": _TEXT,
+        "confidence_threshold": {"type": "number", "minimum": 0, "maximum": 1},
+        "on_low_confidence": {"enum": ["human_review", "fail", "accept"]},
+        "script": {"type": "array", "minItems": 1, "maxItems": 100, "items": _SCRIPT_ENTRY},
+    },
+    ("provider", "script"),
+)
+
+_DESCRIPTIONS: tuple[HandlerDescription, ...] = (
+    HandlerDescription(
+        name="data_validator",
+        step_type="system",
+        is_pure=True,
+        config_schema=_object({"schema": {"type": "object"}}),
+        summary="Checks the step's input against `schema`, or against the step's input_contract where there is none.",
+    ),
+    HandlerDescription(
+        name="data_processor",
+        step_type="system",
+        is_pure=True,
+        config_schema=_object({"output": True}),
+        summary="Makes the output that the mapping `output` describes; without it the input as it came.",
+        templates=("/output",),
+    ),
+    HandlerDescription(
+        name="rules_engine",
+        step_type="system",
+        is_pure=True,
+        config_schema=_object(
+            {
+                "rules": {"type": "array", "minItems": 1, "maxItems": 200, "items": _RULE},
+                "decision": {"enum": ["all", "any", "first"]},
+            },
+            ("rules",),
+        ),
+        summary="Decides by named rules: all of them hold, any of them, or the first that does; with reasons.",
+        conditions=("/rules/*/when",),
+    ),
+    HandlerDescription(
+        name="timer",
+        step_type="system",
+        is_pure=True,
+        config_schema=_TIMER,
+        summary="Waits for a duration, or until an instant.",
+        templates=("/duration_seconds", "/duration_minutes", "/until"),
+    ),
+    HandlerDescription(
+        name="signal_wait",
+        step_type="system",
+        is_pure=True,
+        config_schema=_SIGNAL_WAIT,
+        summary="Waits for the first of several named signals, or until an instant.",
+        templates=("/timeout_seconds", "/timeout_minutes", "/until"),
+    ),
+    HandlerDescription(
+        name="sub_playbook",
+        step_type="system",
+        is_pure=False,
+        config_schema=_SUB_PLAYBOOK,
+        summary="Runs another playbook with the step's input, and waits for its end unless `mode` is `detach`.",
+    ),
+    HandlerDescription(
+        name="notification_sender",
+        step_type="system",
+        is_pure=False,
+        config_schema=_object(
+            {
+                "channels": {"type": "array", "items": _CHANNEL, "maxItems": 20},
+                "recipients": {"type": "array", "items": _NAME, "maxItems": 200},
+                "subject": _TEXT,
+                "message": _TEXT,
+                "data": {"type": "object"},
+            }
+        ),
+        summary="Sends a message to people.",
+        templates=("/channels", "/recipients", "/subject", "/message", "/data"),
+    ),
+    HandlerDescription(
+        name="http_request",
+        step_type="external",
+        is_pure=False,
+        config_schema=_HTTP_REQUEST,
+        summary="Calls an outside service; `output` maps `response.status|headers|body`.",
+        templates=("/url", "/headers", "/query", "/body", "/auth"),
+        answers=("/output",),
+    ),
+    HandlerDescription(
+        name="scripted",
+        step_type="ai",
+        is_pure=False,
+        config_schema=_SCRIPTED,
+        summary="Gives the answers written in the playbook, for demos and tests.",
+        templates=("/prompt",),
+    ),
+)
+
+BUILT_IN: dict[str, HandlerDescription] = {description.name: description for description in _DESCRIPTIONS}
+
+LATER_HANDLERS: frozenset[str] = frozenset({"universal_api", "webhook"})
+"""Handlers of the contract that are not built yet."""
+
+LATER_PROVIDERS: frozenset[str] = frozenset({"openai", "anthropic", "gemini"})
+"""AI providers of the contract that are not built yet."""
+
+LATER_CONFIG: dict[str, tuple[str, ...]] = {
+    "scripted": ("fallback", "confidence_source", "context", "examples"),
+    "http_request": ("rate_limit", "circuit_breaker"),
+}
+"""Settings of the contract that are not built yet, by handler."""
+
+LATER_AUTH: frozenset[str] = frozenset({"oauth2", "oauth2_client_credentials", "hmac"})
+"""Ways to authorize an outgoing call that are not built yet."""
+
+
+def describe(
+    worker_type: str,
+    step_type: StepType,
+    extra: Mapping[str, HandlerDescription] | None = None,
+    *,
+    provider: str = "scripted",
+) -> HandlerDescription | None:
+    """The handler that does such a step, or None where there is none (people's steps have no handler).
+
+    AI steps are done by their `config.provider`, whatever their `worker_type`; `extra` are handlers of installed
+    packages, which cannot replace a built-in one.
+    """
+    if step_type == "human":
+        return None
+    name = provider if step_type == "ai" else worker_type
+    found = BUILT_IN.get(name) or (extra or {}).get(name)
+    return found if found is not None and found.step_type == step_type else None

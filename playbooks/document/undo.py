@@ -1,0 +1,24 @@
+"""The step that undoes another one."""
+
+from __future__ import annotations
+
+from playbooks.common.values import Json, JsonObject
+from playbooks.document.model import CompensationDocument, StepDocument
+from playbooks.engine.model.plan import UNDO
+
+
+def undo_document(step: StepDocument, compensation: CompensationDocument) -> StepDocument:
+    """What undoes a step, in the form of a step. Its input is the step's output where none is given."""
+    own_output: JsonObject = {"output": f"${{steps.{step.step_key}.output}}"}
+    given: Json = compensation.input
+    return StepDocument.model_construct(
+        name=f"{step.name[:190]} (undo)",
+        key=f"{step.step_key}{UNDO}",
+        step_number=step.step_number,
+        step_type=compensation.step_type,
+        worker_type=compensation.worker_type,
+        config=compensation.config,
+        input=own_output if given is None else given,
+        retry=compensation.retry,
+        timeout_seconds=compensation.timeout_seconds,
+    )

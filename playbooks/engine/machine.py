@@ -1,0 +1,217 @@
+"""Every rule about runs in one pure, total function: `advance(plan, state, event) -> (state, commands)`.
+
+Owns nothing but the order in which the rules are asked; must not know Temporal, clocks, randomness or I/O. Equal
+arguments give equal results, every event is legal in every state, a late or repeated one changes nothing. Because
+state is data and this is a function, replay, continue-as-new, tests and explanations all reuse it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from playbooks.common.values import Json, PayloadRef, StepError
+from playbooks.engine.model.commands import Command
+from playbooks.engine.model.events import (
+    AttemptLost,
+    CancelRequested,
+    ChildGathered,
+    Continued,
+    DrainRequested,
+    Event,
+    Happening,
+    ItemsGathered,
+    LoopTested,
+    MessageChecked,
+    MessageReceived,
+    MessageRefused,
+    OutputMade,
+    RunStarted,
+    SlotAnswered,
+    StepPrepared,
+    StepReported,
+    TimerFired,
+)
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import Request, RunState, StepState
+from playbooks.engine.model.temporal_messages import LoopOutcome, RunInput
+from playbooks.engine.rules import children, concurrency, control, endings, loops, repeats, steps, tasks
+from playbooks.engine.rules.draft import Draft, timer_target
+
+
+def new_run(start: RunInput) -> RunState:
+    """The state of a run before anything happened: queued, every step pending."""
+    return RunState(
+        organization_id=start.organization_id,
+        execution_id=start.execution_id,
+        initiator=start.initiator,
+        priority=start.priority,
+        max_retries=start.max_retries,
+        debug=start.debug,
+        notifies_on_completion=bool(start.notification and start.notification.get("on_completion")),
+        input=start.input,
+        variables=start.variables,
+        timeout_minutes=start.timeout_minutes if start.timeout_minutes is not None else start.plan.timeout_minutes,
+        slot="asking" if start.slot is not None and start.slot.on_limit != "reject" else None,
+        steps={step.key: StepState(key=step.key) for step in start.plan.steps},
+    )
+
+
+def advance(plan: Plan, state: RunState, event: Event) -> tuple[RunState, tuple[Command, ...]]:
+    """The next state and what has to be done, given what happened."""
+    draft = Draft(plan, state, event.at)
+    if isinstance(event, MessageReceived | MessageChecked | MessageRefused):
+        _hear(draft, event)
+    elif not draft.is_finished:
+        _live(draft, event)
+    if not draft.is_finished and draft.state.status != "queued":
+        _open_kept(draft)
+        steps.settle(draft)
+    return draft.finish()
+
+
+def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused) -> None:
+    """Messages get their verdict in every state, also when the run is finished."""
+    match event:
+        case MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
+            control.on_received(draft, Request(id=request, envelope=envelope, wants_answer=wants_answer))
+        case MessageChecked(request=request, outcome=outcome):
+            control.on_checked(draft, request, outcome)
+        case MessageRefused(verb=verb, code=code, reason=reason):
+            control.on_unreadable(draft, verb, code, reason)
+        case _:
+            assert_never(event)
+
+
+def _live(draft: Draft, event: Happening) -> None:
+    match event:
+        case StepPrepared() | StepReported() | AttemptLost() | LoopTested() | ItemsGathered() | ChildGathered():
+            if event.step in draft.state.steps:
+                _of_step(draft, event)
+        case RunStarted():
+            _start(draft)
+        case DrainRequested():
+            draft.note(is_draining=True)
+        case Continued():
+            _continue(draft)
+        case TimerFired(timer=timer):
+            _on_timer(draft, timer)
+        case CancelRequested(reason=reason):
+            endings.cancel_run(draft, None, reason)
+        case SlotAnswered(is_free=is_free):
+            concurrency.on_answered(draft, is_free=is_free)
+        case OutputMade(output=output, error=error):
+            _on_output(draft, output, error)
+        case _:
+            assert_never(event)
+
+
+def _of_step(
+    draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered | ChildGathered
+) -> None:
+    match event:
+        case StepPrepared(step=step, visit=visit, outcome=outcome):
+            steps.on_prepared(draft, step, visit, outcome)
+        case StepReported(step=step, visit=visit, attempt=attempt, outcome=outcome):
+            steps.on_reported(draft, step, visit, attempt, outcome)
+        case AttemptLost(step=step, visit=visit, attempt=attempt):
+            steps.on_lost(draft, step, visit, attempt)
+        case LoopTested(step=step, visit=visit, outcome=outcome):
+            _on_loop_tested(draft, step, visit, outcome)
+        case ItemsGathered(step=step, visit=visit, outcome=outcome):
+            if draft.step(step).visit == visit:
+                loops.on_gathered(draft, draft.plan.step(step), outcome)
+        case ChildGathered(step=step, visit=visit, outcome=outcome):
+            children.on_gathered(draft, draft.plan.step(step), visit, outcome)
+        case _:
+            assert_never(event)
+
+
+def _on_loop_tested(draft: Draft, key: str, visit: int, outcome: LoopOutcome) -> None:
+    step, current = draft.plan.step(key), draft.step(key)
+    if current.visit != visit:
+        return
+    if step.for_each is not None and not current.is_testing:
+        loops.on_tested(draft, step, outcome)
+    else:
+        repeats.on_tested(draft, step, current, outcome)
+
+
+def _continue(draft: Draft) -> None:
+    """After continue-as-new: what was held goes on."""
+    if not draft.state.is_draining:
+        return
+    draft.note(is_draining=False)
+    if not draft.is_paused and draft.state.status != "queued":
+        steps.resume_held(draft)
+
+
+def _start(draft: Draft) -> None:
+    if draft.state.status != "queued":
+        return
+    draft.change(status="in_progress", started_at=draft.at)
+    draft.record("run_started")
+    minutes = draft.state.timeout_minutes
+    if minutes is not None:
+        draft.start_timer("deadline", draft.at + timedelta(minutes=minutes), "the run's deadline")
+    concurrency.begin(draft)
+
+
+def _open_kept(draft: Draft) -> None:
+    """Decisions that came before their step waited take effect as soon as it does."""
+    if draft.state.kept and not draft.is_paused:
+        control.apply_kept(draft)
+
+
+def _on_output(draft: Draft, output: Json | PayloadRef, error: StepError | None) -> None:
+    if not draft.state.is_making_output:
+        return
+    if draft.is_paused:
+        draft.note(is_making_output=False)
+    elif error is not None:
+        endings.fail_run(draft, error)
+    else:
+        draft.change(output=output)
+        endings.complete_run(draft)
+
+
+def _on_timer(draft: Draft, timer: str) -> None:
+    if not draft.drop_timer(timer):
+        return
+    target = timer_target(timer)
+    if target is None:
+        _on_run_timer(draft, timer)
+        return
+    kind, key, visit = target
+    if key in draft.state.steps:
+        _on_step_timer(draft, timer, kind, key, visit)
+
+
+def _on_step_timer(draft: Draft, timer: str, kind: str, key: str, visit: int) -> None:
+    match kind:
+        case "retry":
+            steps.on_retry_due(draft, key, visit)
+        case "timer":
+            steps.on_timer_elapsed(draft, key, visit)
+        case "signal":
+            steps.on_signal_timeout(draft, key, visit)
+        case "child":
+            children.on_timeout(draft, draft.plan.step(key), visit)
+        case "again":
+            repeats.on_delay_over(draft, draft.plan.step(key), draft.step(key), visit)
+        case "window":
+            control.apply_kept(draft, key)
+            if not draft.is_finished:
+                tasks.on_window_over(draft, draft.plan.step(key), draft.step(key))
+        case _:
+            tasks.on_reminder(draft, draft.plan.step(key), draft.step(key), timer)
+
+
+def _on_run_timer(draft: Draft, timer: str) -> None:
+    if timer == "deadline":
+        message = "the run did not finish before its deadline"
+        endings.fail_run(draft, StepError(kind="timeout", code="RUN_TIMEOUT", message=message))
+    elif timer == concurrency.TIMER:
+        concurrency.on_waited(draft)
+    else:
+        control.resume_run(draft, None, "the pause is over")

@@ -1,0 +1,1 @@
+"""Data that the machine reads and writes: plan, state, events, commands, messages."""

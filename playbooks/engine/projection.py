@@ -1,0 +1,78 @@
+"""From state to what a flush carries: the run, each step that changed since the last one, the new events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from playbooks.common.values import FINISHED_RUN
+from playbooks.engine.digest import digest_of_lines
+from playbooks.engine.model.plan import Plan
+from playbooks.engine.model.state import RunState
+from playbooks.engine.model.temporal_messages import FlushCall, RunProjection
+from playbooks.engine.progress import current_step
+
+
+def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: str) -> FlushCall:
+    """Everything that changed after `flushed_seq`, finished visits before what came after them.
+
+    `events` is the whole outbox, and `steps` begins with all of `past`: empty both once the call is made.
+    """
+    return FlushCall(
+        organization_id=state.organization_id,
+        execution_id=state.execution_id,
+        playbook_id=plan.playbook_id,
+        temporal_run_id=temporal_run_id,
+        seq=state.seq,
+        run=project_run(plan, state),
+        steps=(*state.past, *(step for _, step in sorted(state.steps.items()) if step.seq > flushed_seq)),
+        events=state.outbox,
+        after_seq=flushed_seq,
+    )
+
+
+def fold(flushes: Sequence[FlushCall]) -> FlushCall:
+    """The flushes of one run, in order, as one that carries everything: the last state of the run and of each step.
+
+    Raises ValueError where there is none.
+    """
+    if not flushes:
+        raise ValueError("there is nothing to fold")
+    steps = {(step.key, step.visit): step for flush in flushes for step in flush.steps}
+    events = tuple(event for flush in flushes for event in flush.events)
+    return replace(flushes[-1], steps=tuple(steps[name] for name in sorted(steps)), events=events, after_seq=None)
+
+
+def project_run(plan: Plan, state: RunState) -> RunProjection:
+    """The run's own columns."""
+    return RunProjection(
+        status=state.status,
+        priority=state.priority,
+        cost=state.cost,
+        total_steps=len(plan.steps),
+        started_at=state.started_at,
+        completed_at=state.completed_at,
+        current_step=current_step(plan, state),
+        output=state.output,
+        error=state.error,
+        pause=state.pause,
+        variables=state.variables,
+        cancel_reason=state.cancel_reason,
+        open_incidents=sum(step.incident_at is not None for step in state.steps.values()),
+        digest=digest_of_lines(state) if state.status in FINISHED_RUN else None,
+        waiting_for="concurrency" if waits_for_slot(state) else None,
+        children=tuple(waited_for(state)),
+    )
+
+
+def waits_for_slot(state: RunState) -> bool:
+    """Whether it was not the run's turn when it asked."""
+    return state.slot in ("waiting", "asking_again") and state.status not in FINISHED_RUN
+
+
+def waited_for(state: RunState) -> Iterator[UUID]:
+    """The runs whose end a step waits for."""
+    for _, step in sorted(state.steps.items()):
+        if step.child is not None and step.status == "waiting" and step.incident_at is None:
+            yield step.child

@@ -1,0 +1,1 @@
+"""The rules of a run, one module a concern; `playbooks.engine.machine` is their only caller."""

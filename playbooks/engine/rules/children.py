@@ -1,0 +1,83 @@
+"""Runs of other playbooks that steps start: waited for, told about, let go.
+
+What became of a child stands in its row; a message only says that it is worth a look, so one that is lost, late or
+repeated changes nothing. Protects: a child's end counts once, for the visit that started it; what a child came to is
+final, so the step's retry policy does not apply to it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from playbooks.common.values import StepError
+from playbooks.engine.model.commands import GatherChild
+from playbooks.engine.model.plan import ChildPlan, PlanStep
+from playbooks.engine.model.state import StepState
+from playbooks.engine.model.temporal_messages import StepOutcome
+from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.outcomes import complete, fail
+from playbooks.engine.rules.visits import child_id, let_child_go
+
+_NOTHING_BEGAN = frozenset({"validation", "permission", "not_found", "business_rule"})
+"""Kinds of errors with which a start was refused; after any other one there may be a child all the same."""
+
+
+def on_started(draft: Draft, step: PlanStep, rules: ChildPlan, current: StepState) -> None:
+    """The child is accepted: the step is done, or waits for it."""
+    child = child_id(draft.state, current)
+    draft.record("child_started", step=step.key, data={"execution_id": str(child), "playbook": rules.code})
+    if not rules.waits:
+        complete(draft, step, draft.put(current, child=child))
+        return
+    draft.put(current, status="waiting", child=child, output=None)
+    if rules.timeout_seconds is not None:
+        due = draft.at + timedelta(seconds=rules.timeout_seconds)
+        draft.start_timer(timer_name("child", current, current.visit), due, f"{step.name}: the child's time")
+    # It may have ended before anybody waited for it.
+    _look(draft, current)
+
+
+def on_not_started(draft: Draft, current: StepState, error: StepError) -> None:
+    """No attempt is left, and perhaps one of them did start it."""
+    if error.kind not in _NOTHING_BEGAN:
+        let_child_go(draft, current)
+
+
+def on_told(draft: Draft, step: PlanStep, visit: int) -> bool:
+    """Somebody says that the child has ended; false where nobody waits for that."""
+    current = draft.step(step.key)
+    if not _waits(current, visit):
+        return False
+    _look(draft, current)
+    return True
+
+
+def on_gathered(draft: Draft, step: PlanStep, visit: int, outcome: StepOutcome) -> None:
+    """The child's row was looked at. `ready`: it has not ended."""
+    current = draft.step(step.key)
+    if not _waits(current, visit) or outcome.status == "ready":
+        return
+    draft.stop_timers(timer_name("child", current, visit))
+    if outcome.status == "succeeded":
+        complete(draft, step, draft.put(current, output=outcome.output))
+        return
+    missing = StepError(kind="system", code="INTERNAL_ERROR", message="the child's end could not be read")
+    fail(draft, step, current, outcome.error or missing)
+
+
+def on_timeout(draft: Draft, step: PlanStep, visit: int) -> None:
+    """The child took longer than the step may."""
+    current = draft.step(step.key)
+    if _waits(current, visit):
+        let_child_go(draft, current)
+        message = f"the run that step '{step.name}' started took longer than the step's timeout"
+        fail(draft, step, current, StepError(kind="timeout", code="STEP_TIMEOUT", message=message))
+
+
+def _waits(current: StepState, visit: int) -> bool:
+    is_waiting = current.status == "waiting" and current.incident_at is None
+    return is_waiting and current.child is not None and current.visit == visit
+
+
+def _look(draft: Draft, current: StepState) -> None:
+    draft.command(GatherChild(step=current.key, visit=current.visit))

@@ -1,0 +1,47 @@
+"""Compensation: what a run did is undone in reverse order, then the run ends as it was going to.
+
+One after the other, each with its own retries. What cannot be undone is recorded and does not keep the rest from being
+undone. Nothing else begins meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playbooks.common.values import FINISHED_STEP
+from playbooks.engine.model.plan import UNDO, PlanStep
+from playbooks.engine.model.state import StepState, Undo
+from playbooks.engine.rules import endings
+from playbooks.engine.rules.draft import Draft
+
+
+def undo_key(step: str) -> str:
+    """The key under which a step, or an item, is undone: `book!undo`, `book!undo[3]`."""
+    name, bracket, rest = step.partition("[")
+    return f"{name}{UNDO}{bracket}{rest}"
+
+
+def proceed(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
+    """Undo the next completed visit; end the run when nothing is left."""
+    while draft.state.ending is not None and not draft.holds:
+        if not draft.state.undo:
+            endings.end_now(draft, draft.state.ending)
+            return
+        last = draft.state.undo[-1]
+        current = draft.state.steps.get(undo_key(last.step))
+        if current is None or current.visit != last.visit:
+            _begin(draft, last, current, begin)
+            return
+        if current.status not in FINISHED_STEP:
+            return
+        if current.status == "failed":
+            draft.record("compensation_failed", step=last.step, data={"visit": last.visit})
+        draft.note(undo=draft.state.undo[:-1])
+
+
+def _begin(draft: Draft, undo: Undo, earlier: StepState | None, begin: Callable[[Draft, PlanStep], None]) -> None:
+    if earlier is not None:
+        draft.retire(earlier)
+    key = undo_key(undo.step)
+    draft.put(StepState(key=key, visit=undo.visit, line=draft.further_line(), index=undo.index))
+    begin(draft, draft.plan.step(key))

@@ -1,0 +1,68 @@
+"""What somebody says becomes of a step: done again, skipped, completed or failed by hand.
+
+On a step that people decide it takes the same identity as a decision. Protects: a finished step stays as it is, and who
+did it is in the trail.
+"""
+
+from __future__ import annotations
+
+from playbooks.common.values import FINISHED_STEP, Actor, Json, StepError
+from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.state import StepState
+from playbooks.engine.rules import steps
+from playbooks.engine.rules.draft import Draft
+from playbooks.engine.rules.outcomes import complete, fail
+from playbooks.engine.rules.visits import drop_loop, end_from_outside
+
+
+def refusal_of(step: PlanStep, current: StepState, verb: str, actor: Actor | None) -> str | None:
+    """The code with which this is refused, or None. `required_roles` of a step that no person does say who may."""
+    if current.status in FINISHED_STEP:
+        return "INVALID_STEP_STATE"
+    if verb == "retry_step" and current.incident_at is None:
+        return "INVALID_STEP_STATE"
+    if step.required_roles and (actor is None or not set(actor.roles) & set(step.required_roles)):
+        return "NOT_ELIGIBLE"
+    return None
+
+
+def skip_step(draft: Draft, current: StepState, output: Json, reason: str | None) -> None:
+    """End the step as skipped; an output that is given counts as its output."""
+    why = reason or "skipped by hand"
+    end_from_outside(draft, current, why)
+    draft.put(draft.step(current.key), status="skipped", output=output, error=None)
+    drop_loop(draft, current.key, why)
+    draft.record("step_skipped", step=current.key, data={"reason": why, "values": {}})
+
+
+def complete_step(draft: Draft, step: PlanStep, current: StepState, output: Json) -> None:
+    """End the step as completed, with this output; items that are on their way are cancelled."""
+    end_from_outside(draft, current, "completed by hand")
+    drop_loop(draft, current.key, "completed by hand")
+    # Not asked whether it is repeated: who completes a step by hand means it to be over.
+    complete(draft, step, draft.put(draft.step(current.key), output=output, reason=None, is_testing=True))
+
+
+def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | None) -> None:
+    """End the step as failed, with all that follows from it."""
+    error = current.error if current.incident_at is not None else None
+    message = reason or f"step '{step.name}' was failed by hand"
+    end_from_outside(draft, current, message)
+    drop_loop(draft, current.key, message)
+    ended = draft.put(draft.step(current.key), incident_at=current.incident_at or draft.at)
+    fail(draft, step, ended, error or StepError(kind="business_rule", code="FAILED_BY_HAND", message=message))
+
+
+def retry_step(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """Try a step again that became an incident: with a fresh count of attempts, or as a new visit where it makes none.
+
+    People's tasks, timers and signals wait again from the beginning, and what could not be prepared is prepared again.
+    """
+    if step.carrier not in steps.WAITING and current.attempts:
+        changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
+        draft.put(current, status="in_progress", **changes)
+        steps.attempt_or_hold(draft, step)
+        return
+    draft.retire(draft.put(current, status="failed", completed_at=draft.at, incident_at=None))
+    line = draft.further_line()
+    draft.put(StepState(key=current.key, visit=current.visit + 1, line=line, item=current.item, index=current.index))

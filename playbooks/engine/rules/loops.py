@@ -1,0 +1,157 @@
+"""`for_each`: one execution an item, so many at once, until the loop is over.
+
+Items are steps of their own (`key[3]`) while they are on their way; one that ended is counted and leaves the state, so
+that a run over thousands of items stays small. Protects: an item begins once, and its outcome counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from playbooks.common.values import FINISHED_STEP, StepError
+from playbooks.engine.model.commands import EvaluateLoop, GatherItems
+from playbooks.engine.model.plan import ForEachPlan, PlanStep
+from playbooks.engine.model.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, LoopState, StepState
+from playbooks.engine.model.temporal_messages import LoopOutcome, StepOutcome
+from playbooks.engine.rules import endings
+from playbooks.engine.rules.draft import Draft
+from playbooks.engine.rules.outcomes import complete, fail
+from playbooks.engine.rules.visits import drop_loop
+
+
+def item_key(key: str, index: int) -> str:
+    """The key of an item's execution."""
+    return f"{key}[{index}]"
+
+
+def open_loop(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
+    """The list is known: from now on its items may begin."""
+    count = outcome.item_count or 0
+    loop = LoopState(items=outcome.items, count=count)
+    draft.note(loops={**draft.state.loops, step.key: loop})
+    draft.record("loop_opened", step=step.key, data={"items": count})
+
+
+def settle(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
+    """Count the items that ended, end the loops that are over, begin the next items."""
+    for key in list(draft.state.loops):
+        step = draft.plan.step(key)
+        if step.for_each is not None and key in draft.state.loops:
+            _count(draft, step)
+            _judge(draft, step, step.for_each)
+            _begin_items(draft, step, step.for_each, begin)
+        if draft.is_finished or draft.holds or draft.state.ending is not None:
+            return
+
+
+def _count(draft: Draft, step: PlanStep) -> None:
+    loop = draft.state.loops[step.key]
+    for item in draft.items_of(step.key):
+        if item.status not in FINISHED_STEP or item.index is None:
+            continue
+        match item.status:
+            case "completed":
+                results = {**loop.results, str(item.index): item.output}
+                loop = replace(loop, completed=loop.completed + 1, results=results)
+            case "skipped":
+                loop = replace(loop, skipped=loop.skipped + 1)
+            case _:
+                loop = replace(loop, failed=loop.failed + 1)
+        draft.retire(item)
+    _put(draft, step.key, loop)
+
+
+def _judge(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
+    """Whether the loop has enough, has failed, or has to be asked."""
+    loop = draft.state.loops[step.key]
+    if loop.is_enough:
+        _drop_if_over(draft, step.key)
+    elif loop.failed > rules.tolerated_failures:
+        message = f"{loop.failed} items of step '{step.name}' failed, of {rules.tolerated_failures} tolerated"
+        _fail(draft, step, StepError(kind="business_rule", code="ITEMS_FAILED", message=message))
+    elif loop.ended == loop.count or (rules.enough is not None and loop.completed >= rules.enough):
+        _is_enough(draft, step, rules)
+    elif rules.has_condition and loop.ended > loop.tested and not loop.is_testing:
+        _put(draft, step.key, replace(loop, is_testing=True, tested=loop.ended))
+        draft.command(EvaluateLoop(step=step.key, visit=draft.step(step.key).visit))
+
+
+def _is_enough(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
+    """The step's output can be made. The other items are cancelled, or go on and nobody waits for them."""
+    loop = draft.state.loops[step.key]
+    if rules.cancels_others:
+        drop_loop(draft, step.key, f"step '{step.name}' has enough completed items")
+        loop = replace(loop, begun=loop.count)
+    _put(draft, step.key, replace(loop, is_enough=True))
+    draft.command(GatherItems(step=step.key, visit=draft.step(step.key).visit))
+
+
+def _fail(draft: Draft, step: PlanStep, error: StepError) -> None:
+    drop_loop(draft, step.key, error.message)
+    fail(draft, step, draft.step(step.key), error)
+
+
+def on_tested(draft: Draft, step: PlanStep, outcome: LoopOutcome) -> None:
+    """`complete_when` was evaluated."""
+    loop = draft.state.loops.get(step.key)
+    if loop is None or step.for_each is None or not loop.is_testing:
+        return
+    _put(draft, step.key, replace(loop, is_testing=False))
+    if loop.is_enough:
+        return
+    if outcome.error is not None:
+        _fail(draft, step, outcome.error)
+    elif outcome.holds:
+        _is_enough(draft, step, step.for_each)
+
+
+def on_gathered(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
+    """The loop's output was made: the step is done."""
+    loop = draft.state.loops.get(step.key)
+    if loop is None or not loop.is_enough or loop.is_gathered:
+        return
+    if outcome.status != "succeeded":
+        missing = StepError(kind="system", code="INTERNAL_ERROR", message="the items' outputs could not be gathered")
+        _fail(draft, step, outcome.error or missing)
+        return
+    _put(draft, step.key, replace(loop, is_gathered=True))
+    complete(draft, step, draft.put(draft.step(step.key), output=outcome.output))
+    _drop_if_over(draft, step.key)
+
+
+def _drop_if_over(draft: Draft, key: str) -> None:
+    loop = draft.state.loops.get(key)
+    if loop is not None and loop.is_gathered and loop.begun >= loop.count and not draft.items_of(key):
+        drop_loop(draft, key, "the loop is over")
+
+
+def _begin_items(draft: Draft, step: PlanStep, rules: ForEachPlan, begin: Callable[[Draft, PlanStep], None]) -> None:
+    while not (draft.is_finished or draft.holds or draft.state.ending is not None):
+        key = _next_item(draft, step, rules)
+        if key is None:
+            return
+        begin(draft, draft.plan.step(key))
+
+
+def _next_item(draft: Draft, step: PlanStep, rules: ForEachPlan) -> str | None:
+    """The key of an item that may begin: one that the budget held back, else the next of the list."""
+    live = draft.items_of(step.key)
+    held = next((item.key for item in live if item.status == "pending"), None)
+    loop = draft.state.loops.get(step.key)
+    if held is not None or loop is None or loop.begun >= loop.count or len(live) >= rules.max_concurrency:
+        return held
+    if draft.state.next_line >= FIRST_FURTHER_LINE + MAX_FURTHER_LINES:
+        message = f"a run has at most {MAX_FURTHER_LINES} further visits and items"
+        endings.fail_run(draft, StepError(kind="system", code="RESOURCE_LIMIT_EXCEEDED", message=message), step.key)
+        return None
+    index = loop.begun
+    value = loop.items[index] if isinstance(loop.items, list) else None
+    _put(draft, step.key, replace(loop, begun=index + 1))
+    key, visit = item_key(step.key, index), draft.step(step.key).visit
+    draft.put(StepState(key=key, visit=visit, line=draft.further_line(), item=value, index=index))
+    return key
+
+
+def _put(draft: Draft, key: str, loop: LoopState) -> None:
+    draft.note(loops={**draft.state.loops, key: loop})

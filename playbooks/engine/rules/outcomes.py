@@ -1,0 +1,92 @@
+"""How a step ends: completed, failed or skipped. Each is final for its visit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from playbooks.common.values import JsonObject, StepError
+from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.state import StepState, Undo
+from playbooks.engine.rules import endings, ordering, visits
+from playbooks.engine.rules.draft import Draft
+
+
+def price_of(step: PlanStep, current: StepState) -> Decimal:
+    """What a completed visit costs: what its worker measured, else its price. Of a loop, its items cost."""
+    if step.for_each is not None:
+        return Decimal(0)
+    return step.cost if current.measured_cost is None else current.measured_cost
+
+
+def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
+    """End a step well, unless it may have to be done again; its price counts once per completed visit."""
+    if visits.test_repeat(draft, step, current):
+        return
+    price = price_of(step, current)
+    changes = {"cost": price, "error": None, "is_testing": False, "incident_at": None}
+    done = draft.put(current, status="completed", completed_at=draft.at, **changes)
+    draft.change(cost=draft.state.cost + price)
+    # Of a `for_each` step each item is undone by itself.
+    if step.for_each is None and draft.plan.compensation(current.key) is not None:
+        undo = Undo(step=done.key, visit=done.visit, output=done.output, index=done.index)
+        draft.note(undo=(*draft.state.undo, undo))
+    draft.record("step_completed", step=current.key, data={"cost": str(price), "attempts": len(current.attempts)})
+
+
+def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> None:
+    """End a step badly; what follows is its author's choice: the run fails, goes on, goes elsewhere, or waits."""
+    action = step.on_error or ("fail" if step.critical else "continue")
+    # A loop has no attempt of its own that could be made again: its items become incidents, one by one.
+    if action == "incident" and current.incident_at is None and step.for_each is None:
+        _open_incident(draft, current, error)
+        return
+    changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": None}
+    draft.put(current, status="failed", completed_at=draft.at, **changes)
+    draft.record("step_failed", step=current.key, data={**error_data(error)})
+    match action:
+        case "fail" | "incident":
+            endings.fail_run(draft, error, current.key)
+        case "compensate":
+            endings.fail_run(draft, error, current.key, undoes=True)
+        case "goto":
+            _go_to(draft, step, error)
+        case "continue":
+            pass
+
+
+def _open_incident(draft: Draft, current: StepState, error: StepError) -> None:
+    """The run stays alive, and somebody has to say what becomes of the step."""
+    changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": draft.at}
+    draft.put(current, status="waiting", **changes)
+    draft.record("incident_opened", step=current.key, data={**error_data(error)})
+
+
+def _go_to(draft: Draft, step: PlanStep, error: StepError) -> None:
+    goto = step.goto
+    if goto is None:
+        return
+    if step.key not in ordering.downstream(draft.plan, goto.step):
+        visits.jump(draft, step.key, goto.step)
+    elif visits.may_go_back(draft, goto):
+        visits.go_back(draft, step.key, goto)
+    else:
+        endings.fail_run(draft, error, step.key)
+
+
+def skip(draft: Draft, current: StepState, reason: str, values: JsonObject | None = None) -> None:
+    """End a step that does not apply; it costs nothing."""
+    draft.put(
+        current,
+        status="skipped",
+        started_at=None,
+        completed_at=draft.at,
+        attempts=(),
+        reason=reason,
+        values=values or {},
+    )
+    draft.record("step_skipped", step=current.key, data={"reason": reason, "values": values or {}})
+
+
+def error_data(error: StepError) -> dict[str, str]:
+    """An error as the audit trail shows it."""
+    return {"kind": error.kind, "code": error.code, "message": error.message}

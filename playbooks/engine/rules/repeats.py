@@ -1,0 +1,44 @@
+"""Whether a step that did its work is done again: the answer came, or the delay is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from playbooks.engine.model.plan import BackPlan, PlanStep
+from playbooks.engine.model.state import StepState
+from playbooks.engine.model.temporal_messages import LoopOutcome
+from playbooks.engine.rules import visits
+from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.outcomes import complete, fail
+from playbooks.engine.rules.redaction import safe_values
+
+
+def on_tested(draft: Draft, step: PlanStep, current: StepState, outcome: LoopOutcome) -> None:
+    """The condition of a `repeat` was evaluated."""
+    if step.repeat is None or not current.is_testing:
+        return
+    if outcome.error is not None:
+        fail(draft, step, draft.put(current, is_testing=False), outcome.error)
+        return
+    values = safe_values(draft.plan, outcome.values)
+    draft.record("repeat_tested", step=step.key, data={"holds": outcome.holds, "values": values})
+    if not outcome.holds:
+        complete(draft, step, current)
+    elif step.repeat.delay_seconds:
+        due = draft.at + timedelta(seconds=step.repeat.delay_seconds)
+        draft.start_timer(timer_name("again", current, current.visit), due, f"{step.name}: before it is done again")
+    else:
+        _again(draft, step, step.repeat, current)
+
+
+def on_delay_over(draft: Draft, step: PlanStep, current: StepState, visit: int) -> None:
+    """The time between two visits is over."""
+    if step.repeat is not None and current.visit == visit and current.is_testing:
+        _again(draft, step, step.repeat, current)
+
+
+def _again(draft: Draft, step: PlanStep, repeat: BackPlan, current: StepState) -> None:
+    """The visit counts as completed, and the way goes back."""
+    complete(draft, step, current)
+    if not draft.is_finished and draft.state.ending is None:
+        visits.go_back(draft, step.key, repeat)

@@ -1,0 +1,133 @@
+"""Steps that are visited again: loops, jumps, and people who send a run back. Also what ends a step from outside.
+
+Protects: a finished visit never changes (it joins `past`, from where it goes to the rows), and every way back has a
+bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from playbooks.common import ids
+from playbooks.common.values import FINISHED_STEP, StepError
+from playbooks.engine.model.commands import CancelChild, CancelStep, EvaluateLoop
+from playbooks.engine.model.plan import BackPlan, PlanStep
+from playbooks.engine.model.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, Attempt, RunState, StepState, TaskState
+from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.ordering import downstream, only_for
+
+LOOP_LIMIT = "LOOP_LIMIT"
+
+
+def may_go_back(draft: Draft, back: BackPlan) -> bool:
+    """Whether the bound of this way, and the number of lines that a run may have, allow one more visit."""
+    lines = draft.state.next_line + len(draft.plan.steps)
+    return draft.step(back.step).visit < back.max and lines < FIRST_FURTHER_LINE + MAX_FURTHER_LINES
+
+
+def limit_error(step: PlanStep, back: BackPlan) -> StepError:
+    """Why a run cannot be sent back once more."""
+    message = f"step '{step.name}' sent the run back to '{back.step}' {back.max - 1} times, which is the most"
+    return StepError(kind="business_rule", code=LOOP_LIMIT, message=message)
+
+
+def go_back(draft: Draft, source: str, back: BackPlan) -> None:
+    """Visit the way's step again, and everything that comes after it."""
+    draft.record("went_back", step=source, data={"to": back.step, "visit": draft.step(back.step).visit + 1})
+    for key in downstream(draft.plan, back.step):
+        current = draft.step(key)
+        if current.status == "pending":
+            continue
+        reason = f"the run went back to step '{back.step}'"
+        end_from_outside(draft, current, reason)
+        drop_loop(draft, key, reason)
+        before = draft.retire(draft.step(key))
+        draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
+
+
+def jump(draft: Draft, source: str, target: str) -> None:
+    """Go on at a later step: what lies between is skipped."""
+    draft.record("jumped", step=source, data={"to": target})
+    kept = downstream(draft.plan, target)
+    for key in downstream(draft.plan, source):
+        current = draft.step(key)
+        if key not in kept and current.status == "pending":
+            reason = f"step '{source}' failed, and the run went on at '{target}'"
+            draft.put(current, status="skipped", completed_at=draft.at, reason=reason)
+            draft.record("step_skipped", step=key, data={"reason": reason, "values": {}})
+
+
+def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
+    """Cancel whatever a step is doing, and its items; a finished one stays as it is."""
+    if current.status in FINISHED_STEP:
+        return
+    if current.status != "pending":
+        draft.command(CancelStep(step=current.key, visit=current.visit))
+    let_child_go(draft, current)
+    for kind in ("retry", "timer", "window", "reminder", "again", "signal", "child"):
+        draft.stop_timers(timer_name(kind, current, current.visit))
+    draft.put(
+        current,
+        status="cancelled",
+        reason=reason,
+        completed_at=draft.at,
+        is_testing=False,
+        incident_at=None,
+        attempts=tuple(_closed(attempt, draft) for attempt in current.attempts),
+        task=None if current.task is None else _closed_task(current.task, draft),
+    )
+    for item in draft.items_of(current.key):
+        end_from_outside(draft, item, reason)
+
+
+def let_child_go(draft: Draft, current: StepState) -> None:
+    """Cancel the run that the step waits for, or may have started; one that it does not wait for goes its own way."""
+    child = draft.plan.step(current.key).child
+    if child is not None and child.waits and current.attempts:
+        command = CancelChild(step=current.key, visit=current.visit, child=child_id(draft.state, current))
+        draft.command(command)
+
+
+def child_id(state: RunState, current: StepState) -> UUID:
+    """The run that this visit of a step starts; another one where somebody had it begin anew."""
+    key = ids.effect_key(state.execution_id, current.key, current.visit, current.forgiven)
+    return ids.child_execution_id(state.organization_id, key)
+
+
+def _closed(attempt: Attempt, draft: Draft) -> Attempt:
+    return attempt if attempt.ended_at else replace(attempt, ended_at=draft.at)
+
+
+def _closed_task(task: TaskState, draft: Draft) -> TaskState:
+    return task if task.closed_at else replace(task, closed_at=draft.at)
+
+
+def drop_loop(draft: Draft, key: str, reason: str) -> None:
+    """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
+    for item in draft.items_of(key):
+        end_from_outside(draft, item, reason)
+        draft.retire(draft.step(item.key))
+    if key in draft.state.loops:
+        draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
+
+
+def cancel_others(draft: Draft, step: PlanStep) -> None:
+    """A join has what it needs: what was on its way to it, and to nothing else, is not wanted any more."""
+    for key in only_for(draft.plan, step.key):
+        current = draft.step(key)
+        if current.status not in FINISHED_STEP:
+            reason = f"step '{step.name}' did not need it any more"
+            end_from_outside(draft, current, reason)
+            # Else its items would count as failed, and fail a step that is cancelled.
+            drop_loop(draft, key, reason)
+            draft.record("step_cancelled", step=key, data={"reason": reason})
+
+
+def test_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
+    """Find out whether a step that did its work is done again; false where it cannot be."""
+    if step.repeat is None or current.is_testing or not may_go_back(draft, step.repeat):
+        return False
+    draft.put(current, status="in_progress", is_testing=True)
+    draft.command(EvaluateLoop(step=current.key, visit=current.visit))
+    return True

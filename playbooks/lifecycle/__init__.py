@@ -1,0 +1,1 @@
+"""The life of a playbook version: statuses, transitions, schedules, side effects."""

@@ -1,1 +1,0 @@
-"""The rules of a run, one module a concern; `playbooks.machine` is their only caller."""

@@ -1,0 +1,291 @@
+"""A transition of a version, from its checks to its record: for a request at once, for the scheduler when it is due.
+
+Owns the conditions of a transition and their order. Must not know who may ask for it, nor Temporal. Invariants: what is
+active was compiled, and its plan is stored in the transaction of its transition; what was scheduled is checked again as
+if it were asked now, and either it takes place or its refusal is recorded, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID, uuid4
+
+from playbooks.common.errors import InvalidTransitionError, PlaybooksError, Problem, PublicationError, UnavailableError
+from playbooks.common.errors import error as problem
+from playbooks.common.values import Actor, Json, JsonObject
+from playbooks.compiler.compile import compile_playbook
+from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.engine.model.plan import Plan
+from playbooks.lifecycle.overrides import Override, overridden, refuse_unfit, uncovered
+from playbooks.lifecycle.schedule import Planned
+from playbooks.lifecycle.side_effects import SideEffect, TransitionFacts, side_effects
+from playbooks.lifecycle.transitions import Action, next_status
+from storage.database.sessions import Database, ReadSession, WriteSession
+from storage.identity.organizations import own_organization
+from storage.playbooks import plans, transitions, version_rows
+from storage.playbooks import transitions as transition_rows
+from storage.playbooks.transitions import TransitionRow
+from storage.playbooks.version_rows import PlaybookFilter, PlaybookRow
+from storage.runs.admission import count_live_runs
+
+Handlers = Mapping[str, HandlerDescription]
+_MAX_OTHERS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What was asked for, by whom."""
+
+    action: Action
+    actor: Actor
+    reason: str | None = None
+    effective_date: datetime | None = None
+    overrides: tuple[Override, ...] = ()
+    cancels_runs: bool = False
+    notification: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What publishing has to say: a plan, the warnings, and which of them were taken on by whom."""
+
+    plan: Plan
+    warnings: tuple[Problem, ...]
+    overridden: tuple[tuple[Problem, Override], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Performed:
+    """A transition that took place. `live_runs` are still to be cancelled where the transition is `in_progress`."""
+
+    row: PlaybookRow
+    transition: TransitionRow
+    warnings: tuple[Problem, ...] = ()
+    effects: tuple[SideEffect, ...] = ()
+    live_runs: int = 0
+
+
+async def check_publication(
+    session: WriteSession, handlers: Handlers, row: PlaybookRow, overrides: Sequence[Override], *, is_due: bool = False
+) -> Checked:
+    """Compile the version as it is now, under the organization's settings.
+
+    Raises PublicationError for errors and, under `strict_publication`, for warnings that no override names;
+    ValidationError for an override that names an error or nothing (not when it `is_due`: its finding may be gone).
+    """
+    document = await version_rows.get_document(session, row.id)
+    # In a thread: whoever has nothing to do with it should not wait for it.
+    result = await asyncio.to_thread(
+        compile_playbook, document, playbook_id=row.id, version=row.version, handlers=handlers
+    )
+    if not is_due:
+        refuse_unfit(overrides, result.problems)
+    if result.plan is None:
+        detail = f"the playbook has {len(result.errors)} problems and cannot be published"
+        raise PublicationError(detail, result.problems)
+    warnings = tuple(result.problems)
+    left = uncovered(overrides, warnings)
+    if left and await is_strict(session):
+        detail = f"strict publication is on, and the playbook has {len(left)} warnings that nobody has overridden"
+        raise PublicationError(detail, left)
+    return Checked(plan=result.plan, warnings=warnings, overridden=overridden(overrides, warnings))
+
+
+async def is_strict(session: ReadSession) -> bool:
+    """Whether warnings refuse in this organization."""
+    organization = await own_organization(session)
+    return organization is not None and organization.settings.get("strict_publication") is True
+
+
+async def perform(
+    session: WriteSession, handlers: Handlers, row: PlaybookRow, order: Order, scheduled: TransitionRow | None = None
+) -> Performed:
+    """Do it now. The caller holds the version (`hold_version`), and `scheduled` is the row that waited for this.
+
+    Raises InvalidTransitionError, PublicationError, ValidationError; then nothing may be committed.
+    """
+    to_status = next_status(row.status, order.action)
+    checked = await _published(session, handlers, row, order, scheduled) if order.action == "publish" else None
+    taken_on = () if checked is None else checked.overridden
+    live = await count_live_runs(session, row.id)
+    if to_status == "deleted" and live and not order.cancels_runs:
+        text = f"the version has {live} runs that have not ended"
+        help_text = "wait for them, or say on_live_runs: cancel"
+        raise InvalidTransitionError(text, (problem("/on_live_runs", "LIVE_RUNS", text, help_text),))
+    withdrawn = await _withdraw(session, row, order, scheduled) if to_status == "deleted" else ()
+    facts = TransitionFacts(
+        action=order.action,
+        version=row.version,
+        others=await _other_active(session, row),
+        live_runs=live,
+        withdrawn=withdrawn,
+        overridden=len(taken_on),
+        notifies=order.notification is not None,
+    )
+    effects = side_effects(facts)
+    identity = uuid4() if scheduled is None else scheduled.id
+    changed = await transition_rows.transition(
+        session,
+        row.id,
+        identity=identity,
+        action=order.action,
+        from_status=row.status,
+        to_status=to_status,
+        actor=order.actor,
+        reason=order.reason,
+        effective_date=order.effective_date,
+        notification=order.notification,
+        status="in_progress" if to_status == "deleted" and live else "completed",
+        details={
+            **details_of(order),
+            "overridden": [_overridden_to_json(*pair) for pair in taken_on],
+            "live_runs": live,
+            "side_effects": [_effect_to_json(effect) for effect in effects],
+        },
+        scheduled=scheduled,
+    )
+    return Performed(
+        row=changed,
+        transition=await transitions.get_transition(session, row.id, identity),
+        warnings=() if checked is None else checked.warnings,
+        effects=effects,
+        live_runs=live,
+    )
+
+
+async def perform_due(database: Database, handlers: Handlers, organization_id: UUID, identity: UUID) -> bool:
+    """Do what was scheduled, if it is still to be done and nothing of the version comes before it.
+
+    True where it took place, false also where it was refused, which is recorded. Safe to repeat and to run in many
+    processes: they take turns at the version, and the second finds nothing to do. Raises UnavailableError.
+    """
+    async with database.writing(organization_id) as session:
+        found = await transitions.find_transition(session, identity)
+        if found is None or found.status != "scheduled":
+            return False
+        row = await version_rows.hold_version(session, found.playbook_id)
+        waiting = await transitions.list_scheduled(session, row.id)
+        if not waiting or waiting[0].id != identity:
+            return False
+        try:
+            async with session.connection.begin_nested():
+                await perform(session, handlers, row, order_of(waiting[0]), waiting[0])
+        except UnavailableError:
+            raise
+        except PlaybooksError as error:
+            await _record_refusal(session, row, waiting[0], error)
+            return False
+    return True
+
+
+def planned(waiting: Sequence[TransitionRow]) -> tuple[Planned, ...]:
+    """The same, as the pure timetable sees it."""
+    return tuple(Planned(id=each.id, action=cast("Action", each.action), at=each.at) for each in waiting)
+
+
+def details_of(order: Order) -> JsonObject:
+    """What of an order stands in the row's details. `order_of` reads it back."""
+    overrides: list[Json] = [
+        {"code": each.code, "pointer": each.pointer, "reason": each.reason} for each in order.overrides
+    ]
+    return {"on_live_runs": "cancel" if order.cancels_runs else "refuse", "overrides": overrides}
+
+
+def order_of(row: TransitionRow) -> Order:
+    """What was asked for when the row was made."""
+    if row.actor is None:
+        raise ValueError("a transition has no actor")
+    details = row.details
+    notification = details.get("notification")
+    return Order(
+        action=cast("Action", row.action),
+        actor=row.actor,
+        reason=row.reason,
+        effective_date=row.effective_date,
+        overrides=tuple(_override(each) for each in cast("list[JsonObject]", details.get("overrides") or [])),
+        cancels_runs=details.get("on_live_runs") == "cancel",
+        notification=notification if isinstance(notification, dict) else None,
+    )
+
+
+async def _published(
+    session: WriteSession, handlers: Handlers, row: PlaybookRow, order: Order, scheduled: TransitionRow | None
+) -> Checked:
+    changed = _changed(row, scheduled)
+    try:
+        checked = await check_publication(session, handlers, row, order.overrides, is_due=scheduled is not None)
+    except PublicationError as error:
+        raise PublicationError(error.detail, (*changed, *error.problems)) from error
+    if changed:
+        raise PublicationError(changed[0].message, changed)
+    await plans.store_plan(session, row.id, checked.plan)
+    return checked
+
+
+def _changed(row: PlaybookRow, scheduled: TransitionRow | None) -> tuple[Problem, ...]:
+    """Whoever may change a draft may not thereby publish what nobody with that right has seen."""
+    if scheduled is None or scheduled.details.get("revision") == row.revision:
+        return ()
+    text = "the draft was changed after its publication was scheduled"
+    return (problem("", "CHANGED_SINCE_SCHEDULED", text, "look at it again, and schedule it again"),)
+
+
+async def _withdraw(
+    session: WriteSession, row: PlaybookRow, order: Order, scheduled: TransitionRow | None
+) -> tuple[tuple[UUID, Action], ...]:
+    gone = [
+        each
+        for each in await transitions.list_scheduled(session, row.id)
+        if scheduled is None or each.id != scheduled.id
+    ]
+    for each in gone:
+        await withdraw(session, each, order.actor, f"the version was deleted by '{order.action}'")
+    return tuple((each.id, cast("Action", each.action)) for each in gone)
+
+
+async def withdraw(session: WriteSession, found: TransitionRow, actor: Actor, reason: str | None) -> bool:
+    """Cancel what is scheduled, with who did it and why. False where it is not scheduled any more."""
+    by: JsonObject = {"actor": {"id": str(actor.id), "name": actor.name}, "reason": reason}
+    return await transitions.settle(session, found, status="cancelled", details={"cancelled": by})
+
+
+async def _other_active(session: WriteSession, row: PlaybookRow) -> tuple[tuple[UUID, int], ...]:
+    page = await version_rows.list_versions(
+        session, PlaybookFilter(code=row.code, statuses=("active",), limit=_MAX_OTHERS + 1)
+    )
+    return tuple((each.id, each.version) for each in page.items if each.id != row.id)[:_MAX_OTHERS]
+
+
+async def _record_refusal(
+    session: WriteSession, row: PlaybookRow, scheduled: TransitionRow, refusal: PlaybooksError
+) -> None:
+    failure: JsonObject = {
+        "error": {"code": refusal.code, "detail": refusal.detail},
+        "problems": [cast("Json", asdict(each)) for each in refusal.problems],
+    }
+    await transitions.settle(session, scheduled, status="failed", details=failure)
+    data: JsonObject = {"action": scheduled.action, "settings": scheduled.details.get("notification"), **failure}
+    # Also where nobody asked for notifications: somebody relies on it, and nobody is there to read an answer.
+    await transitions.notify(session, row, scheduled.id, "playbook_transition_failed", data)
+
+
+def _override(value: JsonObject) -> Override:
+    pointer, reason = value.get("pointer"), value.get("reason")
+    return Override(
+        code=str(value.get("code")),
+        pointer=pointer if isinstance(pointer, str) else None,
+        reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def _overridden_to_json(found: Problem, override: Override) -> JsonObject:
+    return {"code": found.code, "pointer": found.pointer, "message": found.message, "reason": override.reason}
+
+
+def _effect_to_json(effect: SideEffect) -> JsonObject:
+    facts = {name: value for name, value in asdict(effect).items() if value is not None}
+    return {name: str(value) if isinstance(value, UUID) else value for name, value in facts.items()}

@@ -1,0 +1,1 @@
+"""Examines rows against Temporal, independently of the code that writes them."""

@@ -1,0 +1,1 @@
+"""Sessions, roles, tables, migrations, and the encodings of what the tables hold."""

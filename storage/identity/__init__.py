@@ -1,0 +1,1 @@
+"""Rows of organizations and users."""

@@ -1,1 +1,0 @@
-"""The history of our changes to a HERA database, run by `storage.migrate`."""

@@ -1,0 +1,1 @@
+"""Rows of runs, steps, tasks and their audit trail."""

@@ -30,9 +30,6 @@ from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import RunInput, RunResult
 from workflows.shell import Shell
 
-LOOPS = 3
-"""From this engine version on a long history may hold a run until it has continued as new."""
-
 LONG_HISTORY = 10_000
 """Events from which on that is done for any run; one that goes over items does it when Temporal suggests it."""
 
@@ -128,7 +125,7 @@ class PlaybookRunWorkflow:
 
     def _drain_if_long(self) -> None:
         """A run that always has something in flight is held for a moment, or its history would grow without end."""
-        if self._is_drain_asked or self._start.engine_version < LOOPS or not self._should_continue_as_new():
+        if self._is_drain_asked or not self._should_continue_as_new():
             return
         is_long = workflow.info().get_current_history_length() > LONG_HISTORY
         if (is_long or self._shell.state.loops) and not self._shell.is_finished:

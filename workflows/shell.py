@@ -53,10 +53,6 @@ from workflows.lane_work import LaneWork, reported
 from workflows.projection_buffer import Rows
 from workflows.ui_details import Shown
 
-TASKS_CARRY_ROWS = 2
-"""From this engine version on the announcement of a task is a flush as well: a run that waits for a person needs one
-activity for both."""
-
 
 class Shell:
     """One run's state and everything that is in flight for it."""
@@ -237,8 +233,7 @@ class Shell:
         call = activity_inputs.task_call(self.plan, self.state, key, visit)
         if call is None:
             return
-        rows = self._take_rows() if self._start.engine_version >= TASKS_CARRY_ROWS else None
-        self._spawn(self._announce(self.plan.step(key), call, rows))
+        self._spawn(self._announce(self.plan.step(key), call, self._take_rows()))
 
     async def _announce(self, step: PlanStep, call: TaskCall, rows: FlushCall | None) -> None:
         result = await calls.announce_task(step, call, rows)

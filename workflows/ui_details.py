@@ -11,10 +11,6 @@ from playbooks.engine.progress import progress_of
 from playbooks.engine.projection import project_run
 from workflows import calls
 
-SHOWS_END_AT_CLOSE = 2
-"""From this engine version on the lists hear of a run's end with the task that closes its workflow, which the server
-writes together. Runs that an older version began tell it before their last flush."""
-
 
 class Shown:
     """What was shown last. A run's start has told the lists that it is in progress."""
@@ -22,19 +18,20 @@ class Shown:
     def __init__(self, start: RunInput) -> None:
         self._plan = start.plan
         self._has_search_attributes = start.has_search_attributes
-        self._shows_end_at_close = start.engine_version >= SHOWS_END_AT_CLOSE
         self._listed_as: tuple[str, str | None] = ("in_progress", None)
 
     def show(self, state: RunState, run: RunProjection, *, rests: bool) -> None:
-        """Lists hear of the step at which the run rests only: a telling costs the server as much as a step."""
-        if not (self._shows_end_at_close and state.status in FINISHED_RUN):
+        """Show a run that has not ended. Lists are updated only where the run rests: an update costs as much as a step.
+
+        The end is shown by `show_end`, with the task that closes the workflow, which the server writes together.
+        """
+        if state.status not in FINISHED_RUN:
             self._tell(state, run, (run.status, run.current_step if rests else self._listed_as[1]))
 
     def show_end(self, state: RunState) -> None:
-        """How the run ended, where that was not shown yet."""
-        if self._shows_end_at_close:
-            run = project_run(self._plan, state)
-            self._tell(state, run, (run.status, run.current_step))
+        """Show how the run ended."""
+        run = project_run(self._plan, state)
+        self._tell(state, run, (run.status, run.current_step))
 
     def _tell(self, state: RunState, run: RunProjection, listed: tuple[str, str | None]) -> None:
         workflow.set_current_details(progress_of(self._plan, state))

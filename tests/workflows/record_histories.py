@@ -1,15 +1,15 @@
 """Records one history per scenario for the replay tests, on a server of its own, with the plain converter.
 
-Run `python -m tests.workflows.record_histories` after a change that gives new runs another history, together with a
-new `ENGINE_VERSION`: it writes what is missing as `tests/histories/v{ENGINE_VERSION}-{scenario}.json`. A recorded
-file is never written again: it stands for runs that are alive somewhere. Delete one by hand only where no release
-ever made such runs.
+Run `python -m tests.workflows.record_histories --anew` after a change that gives runs another history, while nothing is
+released. After a release a recorded file stands for runs that are alive somewhere and is never written again: without
+`--anew` only the missing files `tests/histories/v{ENGINE_VERSION}-{scenario}.json` are written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -178,18 +178,18 @@ def _without_traces(history: JsonObject) -> str:
     return json.dumps(history, indent=1)
 
 
-async def main() -> None:
-    """Record every scenario that has no file yet."""
+async def main(*, anew: bool) -> None:
+    """Record every scenario, or those that have no file yet."""
     FOLDER.mkdir(exist_ok=True)
     with scratch_folder() as folder, running_temporal(folder) as server:
         client = await Client.connect(server.address, data_converter=pydantic_data_converter, identity="recorder")
         for scenario in SCENARIOS:
             path = file_of(scenario)
-            if path.exists():
+            if path.exists() and not anew:
                 continue
             path.write_text(await record(client, scenario) + "\n")
             print(f"wrote {path.name}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(anew="--anew" in sys.argv))

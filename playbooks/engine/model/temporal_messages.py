@@ -17,9 +17,8 @@ from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent, PauseState, RunState, StepState
 
-ENGINE_VERSION = 3
-"""What a new run is stamped with. Version 2 tells Temporal's lists of a run's end when its workflow closes; version 3
-holds a run with a long history until it has continued as new."""
+ENGINE_VERSION = 1
+"""Version of the rules and of the wire format that a new run is stamped with. Nothing is released yet: there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,7 @@ from uuid import uuid4
 import pytest
 
 from playbooks.common.errors import MappingError, PlaybooksError, Problem
-from playbooks.compiler.checks import quorum
 from playbooks.compiler.compile import compile_playbook
-from playbooks.compiler.order import resolve_order
 from playbooks.contracts import validation
 from playbooks.document import editing, model
 from playbooks.expressions import cel
@@ -106,13 +104,6 @@ def _of_expression(value: Any) -> tuple[Problem, ...]:
     return refused.value.problems
 
 
-def _of_quorum(value: Any) -> tuple[Problem, ...]:
-    order = resolve_order(model.read_document(_with_step(value["step"])))
-    members = {role: frozenset(people) for role, people in value["members"].items()}
-    last = f"/steps/{len(order.placed) - 1}/"
-    return tuple(item for item in quorum.problems(order, members) if item.pointer.startswith(last))
-
-
 def _of_added(value: Any) -> tuple[Problem, ...]:
     with pytest.raises(PlaybooksError) as refused:
         editing.add_steps({**SMALL, **value}, value["add"], mode="append")
@@ -143,7 +134,6 @@ _SHAPES = {
     "step": _of_step,
     "value": _of_value,
     "expression": _of_expression,
-    "quorum": _of_quorum,
     "add": _of_added,
     "remove": _of_removed,
     "simulation": _of_simulation,

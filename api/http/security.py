@@ -76,7 +76,6 @@ def requires(*permissions: Permission) -> Callable[[Principal], Awaitable[Princi
 Authenticated: TypeAlias = Annotated[Principal, Depends(authenticated)]
 Reader: TypeAlias = Annotated[Principal, Depends(requires("playbooks:read"))]
 Manager: TypeAlias = Annotated[Principal, Depends(requires("playbooks:manage"))]
-Publisher: TypeAlias = Annotated[Principal, Depends(requires("playbooks:publish", "playbooks:admin"))]
 Executor: TypeAlias = Annotated[Principal, Depends(requires("playbooks:execute"))]
 RunReader: TypeAlias = Annotated[Principal, Depends(requires("runs:read"))]
 RunController: TypeAlias = Annotated[Principal, Depends(requires("runs:control"))]

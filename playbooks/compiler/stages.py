@@ -15,9 +15,7 @@ from playbooks.common.errors import Problem
 from playbooks.common.json_pointer import parts
 from playbooks.compiler.order import Order
 
-_BLOCKING = frozenset(
-    {"UNREACHABLE_STEP", "CYCLE", "UNKNOWN_DEPENDENCY", "DEPENDENCY_NOT_EARLIER", "CONDITION_NEVER_TRUE"}
-)
+_BLOCKING = frozenset({"UNREACHABLE_STEP", "CYCLE", "UNKNOWN_DEPENDENCY", "DEPENDENCY_NOT_EARLIER"})
 """Codes of problems that say that a step cannot begin."""
 
 
@@ -151,7 +149,7 @@ def _unreachable(order: Order, problems: Sequence[Problem]) -> Iterator[Unreacha
 
 
 def _is_skipped(step: Unreachable) -> bool:
-    return step.code in ("UNREACHABLE_STEP", "CONDITION_NEVER_TRUE")
+    return step.code == "UNREACHABLE_STEP"
 
 
 def _blocked(order: Order, problems: Sequence[Problem]) -> dict[str, Problem]:

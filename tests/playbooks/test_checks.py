@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from playbooks.compiler.checks.quorum import problems as quorum_problems
-from playbooks.compiler.order import resolve_order
 from playbooks.compiler.step_rules import RESERVED_FORM_FIELDS
-from playbooks.document.model import read_document
 from tests.playbooks.building import Document, found, human, playbook, system
 
 INPUT = {
@@ -319,22 +316,6 @@ def test_a_warning_is_given_when_an_approval_comes_after_what_cannot_be_undone()
     assert found(playbook(human(1, "Approve"), system(2, "Pay", **pay))) == set()
     beside = {"parallel_group": "g"}
     assert found(playbook(system(1, "Pay", **pay, **beside), human(2, "Approve", **beside))) == set()
-
-
-@pytest.mark.parametrize(
-    ("members", "codes"),
-    [
-        ({}, ["QUORUM_UNKNOWN"]),
-        ({"clerk": frozenset("ab"), "chief": frozenset[str]()}, ["QUORUM_UNKNOWN"]),
-        ({"clerk": frozenset("ab"), "chief": frozenset("b")}, ["QUORUM_IMPOSSIBLE"]),
-        ({"clerk": frozenset("ab"), "chief": frozenset("c")}, ["QUORUM_TIGHT"]),
-        ({"clerk": frozenset("abcd"), "chief": frozenset("c")}, []),
-    ],
-)
-def test_a_quorum_is_judged_when_members_are_known(members: dict[str, frozenset[str]], codes: list[str]) -> None:
-    fields = {"required_roles": ["clerk", "chief"], "approval_threshold": 3, "approval": {"self_approval": False}}
-    order = resolve_order(read_document(playbook(human(1, "Vote", **fields))))
-    assert [problem.code for problem in quorum_problems(order, members)] == codes
 
 
 def test_the_fields_of_a_decision_are_known_when_conditions_read_them() -> None:

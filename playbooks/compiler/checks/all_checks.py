@@ -6,7 +6,7 @@ what merely may go wrong is a warning; what nothing is known of is neither.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator
 
 from playbooks.common.errors import Problem
 from playbooks.compiler.checks import (
@@ -18,7 +18,6 @@ from playbooks.compiler.checks import (
     irreversible,
     mappings,
 )
-from playbooks.compiler.checks import quorum as quorum_check
 from playbooks.compiler.checks import types as type_checks
 from playbooks.compiler.checks.expression_places import Handlers
 from playbooks.compiler.checks.step_types import StepTypes
@@ -31,18 +30,15 @@ def problems(
     order: Order,
     handlers: Handlers,
     told: Iterable[Problem],
-    members: Mapping[str, Set[str]] | None = None,
 ) -> list[Problem]:
     """What these checks find and nobody has told yet.
 
     `handlers` by step key; `told` are the problems found so far: a place is not blamed twice for the same thing.
-    `members`: role -> who holds it, where that is known.
     """
     known = {(problem.pointer, problem.code) for problem in told}
     found = _expressions(document, order, handlers, frozenset(pointer for pointer, _ in known))
     rest = _steps(document, order, handlers)
-    quorum = () if members is None else quorum_check.problems(order, members)
-    return [each for each in (*found, *rest, *quorum) if (each.pointer, each.code) not in known]
+    return [each for each in (*found, *rest) if (each.pointer, each.code) not in known]
 
 
 def _expressions(

@@ -16,8 +16,6 @@ from playbooks.common.values import Json, JsonObject
 from playbooks.engine.model.plan import ApprovalPlan
 from playbooks.engine.model.state import TaskDecision, Vote
 
-RESERVED_OUTPUT_FIELDS = frozenset({"decision", "counts", "approvals", "data", "mean"})
-
 
 def decision_of(rules: ApprovalPlan, votes: Iterable[Vote]) -> TaskDecision | None:
     """The decision that these votes make under these rules, or None while it is open."""

@@ -10,20 +10,10 @@ from importlib.metadata import entry_points
 
 from activities.handler import Handler
 from playbooks.document.handler_catalog import BUILT_IN, HandlerDescription
+from playbooks.engine.model.activity_names import ActivityName
 
 GROUP = "playbook.workers"
-RESERVED_NAMES = frozenset(
-    {
-        "ai",
-        "announce_task",
-        "check_message",
-        "flush",
-        "make_output",
-        "prepare_step",
-        "record_notification",
-        "request_cancel",
-    }
-)
+_RESERVED_NAMES = frozenset(ActivityName)
 
 
 class WorkerPackageError(Exception):
@@ -44,12 +34,7 @@ def installed_handlers() -> dict[str, Handler]:
         if not isinstance(handler, Handler) or not isinstance(description, HandlerDescription):
             raise WorkerPackageError(f"the worker '{point.name}' has no `description` or no `run`")
         name = description.name
-        if name in BUILT_IN or name in found or name in RESERVED_NAMES:
+        if name in BUILT_IN or name in found or name in _RESERVED_NAMES:
             raise WorkerPackageError(f"the worker '{point.name}' takes the name '{name}', which is taken")
         found[name] = handler
     return found
-
-
-def installed_descriptions() -> dict[str, HandlerDescription]:
-    """What `playbooks.document.handler_catalog.describe` takes as `extra`. Raises WorkerPackageError."""
-    return {name: handler.description for name, handler in installed_handlers().items()}

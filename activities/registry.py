@@ -25,6 +25,7 @@ from activities.plugins import installed_handlers
 from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
 from activities.sub_playbook import SubPlaybookHandler
 from playbooks.common.errors import UnavailableError
+from playbooks.engine.model.activity_names import ActivityName
 from playbooks.engine.model.temporal_messages import (
     CancelCall,
     CheckCall,
@@ -48,8 +49,6 @@ from playbooks.engine.model.temporal_messages import (
 )
 
 __all__ = ["ActivityDependencies", "build_activities", "build_handlers"]
-
-AI_ACTIVITY = "ai"
 
 _ResultT = TypeVar("_ResultT")
 
@@ -83,7 +82,7 @@ def build_activities(
         *_lane(deps, handlers),
         *_writers(deps),
         *_to_other_runs(deps),
-        *(_effect(deps, handlers, name) for name in sorted({*effect_names, AI_ACTIVITY})),
+        *(_effect(deps, handlers, name) for name in sorted({*effect_names, ActivityName.AI})),
     ]
 
 
@@ -92,27 +91,27 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
 
     pure = {name: handler for name, handler in handlers.items() if handler.description.is_pure}
 
-    @activity.defn
+    @activity.defn(name=ActivityName.PREPARE_STEP)
     async def prepare_step(call: StepCall) -> StepOutcome:
         return await _retryable(execution.prepare(deps, call))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.TEST_LOOP)
     async def test_loop(call: LoopCall) -> LoopOutcome:
         return await _retryable(loops.test_loop(deps, call))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.GATHER_ITEMS)
     async def gather_items(call: GatherCall) -> StepOutcome:
         return await _retryable(loops.gather_items(deps, call))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.GATHER_CHILD)
     async def gather_child(call: ChildCall) -> StepOutcome:
         return await _retryable(children.gather_child(deps, call))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.CHECK_MESSAGE)
     async def check_message(call: CheckCall) -> OutcomeOfCheck:
         return await _retryable(message_checks.check(deps, call))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.MAKE_OUTPUT)
     async def make_output(call: OutputCall) -> OutputResult:
         return await _retryable(output.make_output(deps, call))
 
@@ -133,19 +132,19 @@ def _pure(deps: ActivityDependencies, pure: Mapping[str, Handler], name: str) ->
 def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
     """Regular activities that write what the history has committed."""
 
-    @activity.defn
+    @activity.defn(name=ActivityName.ANNOUNCE_TASK)
     async def announce_task(call: TaskCall, rows: FlushCall | None = None) -> FlushResult | None:
         return await beating(_retryable(projection.announce_task(deps, call, rows)))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.FLUSH)
     async def flush(call: FlushCall) -> FlushResult:
         return await beating(_retryable(projection.flush(deps, call)))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.RECORD_NOTIFICATION)
     async def record_notification(call: NotificationCall) -> None:
         await beating(_retryable(projection.record_notification(deps, call)))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.REQUEST_CANCEL)
     async def request_cancel(call: CancelCall) -> None:
         await beating(projection.request_cancel(deps.client, call))
 
@@ -155,19 +154,19 @@ def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
 def _to_other_runs(deps: ActivityDependencies) -> list[Callable[..., Any]]:
     """Regular activities by which runs have to do with each other."""
 
-    @activity.defn
+    @activity.defn(name=ActivityName.CANCEL_CHILD)
     async def cancel_child(call: CancelCall) -> None:
         await beating(_retryable(children.cancel_child(deps, call)))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.TELL_PARENT)
     async def tell_parent(call: TellCall) -> None:
         await beating(children.tell_parent(deps, call))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.TAKE_SLOT)
     async def take_slot(call: SlotCall) -> SlotAnswer:
         return await beating(_retryable(concurrency.take_slot(deps, call)))
 
-    @activity.defn
+    @activity.defn(name=ActivityName.WAKE_NEXT)
     async def wake_next(call: WakeCall) -> None:
         await beating(_retryable(concurrency.wake_next(deps, call)))
 

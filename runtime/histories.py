@@ -18,11 +18,9 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from playbooks.engine.model.activity_names import ActivityName
 from playbooks.engine.model.temporal_messages import FlushCall, RunInput
 from playbooks.engine.projection import flush_of
-
-FLUSH: Final = "flush"
-"""The activity's name, in every history that there is."""
 
 _SCHEDULED: Final = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 
@@ -73,7 +71,7 @@ def _payload_of_flush(event: HistoryEvent) -> Payload | None:
         return None
     scheduled = event.activity_task_scheduled_event_attributes
     arguments = scheduled.input.payloads
-    if scheduled.activity_type.name == FLUSH:
+    if scheduled.activity_type.name == ActivityName.FLUSH:
         return arguments[0]
     return arguments[1] if len(arguments) > 1 else None
 

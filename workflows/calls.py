@@ -12,6 +12,7 @@ from typing import Any, cast
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributeUpdate
 
+from playbooks.engine.model.activity_names import ActivityName
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.temporal_messages import (
     CancelCall,
@@ -74,7 +75,7 @@ def effect_step(step: PlanStep, call: StepCall, rows: FlushCall | None) -> workf
     `rows` is what it may write to the tables on its way.
     """
     return workflow.start_activity(
-        "ai" if step.step_type == "ai" else step.worker_type,
+        ActivityName.AI if step.step_type == "ai" else step.worker_type,
         args=[call, rows],
         result_type=StepOutcome,
         start_to_close_timeout=timedelta(seconds=step.timeout_seconds),
@@ -86,35 +87,35 @@ def effect_step(step: PlanStep, call: StepCall, rows: FlushCall | None) -> workf
 
 def prepare_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
     """Condition and input of a step that is carried elsewhere."""
-    return _lane("prepare_step", call, StepOutcome, f"{step.name}: condition and input")
+    return _lane(ActivityName.PREPARE_STEP, call, StepOutcome, f"{step.name}: condition and input")
 
 
 def test_loop(step: PlanStep, call: LoopCall) -> workflow.ActivityHandle[LoopOutcome]:
     """Whether a loop goes on."""
-    return _lane("test_loop", call, LoopOutcome, f"{step.name}: whether it goes on")
+    return _lane(ActivityName.TEST_LOOP, call, LoopOutcome, f"{step.name}: whether it goes on")
 
 
 def gather_items(step: PlanStep, call: GatherCall) -> workflow.ActivityHandle[StepOutcome]:
     """A loop's output."""
-    return _lane("gather_items", call, StepOutcome, f"{step.name}: output of its items")
+    return _lane(ActivityName.GATHER_ITEMS, call, StepOutcome, f"{step.name}: output of its items")
 
 
 def gather_child(step: PlanStep, call: ChildCall) -> workflow.ActivityHandle[StepOutcome]:
     """Whether the run that a step waits for has ended, and what it came to."""
-    return _lane("gather_child", call, StepOutcome, f"{step.name}: end of run {call.child}")
+    return _lane(ActivityName.GATHER_CHILD, call, StepOutcome, f"{step.name}: end of run {call.child}")
 
 
 def check_message(verb: str, call: CheckCall) -> workflow.ActivityHandle[OutcomeOfCheck]:
     """Identity and form of a control message."""
-    return _lane("check_message", call, OutcomeOfCheck, f"check: {verb}")
+    return _lane(ActivityName.CHECK_MESSAGE, call, OutcomeOfCheck, f"check: {verb}")
 
 
 def make_output(call: OutputCall) -> workflow.ActivityHandle[OutputResult]:
     """The run's output."""
-    return _lane("make_output", call, OutputResult, "output")
+    return _lane(ActivityName.MAKE_OUTPUT, call, OutputResult, "output")
 
 
-def _lane(name: str, call: object, result_type: type, summary: str) -> workflow.ActivityHandle[Any]:
+def _lane(name: ActivityName, call: object, result_type: type, summary: str) -> workflow.ActivityHandle[Any]:
     return workflow.start_local_activity(
         name,
         call,
@@ -130,7 +131,7 @@ def announce_task(
 ) -> workflow.ActivityHandle[FlushResult | None]:
     """Make a task visible to people; repeated until it is. With `rows` it is a flush as well."""
     return workflow.start_activity(
-        "announce_task",
+        ActivityName.ANNOUNCE_TASK,
         args=[call, rows],
         result_type=cast("type[FlushResult | None]", FlushResult | None),
         start_to_close_timeout=_FLUSH_TIMEOUT,
@@ -142,28 +143,28 @@ def announce_task(
 
 def record_notification(call: NotificationCall) -> workflow.ActivityHandle[None]:
     """Record a notification once."""
-    return _until_done("record_notification", call, call.kind.replace("_", " "))
+    return _until_done(ActivityName.RECORD_NOTIFICATION, call, call.kind.replace("_", " "))
 
 
 def request_cancel(call: CancelCall) -> workflow.ActivityHandle[None]:
     """Ask Temporal to cancel this workflow, so that it closes as Canceled."""
-    return _until_done("request_cancel", call, "close as cancelled")
+    return _until_done(ActivityName.REQUEST_CANCEL, call, "close as cancelled")
 
 
 def cancel_child(call: CancelCall) -> workflow.ActivityHandle[None]:
     """Pass a cancel down."""
-    return _until_done("cancel_child", call, f"cancel run {call.execution_id}")
+    return _until_done(ActivityName.CANCEL_CHILD, call, f"cancel run {call.execution_id}")
 
 
 def tell_parent(call: TellCall) -> workflow.ActivityHandle[None]:
     """Say upwards that this run has ended."""
-    return _until_done("tell_parent", call, f"tell run {call.parent.execution_id}")
+    return _until_done(ActivityName.TELL_PARENT, call, f"tell run {call.parent.execution_id}")
 
 
 def take_slot(call: SlotCall) -> workflow.ActivityHandle[SlotAnswer]:
     """Whether it is this run's turn; repeated until there is an answer."""
     return workflow.start_activity(
-        "take_slot",
+        ActivityName.TAKE_SLOT,
         call,
         result_type=SlotAnswer,
         start_to_close_timeout=_FLUSH_TIMEOUT,
@@ -175,10 +176,10 @@ def take_slot(call: SlotCall) -> workflow.ActivityHandle[SlotAnswer]:
 
 def wake_next(call: WakeCall) -> workflow.ActivityHandle[None]:
     """Pass this run's turn on."""
-    return _until_done("wake_next", call, "whose turn it is now")
+    return _until_done(ActivityName.WAKE_NEXT, call, "whose turn it is now")
 
 
-def _until_done(name: str, call: object, summary: str) -> workflow.ActivityHandle[None]:
+def _until_done(name: ActivityName, call: object, summary: str) -> workflow.ActivityHandle[None]:
     return workflow.start_activity(
         name,
         call,
@@ -192,7 +193,7 @@ def _until_done(name: str, call: object, summary: str) -> workflow.ActivityHandl
 def flush(call: FlushCall) -> workflow.ActivityHandle[FlushResult]:
     """Carry committed state to the tables; unlimited retries, because nothing else may write them."""
     return workflow.start_activity(
-        "flush",
+        ActivityName.FLUSH,
         call,
         result_type=FlushResult,
         start_to_close_timeout=_FLUSH_TIMEOUT,

@@ -20,11 +20,12 @@ from temporalio.testing import ActivityEnvironment
 
 from activities import plugins
 from activities.handler import HandlerCall, HandlerResult
-from activities.plugins import WorkerPackageError, installed_descriptions, installed_handlers
-from activities.registry import build_activities
+from activities.plugins import WorkerPackageError, installed_handlers
+from activities.registry import build_activities, build_handlers
 from playbooks.common.ids import task_id, workflow_id
 from playbooks.common.values import JsonObject, PayloadRef
 from playbooks.document.handler_catalog import HandlerDescription
+from playbooks.engine.model.activity_names import ActivityName
 from playbooks.engine.model.state import AuditEvent, StepState, TaskState
 from playbooks.engine.model.temporal_messages import (
     CancelCall,
@@ -348,18 +349,23 @@ async def test_package_adds_an_activity_when_installed(
     database: Database, organization_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer(monkeypatch, Shout())
-    assert installed_descriptions() == {"shout": Shout.description}
+    assert {name: each.description for name, each in installed_handlers().items()} == {"shout": Shout.description}
     offer(monkeypatch, Shout)
     config = {"text": "${input.word}!"}
     world = await make_world(
         database,
         organization_id,
         [step("Shout", 1, "shout", config=config)],
-        handlers=installed_descriptions(),
+        handlers={"shout": Shout.description},
     )
     found = {activity._Definition.must_from_callable(item).name: item for item in build_activities(world.deps)}
     outcome = await ActivityEnvironment().run(found["shout"], world.call("shout", {"input": {"word": "hey"}}))
     assert outcome.output == {"text": "HEY!"}
+
+
+def test_names_of_activities_are_one_list(world: World) -> None:
+    registered = set(named(world))
+    assert registered - set(build_handlers(world.deps, {})) == set(ActivityName)
 
 
 async def test_package_is_refused_when_it_brings_no_handler_or_a_taken_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +374,8 @@ async def test_package_is_refused_when_it_brings_no_handler_or_a_taken_name(monk
         shout.description = replace(Shout.description, name=name)
         return shout
 
-    for wrong in (object(), SimpleNamespace(description="x", run=print), taken("http_request"), taken("flush")):
+    names = ["http_request", *ActivityName]
+    for wrong in (object(), SimpleNamespace(description="x", run=print), *map(taken, names)):
         offer(monkeypatch, wrong)
         with pytest.raises(WorkerPackageError):
             installed_handlers()

@@ -13,7 +13,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from api.http.security import Principal
-from api.installed import installed_handlers
 from api.temporal_client import Runs
 from playbooks.common.errors import ForbiddenError
 from playbooks.common.ids import actor_id
@@ -23,6 +22,7 @@ from playbooks.engine.model.plan import Plan
 from runtime.settings import Settings
 from runtime.temporal_client import connect
 from runtime.tokens import TokenVerifier
+from runtime.worker_packages import installed_descriptions
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database, ReadSession, WriteSession
 from storage.identity.organizations import own_organization
@@ -99,7 +99,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Services]:
             runs=Runs(await connect(settings), settings),
             sealer=Sealer(settings.key_ring),
             tokens=TokenVerifier(settings),
-            handlers=installed_handlers(),
+            handlers=installed_descriptions(),
         )
     finally:
         await database.close()

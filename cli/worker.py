@@ -20,7 +20,6 @@ from temporalio.worker import Worker
 
 from activities.dependencies import ActivityDependencies
 from activities.registry import build_activities
-from api.installed import installed_handlers
 from publication.run_cancellation import CancelTools
 from publication.scheduler import Scheduler, run_scheduler
 from recovery.closing_runs import Tools
@@ -30,6 +29,7 @@ from runtime.logging import configure_logging
 from runtime.replay_safe_runner import UndisturbedRunner
 from runtime.settings import Settings
 from runtime.temporal_client import connect_when_ready, register_search_attributes
+from runtime.worker_packages import installed_descriptions
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.playbooks.cache import VersionCache
@@ -74,7 +74,7 @@ async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
         worker = await cleanup.enter_async_context(build_worker(client, settings, dependencies))
         await cleanup.enter_async_context(_in_background(run_sweeper(database, client, settings)))
         cancelling = CancelTools(database=database, client=client, settings=settings)
-        scheduler = Scheduler(tools=cancelling, handlers=installed_handlers())
+        scheduler = Scheduler(tools=cancelling, handlers=installed_descriptions())
         await cleanup.enter_async_context(_in_background(run_scheduler(scheduler)))
         tools = Tools(database=database, client=client, sealer=dependencies.sealer, signing_key=settings.signing_key)
         await cleanup.enter_async_context(_in_background(run_reconciler(tools)))

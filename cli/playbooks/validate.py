@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from api.installed import installed_handlers
 from cli.playbooks.files import files_of, problems_of, read_file
 from cli.playbooks.show import as_data, say, tell, write_json
 from playbooks.common.errors import InputError, Problem
 from playbooks.compiler.compile import compile_playbook
 from playbooks.document.model import PlaybookDocument, read_document
+from runtime.worker_packages import installed_descriptions
 
 _NO_ID = UUID(int=0)
 
@@ -63,5 +63,5 @@ def check(path: Path) -> Checked:
         document = read_document(read_file(path))
     except InputError as error:
         return Checked(path, None, problems_of(error))
-    compiled = compile_playbook(document, playbook_id=_NO_ID, version=1, handlers=installed_handlers())
+    compiled = compile_playbook(document, playbook_id=_NO_ID, version=1, handlers=installed_descriptions())
     return Checked(path, document, compiled.problems)

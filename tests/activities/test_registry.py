@@ -18,9 +18,8 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities import plugins
 from activities.handler import HandlerCall, HandlerResult
-from activities.plugins import WorkerPackageError, installed_handlers
+from activities.plugins import installed_handlers
 from activities.registry import build_activities, build_handlers
 from playbooks.common.ids import task_id, workflow_id
 from playbooks.common.values import JsonObject, PayloadRef
@@ -36,8 +35,10 @@ from playbooks.engine.model.temporal_messages import (
     StepOutcome,
     TaskCall,
 )
+from runtime import worker_packages
 from runtime.settings import Settings
 from runtime.temporal_client import connect
+from runtime.worker_packages import GROUP, WorkerPackageError, installed_descriptions
 from storage.database.sessions import Database
 from storage.database.tables import entities, lines, transactions
 from storage.playbooks.cache import VersionCache
@@ -342,7 +343,7 @@ class Shout:
 
 def offer(monkeypatch: pytest.MonkeyPatch, *offered: object) -> None:
     points = [SimpleNamespace(name=f"point{n}", load=lambda item=item: item) for n, item in enumerate(offered)]
-    monkeypatch.setattr(plugins, "entry_points", lambda group: points if group == plugins.GROUP else [])
+    monkeypatch.setattr(worker_packages, "entry_points", lambda group: points if group == GROUP else [])
 
 
 async def test_package_adds_an_activity_when_installed(
@@ -382,7 +383,14 @@ async def test_package_is_refused_when_it_brings_no_handler_or_a_taken_name(monk
     offer(monkeypatch, Shout(), Shout())
     with pytest.raises(WorkerPackageError):
         installed_handlers()
-    missing = EntryPoint(name="gone", value="no.such.module:thing", group=plugins.GROUP)
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [missing])
+    missing = EntryPoint(name="gone", value="no.such.module:thing", group=GROUP)
+    monkeypatch.setattr(worker_packages, "entry_points", lambda group: [missing])
     with pytest.raises(WorkerPackageError):
         installed_handlers()
+
+
+def test_package_that_cannot_be_loaded_is_left_out_of_the_descriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = EntryPoint(name="gone", value="no.such.module:thing", group=GROUP)
+    shout = SimpleNamespace(name="shout", load=Shout)
+    monkeypatch.setattr(worker_packages, "entry_points", lambda group: [missing, shout])
+    assert installed_descriptions() == {"shout": Shout.description}

@@ -27,7 +27,8 @@ from api.runs.sensitive import shown, shown_object
 from playbooks.common.ids import task_id
 from playbooks.common.values import FINISHED_RUN, FINISHED_STEP, Actor, JsonObject, StepError
 from playbooks.engine.grading import GradeFacts, grade
-from playbooks.engine.model.plan import Plan, PlanStep, base_key
+from playbooks.engine.model.plan import Plan, PlanStep
+from playbooks.engine.model.step_ref import StepRef
 from storage.database.sealing import Sealer
 from storage.runs.audit_trail import EventRow
 from storage.runs.run_rows import RunRow
@@ -133,7 +134,7 @@ def step_views(
     views: list[StepView] = []
     of_step: dict[str, list[StepRow]] = {}
     for step in steps:
-        of_step.setdefault(base_key(step.step_key), []).append(step)
+        of_step.setdefault(StepRef.parse(step.step_key).key, []).append(step)
     for planned in plan.steps:
         visits = of_step.get(planned.key, [])
         views += [_step_view(row, planned, visit, principal, sealer) for visit in visits] or [_pending(planned)]

@@ -23,7 +23,8 @@ from playbooks.compiler.order import Order, Placed, resolve_order
 from playbooks.compiler.references import References
 from playbooks.document.handler_catalog import HandlerDescription, describe
 from playbooks.document.model import ApprovalDocument, BudgetDocument, PlaybookDocument, RetryDocument
-from playbooks.engine.model.plan import UNDO, ApprovalPlan, BudgetPlan, Carrier, Plan, PlanStep, RetryPolicy
+from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, Carrier, Plan, PlanStep, RetryPolicy
+from playbooks.engine.model.step_ref import StepRef
 
 _Value = TypeVar("_Value")
 
@@ -214,7 +215,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
 
 def _compensation(work: _Compilation, undo: Placed, marks: sensitivity.Sensitivity) -> PlanStep:
     """What undoes a step: an effect or pure work that costs nothing and whose failure ends nothing."""
-    step, policies, undone = undo.step, work.document.policies, undo.key.removesuffix(UNDO)
+    step, policies, undone = undo.step, work.document.policies, StepRef.parse(undo.key).key
     return PlanStep(
         key=undo.key,
         name=step.name,

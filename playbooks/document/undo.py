@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playbooks.common.values import Json, JsonObject
 from playbooks.document.model import CompensationDocument, StepDocument
-from playbooks.engine.model.plan import UNDO
+from playbooks.engine.model.step_ref import StepRef
 
 
 def undo_document(step: StepDocument, compensation: CompensationDocument) -> StepDocument:
@@ -13,7 +13,7 @@ def undo_document(step: StepDocument, compensation: CompensationDocument) -> Ste
     given: Json = compensation.input
     return StepDocument.model_construct(
         name=f"{step.name[:190]} (undo)",
-        key=f"{step.step_key}{UNDO}",
+        key=str(StepRef(step.step_key, is_undo=True)),
         step_number=step.step_number,
         step_type=compensation.step_type,
         worker_type=compensation.worker_type,

@@ -13,8 +13,9 @@ from playbooks.common.values import Held, Json, JsonObject, PayloadRef
 from playbooks.engine.context import build_context
 from playbooks.engine.model.commands import CancelChild, Notify
 from playbooks.engine.model.control_messages import STEP_VERBS
-from playbooks.engine.model.plan import UNDO, Plan, PlanStep, base_key
+from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import Request, RunState, StepState
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import (
     CancelCall,
     CheckCall,
@@ -65,19 +66,21 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
 
 def _as_it_was_done(state: RunState, key: str) -> RunState:
     """For what undoes a visit: the run with that visit's output, whatever became of the step since."""
-    if UNDO not in key or not state.undo:
+    ref = StepRef.parse(key)
+    if not ref.is_undo or not state.undo:
         return state
-    undo, name = state.undo[-1], base_key(key)
+    undo, name = state.undo[-1], ref.key
     done = StepState(key=name, visit=undo.visit, status="completed", output=undo.output)
     return replace(state, steps={**state.steps, name: done})
 
 
 def _add_item(context: JsonObject, state: RunState, current: StepState) -> PayloadRef | None:
     """Put an item's value into its context; where the list is stored, the reference goes with the call instead."""
-    if current.index is None or UNDO in current.key:
+    ref = StepRef.parse(current.key)
+    if ref.index is None or ref.is_undo:
         return None
-    context["index"] = current.index
-    loop = state.loops.get(base_key(current.key))
+    context["index"] = ref.index
+    loop = state.loops.get(ref.key)
     if loop is not None and isinstance(loop.items, PayloadRef):
         return loop.items
     context["item"] = None if isinstance(current.item, PayloadRef) else current.item

@@ -16,6 +16,6 @@ def digest_of_lines(state: RunState) -> str:
     lines = [
         [key, step.visit, step.status, len(step.attempts), format(step.cost.normalize(), "f")]
         for key, step in sorted(state.steps.items())
-        if "[" not in key
+        if step.index is None
     ]
     return hashlib.sha256(json.dumps(lines, separators=(",", ":")).encode()).hexdigest()

@@ -18,7 +18,8 @@ from playbooks.contracts import validation
 from playbooks.document.model import MAX_ITEMS, PlaybookDocument, StepDocument
 from playbooks.document.undo import undo_document
 from playbooks.engine.model.control_messages import Envelope
-from playbooks.engine.model.plan import UNDO, Plan, PlanStep
+from playbooks.engine.model.plan import Plan, PlanStep
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import GatherCall, StepCall
 from playbooks.engine.model.wait_outputs import signal_output
 from playbooks.evaluation.conditions import skip_of
@@ -36,10 +37,10 @@ class Version:
 
     def step(self, key: str) -> StepDocument:
         """The step, or what undoes one, as its author wrote it. KeyError where there is none."""
-        number = self.plan.step(key).number
+        number, is_undo = self.plan.step(key).number, StepRef.parse(key).is_undo
         for step in self.document.steps:
             if step.step_number == number:
-                return undo_document(step, step.compensation) if UNDO in key and step.compensation else step
+                return undo_document(step, step.compensation) if is_undo and step.compensation else step
         raise KeyError(key)
 
     def plan_step(self, key: str) -> PlanStep:
@@ -135,7 +136,7 @@ def check_output(document: StepDocument, output: Json) -> None:
 
 def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None:
     """Raise ContractError where an output that a person gives may not be that of the step, or item, `key`."""
-    if document.for_each is None or "[" in key:
+    if document.for_each is None or StepRef.parse(key).index is not None:
         check_output(document, output)
         return
     _refuse(validation.check_value(output, "/output"), "the output holds something that cannot be stored")

@@ -17,8 +17,9 @@ from playbooks.common.errors import error as problem
 from playbooks.common.json_pointer import join
 from playbooks.common.values import Json, JsonObject, StepError
 from playbooks.engine.model.control_messages import STEP_VERBS, Malformed, read_envelope
-from playbooks.engine.model.plan import Plan, PlanStep, base_key
+from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import Choice
+from playbooks.engine.model.step_ref import StepRef
 
 SIMULATED_ERROR = "SIMULATED_ERROR"
 """Code of an error that the simulation was given; its kind decides about retries, as in a run."""
@@ -115,7 +116,7 @@ def _unreadable(messages: tuple[GivenMessage, ...], steps: Mapping[str, PlanStep
         envelope = read_envelope(message.verb, [message.body])
         if isinstance(envelope, Malformed):
             yield problem(join(place, "body"), envelope.code, envelope.reason)
-        elif message.verb in STEP_VERBS and base_key(str(message.body["step"])) not in steps:
+        elif message.verb in STEP_VERBS and StepRef.parse(str(message.body["step"])).key not in steps:
             yield _unknown(join(place, "body", "step"), str(message.body["step"]), steps)
 
 

@@ -14,8 +14,9 @@ from uuid import UUID
 from playbooks.common import ids
 from playbooks.common.values import Actor, JsonObject, Verdict
 from playbooks.engine.model.control_messages import Envelope
-from playbooks.engine.model.plan import PlanStep, base_key
+from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import TaskState
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.simulation.given import Given, GivenVote
 from playbooks.simulation.workers import Workers
 
@@ -46,7 +47,7 @@ class People:
 
     def next_decision(self, key: str, step: PlanStep, task: TaskState, now: datetime) -> Decision | None:
         """What is said next about the open task of `key`, and when; None where nobody says anything."""
-        name = base_key(step.key)
+        name = StepRef.parse(step.key).key
         given = self.given.votes.get(name, ())
         if self.used[name] < len(given):
             vote, is_given = given[self.used[name]], True

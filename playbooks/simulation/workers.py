@@ -20,6 +20,7 @@ from playbooks.common.values import Json, JsonObject, PayloadRef, StepError
 from playbooks.contracts.generation import CODE, NotGeneratedError, generate
 from playbooks.document.handler_catalog import HandlerDescription, describe
 from playbooks.engine.model.plan import PlanStep
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import (
     LoopCall,
     LoopOutcome,
@@ -143,7 +144,7 @@ class Workers:
 
     def take(self, key: str) -> GivenAttempt | None:
         """What is given for the next attempt at a step, of any visit or item; the last stands for all that follow."""
-        name = key.partition("[")[0]
+        name = str(StepRef.parse(key).item(None))
         attempts = self.given.attempts.get(name, ())
         self.used[name] += 1
         return attempts[min(self.used[name], len(attempts)) - 1] if attempts else None

@@ -19,8 +19,9 @@ from sqlalchemy import Update, bindparam, select, update
 from playbooks.common import ids
 from playbooks.common.errors import NotFoundError
 from playbooks.common.values import FINISHED_RUN, Json, JsonObject, PayloadRef, RunStatus
-from playbooks.engine.model.plan import Plan, base_key
+from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, RunProjection
 from playbooks.engine.projection import fold
 from storage.database import json_columns
@@ -230,7 +231,7 @@ def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
     run = call.run
     kept = {} if flush.is_whole else json_columns.as_object(before.get("step_statuses"))
     statuses = {key: str(value) for key, value in kept.items()}
-    statuses |= {step.key: step.status for step in call.steps if step.key == base_key(step.key)}
+    statuses |= {step.key: step.status for step in call.steps if StepRef.parse(step.key).key == step.key}
     run_ids = list(known.run_ids)
     if call.temporal_run_id not in run_ids:
         run_ids.append(call.temporal_run_id)

@@ -18,8 +18,9 @@ from playbooks.common import smart_codes
 from playbooks.common.errors import NotFoundError
 from playbooks.common.values import FINISHED_STEP, Json, JsonObject, PayloadRef
 from playbooks.document.model import PlaybookDocument
-from playbooks.engine.model.plan import ApprovalPlan, Plan, PlanStep, base_key
+from playbooks.engine.model.plan import ApprovalPlan, Plan, PlanStep
 from playbooks.engine.model.state import StepState
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import TaskCall
 from storage.database import json_columns
 from storage.database.quarantine import Quarantine
@@ -58,7 +59,7 @@ async def open_task(
         entity_name=plan_step.name,
         entity_code=str(call.execution_id),
         entity_description=written.description,
-        smart_code=smart_codes.build(plan.industry, "TASK", base_key(plan_step.key), plan.version),
+        smart_code=smart_codes.build(plan.industry, "TASK", StepRef.parse(plan_step.key).key, plan.version),
         smart_code_status="ACTIVE",
         created_at=step.task.opened_at,
         **_columns(facts, sealed_task(plan_step, step, out), step.status, 0, step.seq),

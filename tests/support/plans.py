@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from playbooks.common.values import Actor
-from playbooks.engine.model.plan import UNDO, ChildPlan, Dependency, Plan, PlanStep
+from playbooks.engine.model.plan import ChildPlan, Dependency, Plan, PlanStep
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import RunInput
 
 PLAYBOOK = UUID("11111111-1111-4111-8111-111111111111")
@@ -58,7 +59,7 @@ def child(key: str, number: int, *, after: tuple[str, ...] = (), waits: bool = T
 def undoing(key: str, number: int, **fields: Any) -> PlanStep:
     """What undoes the step `key`."""
     defaults: dict[str, Any] = {"cost": Decimal(0), "critical": False, "name": f"{key} (undo)"}
-    return effect(f"{key}{UNDO}", number, **{**defaults, **fields})
+    return effect(str(StepRef(key, is_undo=True)), number, **{**defaults, **fields})
 
 
 def plan_of(*steps: PlanStep, **fields: Any) -> Plan:

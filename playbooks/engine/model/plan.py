@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from playbooks.common.values import Path, StepType
+from playbooks.engine.model.step_ref import StepRef
 
 Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal", "child"]
 """How a step's work is carried: a pure handler in the lane, an effect in a regular activity, a person's task, a
@@ -21,15 +22,6 @@ durable timer, a message from outside, a run of another playbook."""
 DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
 OnError: TypeAlias = Literal["fail", "continue", "goto", "compensate", "incident"]
 TimeoutAction: TypeAlias = Literal["timed_out", "escalate", "approve", "reject", "fail"]
-
-
-UNDO = "!undo"
-"""Ends the key of what undoes a step."""
-
-
-def base_key(key: str) -> str:
-    """The key of the step that an item (`check[3]`) or an undoing (`check!undo`) belongs to."""
-    return key.partition("[")[0].removesuffix(UNDO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,19 +205,17 @@ class Plan:
     sensitive_output: tuple[str, ...] = ()
 
     def step(self, key: str) -> PlanStep:
-        """The step with this key, also of an item (`key[3]`) or of what undoes a step (`key!undo`).
-
-        KeyError where there is none (a bug: references were checked).
-        """
-        name, item, _ = key.partition("[")
-        for step in self.compensations if name.endswith(UNDO) else self.steps:
+        """Return the step of a `StepRef`'s text form. KeyError where there is none (a bug: references were checked)."""
+        ref = StepRef.parse(key)
+        name = key if ref.index is None else str(ref.item(None))
+        for step in self.compensations if ref.is_undo else self.steps:
             if step.key == name:
-                return _item_of(step, key) if item else step
+                return step if ref.index is None else _item_of(step, key)
         raise KeyError(key)
 
     def compensation(self, key: str) -> PlanStep | None:
-        """What undoes the step, or None where nothing does."""
-        name = f"{key.partition('[')[0]}{UNDO}"
+        """Return what undoes the step, or None where nothing does."""
+        name = str(StepRef.parse(key).item(None).undo)
         return next((step for step in self.compensations if step.key == name), None)
 
 

@@ -9,16 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from playbooks.common.values import FINISHED_STEP
-from playbooks.engine.model.plan import UNDO, PlanStep
+from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import StepState, Undo
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.rules import endings
 from playbooks.engine.rules.draft import Draft
-
-
-def undo_key(step: str) -> str:
-    """The key under which a step, or an item, is undone: `book!undo`, `book!undo[3]`."""
-    name, bracket, rest = step.partition("[")
-    return f"{name}{UNDO}{bracket}{rest}"
 
 
 def proceed(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
@@ -28,7 +23,7 @@ def proceed(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
             endings.end_now(draft, draft.state.ending)
             return
         last = draft.state.undo[-1]
-        current = draft.state.steps.get(undo_key(last.step))
+        current = draft.state.steps.get(str(StepRef.parse(last.step).undo))
         if current is None or current.visit != last.visit:
             _begin(draft, last, current, begin)
             return
@@ -42,6 +37,6 @@ def proceed(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
 def _begin(draft: Draft, undo: Undo, earlier: StepState | None, begin: Callable[[Draft, PlanStep], None]) -> None:
     if earlier is not None:
         draft.retire(earlier)
-    key = undo_key(undo.step)
+    key = str(StepRef.parse(undo.step).undo)
     draft.put(StepState(key=key, visit=undo.visit, line=draft.further_line(), index=undo.index))
     begin(draft, draft.plan.step(key))

@@ -14,6 +14,7 @@ from playbooks.common.values import FINISHED_RUN, Actor, JsonObject, Verdict
 from playbooks.engine.model.commands import Answer, Command, StartTimer, StopTimer
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
+from playbooks.engine.model.step_ref import StepRef
 
 
 class Draft:
@@ -50,7 +51,8 @@ class Draft:
 
     def items_of(self, key: str) -> list[StepState]:
         """The items of a `for_each` step that have been begun and are not counted yet."""
-        return [step for name, step in self._state.steps.items() if name.startswith(f"{key}[")]
+        items = [step for step in self._state.steps.values() if step.index is not None]
+        return [step for step in items if step.key == str(StepRef(key, step.index))]
 
     def further_line(self) -> int:
         """A number for a line beside those of the steps' first visits."""

@@ -13,16 +13,12 @@ from playbooks.common.values import FINISHED_STEP, StepError
 from playbooks.engine.model.commands import EvaluateLoop, GatherItems
 from playbooks.engine.model.plan import ForEachPlan, PlanStep
 from playbooks.engine.model.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, LoopState, StepState
+from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import LoopOutcome, StepOutcome
 from playbooks.engine.rules import endings
 from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
 from playbooks.engine.rules.visits import drop_loop
-
-
-def item_key(key: str, index: int) -> str:
-    """The key of an item's execution."""
-    return f"{key}[{index}]"
 
 
 def open_loop(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
@@ -148,7 +144,7 @@ def _next_item(draft: Draft, step: PlanStep, rules: ForEachPlan) -> str | None:
     index = loop.begun
     value = loop.items[index] if isinstance(loop.items, list) else None
     _put(draft, step.key, replace(loop, begun=index + 1))
-    key, visit = item_key(step.key, index), draft.step(step.key).visit
+    key, visit = str(StepRef(step.key, index)), draft.step(step.key).visit
     draft.put(StepState(key=key, visit=visit, line=draft.further_line(), item=value, index=index))
     return key
 

@@ -26,7 +26,7 @@ def _modules(*folders: str) -> list[Path]:
 
 def _texts() -> Iterator[Path]:
     """Everything that a clone contains and people read."""
-    for name in (*ROOMS, "tests", "docs", "deploy", "benchmarks", ".ci"):
+    for name in (*ROOMS, "tests", "docs", "deploy", "benchmarks", ".ci", ".github"):
         for path in (ROOT / name).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".png", ".woff2", ".gz"}:
                 yield path

@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from api.http.problems import ProblemDocument
 from playbooks.document.model import PlaybookDocument
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 DESCRIPTION = (
     "Runs business playbooks: versioned documents whose steps are done by systems, people, AI models and outside "
     "services. Every answer has `success`; every error is `application/problem+json` with a stable `code`. "

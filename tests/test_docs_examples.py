@@ -86,6 +86,8 @@ def _script(commands: list[Block], folder: Path) -> Iterator[str]:
     """The blocks in one shell, each with an output of its own; `until` loops end with the process's time."""
     yield "set -euo pipefail"
     yield f'playbook() {{ "{sys.executable}" -m cli.main "$@"; }}'
+    if shutil.which("jq") is None:
+        yield f'jq() {{ "{sys.executable}" -m tests.support.jq "$@"; }}'
     for block in commands:
         yield f"echo '{block.name}' >&2"
         yield f"{{\n{block.text}\n}} > {folder / str(block.line)}"

@@ -16,12 +16,12 @@ def main() -> None:
     assert re.fullmatch(r"(\.[a-z_]+(\[\d+\])?)+", path)
     value: Any = json.load(sys.stdin)
     for name, index in re.findall(r"\.([a-z_]+)|\[(\d+)\]", path):
-        if name:
-            value = (value or {}).get(name)
-        else:
-            value = value[int(index)] if value and int(index) < len(value) else None
+        try:
+            value = value[name] if name else value[int(index)]
+        except (LookupError, TypeError):
+            value = None
     if value is not None or not default:
-        sys.stdout.write(f"{value if isinstance(value, str) else json.dumps(value)}\n")
+        print(value if isinstance(value, str) else json.dumps(value))
 
 
 if __name__ == "__main__":

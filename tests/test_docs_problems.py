@@ -42,7 +42,7 @@ def test_every_code_has_its_page_when_the_source_is_read() -> None:
         text = page.read_text()
         assert text.startswith(f"# {code}\n")
         assert "\n## Example\n" in text
-        assert "\n## How to mend it\n" in text
+        assert "\n## How to fix it\n" in text
         assert f"[`{code}`]({page.name})" in index
 
 

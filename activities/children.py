@@ -18,7 +18,7 @@ from playbooks.common.errors import NotFoundError, ServiceUnavailableError, Unav
 from playbooks.common.values import FINISHED_RUN, Json, StepError
 from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, StepOutcome, TellCall
 from playbooks.evaluation.steps import child_output
-from runtime.run_signals import tell
+from runtime.run_signals import signal_run
 from storage.runs import admission, payloads, run_rows
 from storage.runs.run_rows import RunRow
 
@@ -55,7 +55,7 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
         if is_done:
             await admission.cancel_queued(session, call.execution_id, system_actor(call.organization_id), call.reason)
     # Also after that: a workflow that has not spoken yet learns it at once.
-    is_told = await tell(
+    is_sent = await signal_run(
         deps.client,
         deps.settings.signing_key,
         organization_id=call.organization_id,
@@ -63,14 +63,14 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
         verb="cancel_run",
         body={} if call.reason is None else {"reason": call.reason},
     )
-    if not is_told and not is_done and row.status == "queued":
+    if not is_sent and not is_done and row.status == "queued":
         raise ServiceUnavailableError("somebody is starting the run")
 
 
 async def tell_parent(deps: ActivityDependencies, call: TellCall) -> None:
     """Let the parent look at how this run ended; a parent that is over needs no telling. Raises RPCError."""
     parent = call.parent
-    await tell(
+    await signal_run(
         deps.client,
         deps.settings.signing_key,
         organization_id=call.organization_id,

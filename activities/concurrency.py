@@ -8,7 +8,7 @@ from __future__ import annotations
 from activities.children import cancel_child
 from activities.dependencies import ActivityDependencies
 from playbooks.engine.model.temporal_messages import CancelCall, SlotAnswer, SlotCall, WakeCall
-from runtime.run_signals import tell
+from runtime.run_signals import signal_run
 from storage.runs import concurrency
 
 
@@ -32,7 +32,7 @@ async def wake_next(deps: ActivityDependencies, call: WakeCall) -> None:
     async with deps.database.reading(call.organization_id) as session:
         found = await concurrency.next_of(session, call.slot)
     for execution_id in found:
-        await tell(
+        await signal_run(
             deps.client,
             deps.settings.signing_key,
             organization_id=call.organization_id,

@@ -33,16 +33,13 @@ from playbooks.common.ids import workflow_id
 from playbooks.common.values import Actor, JsonObject, Verdict
 from playbooks.engine.model.control_messages import Envelope, to_argument
 from playbooks.engine.model.temporal_messages import RunInput
-from publication.run_cancellation import CancelCounts, CancelTools, cancel_runs
 from runtime.settings import Settings
 from runtime.signed_messages import sign
 from runtime.start_run import start_run
 from runtime.temporal_client import is_away
-from storage.database.sessions import Database
 
 VERDICT_TIMEOUT = timedelta(seconds=10)
 _HEALTH_TIMEOUT = timedelta(seconds=2)
-_CANCELS_AT_ONCE = 200
 
 # How Temporal says that the workflow ended between taking the update and answering it.
 _ENDED_TYPES = frozenset({"AcceptedUpdateCompletedWorkflow"})
@@ -52,12 +49,12 @@ class Runs:
     """Workflows of runs, over one lazily connected client."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
-        self._client = client
+        self.client = client
         self._settings = settings
 
     async def start(self, run_input: RunInput) -> None:
         """Start a run whose row is committed. Raises ServiceUnavailableError; the row then waits for the sweeper."""
-        await start_run(self._client, self._settings, run_input)
+        await start_run(self.client, self._settings, run_input)
 
     async def update(
         self,
@@ -79,7 +76,7 @@ class Runs:
         signed = sign(envelope, self._settings.signing_key, bound_to)
         try:
             async with asyncio.timeout(VERDICT_TIMEOUT.total_seconds() + 1):
-                handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(bound_to)
+                handle: WorkflowHandle[Any, Any] = self.client.get_workflow_handle(bound_to)
                 # An overload's `args` is untyped upstream.
                 return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                     verb,
@@ -105,24 +102,16 @@ class Runs:
         """
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT.total_seconds()):
-                handle = self._client.get_workflow_handle(workflow_id(organization_id, execution_id))
+                handle = self.client.get_workflow_handle(workflow_id(organization_id, execution_id))
                 await handle.cancel(rpc_timeout=_HEALTH_TIMEOUT)
         except (RPCError, RuntimeError, TimeoutError):
             return
-
-    async def cancel_all(self, database: Database, organization_id: UUID, transition_id: UUID) -> CancelCounts:
-        """Tell the runs that a transition cancels, a bounded number of them; the scheduler goes on with the rest.
-
-        Raises ServiceUnavailableError when the database is away.
-        """
-        tools = CancelTools(database=database, client=self._client, settings=self._settings)
-        return await cancel_runs(tools, organization_id, transition_id, limit=_CANCELS_AT_ONCE)
 
     async def is_reachable(self) -> bool:
         """Whether Temporal answers."""
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT.total_seconds()):
-                return await self._client.service_client.check_health(timeout=_HEALTH_TIMEOUT)
+                return await self.client.service_client.check_health(timeout=_HEALTH_TIMEOUT)
         except (RPCError, RuntimeError, TimeoutError):
             return False
 

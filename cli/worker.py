@@ -20,9 +20,9 @@ from temporalio.worker import Worker
 
 from activities.dependencies import ActivityDependencies
 from activities.registry import build_activities
-from publication.run_cancellation import CancelTools
+from publication.run_cancellation import CancelContext
 from publication.scheduler import Scheduler, run_scheduler
-from recovery.closing_runs import Tools
+from recovery.context import RecoveryContext
 from recovery.reconciler import run_reconciler
 from recovery.sweeper import run_sweeper
 from runtime.logging import configure_logging
@@ -72,12 +72,11 @@ async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
             client=client,
         )
         worker = await cleanup.enter_async_context(build_worker(client, settings, dependencies))
-        await cleanup.enter_async_context(_in_background(run_sweeper(database, client, settings)))
-        cancelling = CancelTools(database=database, client=client, settings=settings)
-        scheduler = Scheduler(tools=cancelling, handlers=installed_descriptions())
-        await cleanup.enter_async_context(_in_background(run_scheduler(scheduler)))
-        tools = Tools(database=database, client=client, sealer=dependencies.sealer, signing_key=settings.signing_key)
-        await cleanup.enter_async_context(_in_background(run_reconciler(tools)))
+        recovery = RecoveryContext(database=database, client=client, settings=settings, sealer=dependencies.sealer)
+        cancelling = CancelContext(database=database, client=client, settings=settings)
+        scheduler = Scheduler(context=cancelling, handlers=installed_descriptions())
+        for work in (run_sweeper(recovery), run_scheduler(scheduler), run_reconciler(recovery)):
+            await cleanup.enter_async_context(_in_background(work))
         yield worker
 
 

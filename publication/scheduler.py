@@ -1,27 +1,24 @@
-"""The scheduler: transitions that are due take place, and runs that a transition cancels are seen to their end.
+"""The scheduler: performs transitions when they are due, and goes on cancelling runs until none is left.
 
-Owns the search for both. Must not know their conditions (`transitions.py`) nor how a run is told (`run_cancels.py`).
-Invariant: what is scheduled stands in the rows alone, so whoever is alive when it is due does it, and only one does.
+Invariant: what is scheduled stands in the rows alone, so any process may perform it, and only one does.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
 
-from playbooks.common.errors import UnavailableError
-from publication.run_cancellation import CancelTools, cancel_runs
+from publication.run_cancellation import CancelContext, cancel_runs
 from publication.transitions import Handlers, perform_due
+from runtime.background import Cooldown, isolate_failure, run_every
 from storage.playbooks.transitions import UnfinishedTransition, find_unfinished_transitions
 
 EVERY_SECONDS = 1.0
 OLDER_THAN = timedelta(seconds=2)
-"""So long the request that archived a version cancels its runs itself."""
+"""How long the request that archived a version gets to cancel its runs itself."""
 
 BATCH = 100
 REST_SECONDS = 30.0
@@ -32,66 +29,49 @@ _log = structlog.get_logger("publication.scheduler")
 
 @dataclass(slots=True, kw_only=True)
 class Scheduler:
-    """What one process remembers between rounds: transitions that failed in an unforeseen way rest for a while."""
+    """State of one process between rounds: transitions that failed unexpectedly rest for a while."""
 
-    tools: CancelTools
+    context: CancelContext
     handlers: Handlers
     older_than: timedelta = OLDER_THAN
-    resting: dict[UUID, float] = field(default_factory=dict[UUID, float])
+    cooldown: Cooldown[UUID] = field(default_factory=Cooldown[UUID])
 
 
 async def run_scheduler(scheduler: Scheduler) -> None:
-    """Look once a second until cancelled. Outages are waited out."""
-    is_away = False
-    while True:
-        try:
-            await schedule_once(scheduler)
-            if is_away:
-                _log.info("scheduler_goes_on")
-            is_away = False
-        except UnavailableError as error:
-            if not is_away:
-                _log.warning("scheduler_waits", reason=error.detail)
-            is_away = True
-        except Exception:
-            # One that dies misses what was promised, silently; whatever this is, the next round may be spared.
-            _log.exception("schedule_failed")
-        await asyncio.sleep(EVERY_SECONDS)
+    """Perform what is due once a second until cancelled."""
+    await run_every(EVERY_SECONDS, lambda: schedule_once(scheduler), "scheduler")
 
 
 async def schedule_once(scheduler: Scheduler) -> int:
-    """One round; the number of transitions that took place.
+    """Do one round, and return the number of transitions that took place.
 
     Raises UnavailableError when the database is away. Safe to repeat and to run in many processes.
     """
-    now, resting = time.monotonic(), scheduler.resting
-    for identity in [key for key, until in resting.items() if until < now]:
-        del resting[identity]
-    async with scheduler.tools.database.recovering() as session:
-        limit = min(BATCH + len(resting), _MAX_FOUND)
+    limit = min(BATCH + scheduler.cooldown.forget_expired(), _MAX_FOUND)
+    async with scheduler.context.database.recovering() as session:
         found = await find_unfinished_transitions(session, older_than=scheduler.older_than, limit=limit)
     performed = 0
     for each in found:
-        if each.id not in resting:
-            performed += await _spared(scheduler, each)
+        if each.id in scheduler.cooldown:
+            continue
+        identity = str(each.id)
+        is_done = await isolate_failure(
+            _perform(scheduler, each), None, "transition_not_performed", transition_id=identity
+        )
+        if is_done is None:
+            scheduler.cooldown.start(each.id, REST_SECONDS)
+        performed += is_done or False
     return performed
 
 
-async def _spared(scheduler: Scheduler, found: UnfinishedTransition) -> bool:
-    try:
-        if not found.is_due:
-            await cancel_runs(scheduler.tools, found.organization_id, found.id)
-            return False
-        tools = scheduler.tools
-        is_done = await perform_due(tools.database, scheduler.handlers, found.organization_id, found.id)
-        if is_done:
-            _log.info("scheduled_transition_performed", transition_id=str(found.id))
-            await cancel_runs(tools, found.organization_id, found.id)
-        return is_done
-    except UnavailableError:
-        raise
-    except Exception:
-        # One that cannot be read must not keep the others waiting.
-        _log.exception("transition_cannot_be_performed", transition_id=str(found.id))
-        scheduler.resting[found.id] = time.monotonic() + REST_SECONDS
+async def _perform(scheduler: Scheduler, found: UnfinishedTransition) -> bool | None:
+    """Perform the transition, or cancel runs of one that is in progress. True where the transition took place."""
+    context = scheduler.context
+    if not found.is_due:
+        await cancel_runs(context, found.organization_id, found.id)
         return False
+    if not await perform_due(context.database, scheduler.handlers, found.organization_id, found.id):
+        return False
+    _log.info("scheduled_transition_performed", transition_id=str(found.id))
+    await cancel_runs(context, found.organization_id, found.id)
+    return True

@@ -1,13 +1,11 @@
-"""What runs wait for and were not told: a message was lost, or nobody was left who could have sent it.
+"""Sends signals again that runs have missed: one was lost, or its sender died before it could send it.
 
-Owns how often somebody is told the same. Must not decide anything: what is told is worth a look for the run that hears
-it. Invariants: a run whose child has ended hears of it, one whose turn has come hears of it, and a child whose parent
-ended without passing its cancel down is cancelled, whatever died in between.
+A signal only asks a run to read rows. Invariants, whatever died in between: a run whose child has ended is notified; a
+run that may now start under its concurrency limit is notified; a child that outlived its parent is cancelled.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,109 +14,95 @@ from typing import TypeAlias
 from uuid import UUID
 
 import structlog
-from temporalio.service import RPCError
 
-from playbooks.common.errors import UnavailableError
 from playbooks.common.values import Json, JsonObject
-from recovery.closing_runs import Tools
-from runtime.run_signals import tell
+from recovery.context import RecoveryContext
+from runtime.background import Cooldown, isolate_failure
+from runtime.run_signals import signal_run
 from storage.runs.children import EndedChild, ended_children, left_children
 from storage.runs.concurrency import waiting_with_room
 from storage.runs.repairs import UnfinishedRun
 
 GRACE = timedelta(seconds=3)
-"""So long the run that ended has to tell it itself."""
+"""How long a run that has ended gets to send the signal itself."""
 
 REST_SECONDS = 60.0
+
+SignalCooldown: TypeAlias = Cooldown[tuple[UUID, str, str]]
+"""Signals that were sent lately: receiver, verb and the run that the signal is about."""
 
 _log = structlog.get_logger("recovery.missed_signals")
 
 
-_Key: TypeAlias = tuple[UUID, str, str]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _News:
-    """One message for one run."""
+class _Signal:
+    """A signal for one run."""
 
     to: UUID
     verb: str
     body: JsonObject = field(default_factory=dict[str, Json])
 
     @property
-    def key(self) -> _Key:
+    def key(self) -> tuple[UUID, str, str]:
         return self.to, self.verb, str(self.body.get("execution_id"))
 
 
-@dataclass(slots=True, kw_only=True)
-class Told:
-    """What this process has told lately, with the instant until which it is not told again."""
-
-    until: dict[_Key, float] = field(default_factory=dict["_Key", float])
-
-    def forget_old(self) -> None:
-        now = time.monotonic()
-        for old in [key for key, until in self.until.items() if until < now]:
-            del self.until[old]
-
-    def note(self, news: _News) -> None:
-        self.until[news.key] = time.monotonic() + REST_SECONDS
-
-
-async def tell_waiting(tools: Tools, found: Sequence[UnfinishedRun], told: Told, grace: timedelta = GRACE) -> int:
-    """Tell these runs what they seem to have missed; the number of messages.
+async def resend_missed_signals(
+    context: RecoveryContext, found: Sequence[UnfinishedRun], cooldown: SignalCooldown, grace: timedelta = GRACE
+) -> int:
+    """Send these runs the signals that they seem to have missed, and return the number of signals.
 
     Raises UnavailableError or RPCError when the database or Temporal is away.
     """
-    told.forget_old()
+    cooldown.forget_expired()
     sent = 0
     for organization_id, runs in groupby(sorted(found, key=_organization), key=_organization):
-        try:
-            missed = await _missed(tools, organization_id, [run.execution_id for run in runs], grace)
-            for news in missed:
-                if news.key not in told.until:
-                    sent += await _tell(tools, organization_id, news, told)
-        except (UnavailableError, RPCError):
-            raise
-        except Exception:
-            # One organization's rows must not keep the others waiting.
-            _log.exception("runs_cannot_be_told", organization_id=str(organization_id))
+        work = _resend(context, organization_id, [run.execution_id for run in runs], cooldown, grace)
+        sent += await isolate_failure(work, 0, "signals_not_sent", organization_id=str(organization_id))
     return sent
 
 
-async def _tell(tools: Tools, organization_id: UUID, news: _News, told: Told) -> bool:
-    is_heard = await tell(
-        tools.client,
-        tools.signing_key,
-        organization_id=organization_id,
-        execution_id=news.to,
-        verb=news.verb,
-        body=news.body,
-    )
-    if is_heard:
-        _log.warning("run_was_told", execution_id=str(news.to), verb=news.verb)
-        told.note(news)
-    return is_heard
+async def _resend(
+    context: RecoveryContext, organization_id: UUID, runs: Sequence[UUID], cooldown: SignalCooldown, grace: timedelta
+) -> int:
+    sent = 0
+    for signal in await _missed(context, organization_id, runs, grace):
+        if signal.key in cooldown:
+            continue
+        if await signal_run(
+            context.client,
+            context.settings.signing_key,
+            organization_id=organization_id,
+            execution_id=signal.to,
+            verb=signal.verb,
+            body=signal.body,
+        ):
+            _log.warning("missed_signal_sent", execution_id=str(signal.to), verb=signal.verb)
+            cooldown.start(signal.key, REST_SECONDS)
+            sent += 1
+    return sent
 
 
-async def _missed(tools: Tools, organization_id: UUID, runs: Sequence[UUID], grace: timedelta) -> list[_News]:
-    async with tools.database.reading(organization_id) as session:
+async def _missed(
+    context: RecoveryContext, organization_id: UUID, runs: Sequence[UUID], grace: timedelta
+) -> list[_Signal]:
+    async with context.database.reading(organization_id) as session:
         ended = await ended_children(session, runs, grace)
         left = await left_children(session, runs, grace)
         free = await waiting_with_room(session, runs)
     reason = "the run that started it and waited for it is over"
     return [
         *_of_children(ended),
-        *(_News(to=run, verb="cancel_run", body={"reason": reason}) for run in left),
-        *(_News(to=run, verb="slot_free") for run in free),
+        *(_Signal(to=run, verb="cancel_run", body={"reason": reason}) for run in left),
+        *(_Signal(to=run, verb="slot_free") for run in free),
     ]
 
 
-def _of_children(ended: Sequence[EndedChild]) -> Iterator[_News]:
+def _of_children(ended: Sequence[EndedChild]) -> Iterator[_Signal]:
     for child in ended:
         parent = child.parent
         body: JsonObject = {"step": parent.step, "visit": parent.visit, "execution_id": str(child.execution_id)}
-        yield _News(to=parent.execution_id, verb="child_ended", body=body)
+        yield _Signal(to=parent.execution_id, verb="child_ended", body=body)
 
 
 def _organization(run: UnfinishedRun) -> UUID:

@@ -1,25 +1,23 @@
-"""The reconciler: what rows say of unfinished runs is compared with Temporal, and set right where it is wrong.
+"""The reconciler: compares the rows of unfinished runs with Temporal, and repairs rows that are wrong.
 
-Owns which runs are looked at, and what each difference means. Must not decide anything about a run that its workflow
-can still decide. Invariants: visibility only proposes, Describe decides; what is written is what the history committed,
-or the end of a run that can never speak again; one process at a time does it.
+Decides nothing that the run's workflow can still decide. Invariants: visibility only proposes, Describe decides; what
+is written is what the history committed, or the end of a run that can never flush again; one process at a time works.
 
-| Temporal says | what is done |
+| the workflow is | what is done |
 |---|---|
-| running | nothing; where its tasks keep failing the row says so (`stuck`) |
+| running | nothing; where its tasks keep failing, the row is marked (`stuck`) |
 | completed, failed, cancelled | everything that the history committed is written |
-| terminated, timed out | the last state, asked of the closed workflow, is written as cancelled |
-| nothing, of a run that never spoke | nothing: the sweeper starts it |
-| nothing, of a run that spoke | `failed` with `RUN_LOST`, after several looks, and an alert |
+| terminated, timed out | the last state, queried from the closed workflow, is written as cancelled |
+| unknown, and has never flushed | nothing: the sweeper starts it |
+| unknown, and has flushed | `failed` with `RUN_LOST`, after several rounds, and an error in the log |
 
-What unfinished runs wait for in other runs is told them again (`recovery.missed_signals`).
+Signals that unfinished runs missed are sent again (`recovery.missed_signals`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -28,10 +26,11 @@ import structlog
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from playbooks.common.errors import UnavailableError
 from playbooks.common.ids import parse_workflow_id, workflow_id
-from recovery.closing_runs import Tools, write_closed, write_lost
-from recovery.missed_signals import Told, tell_waiting
+from recovery.closing_runs import fail_lost_run, finish_closed_run
+from recovery.context import RecoveryContext
+from recovery.missed_signals import SignalCooldown, resend_missed_signals
+from runtime.background import isolate_failure, run_every
 from runtime.temporal_client import RPC_TIMEOUT
 from storage.runs import repairs
 from storage.runs.repairs import UnfinishedRun
@@ -39,13 +38,13 @@ from storage.runs.repairs import UnfinishedRun
 EVERY_SECONDS = 5.0
 OLDER_THAN = timedelta(seconds=5)
 RUNS_A_ROUND = 500
-"""How many runs one round asks visibility about; with more unfinished runs than that, rounds take turns."""
+"""Runs that one round looks at; further ones are left to the next rounds."""
 
 MISSING_SECONDS = 12.0
-"""How long Temporal must not know a run before it counts as lost: a fail-over may forget for a moment."""
+"""How long Temporal must not know a run before it counts as lost: a fail-over may lose it for a moment."""
 
 MANY_MISSING_SECONDS = 600.0
-"""The same when most runs are missing: that looks like a wrong address, and an operator gets time to mend it."""
+"""The same when most runs are missing: that looks like a wrong address, which an operator gets time to correct."""
 
 _MANY = 10
 _IDS_A_QUERY = 50
@@ -58,39 +57,30 @@ _log = structlog.get_logger("recovery.reconciler")
 
 @dataclass(slots=True, kw_only=True)
 class Reconciler:
-    """What one process remembers between rounds: where the last one ended, since when runs are missing, and which of
-    them are marked as stuck."""
+    """State of one process between rounds: where the last one ended, since when runs are missing, which are `stuck`."""
 
-    tools: Tools
+    context: RecoveryContext
     older_than: timedelta = OLDER_THAN
     missing_seconds: float = MISSING_SECONDS
     after: UUID = _FIRST
     missing_since: dict[UUID, float] = field(default_factory=dict[UUID, float])
     stuck: set[UUID] = field(default_factory=set[UUID])
-    told: Told = field(default_factory=Told)
+    cooldown: SignalCooldown = field(default_factory=SignalCooldown)
 
 
-async def run_reconciler(tools: Tools) -> None:
-    """Compare every few seconds until cancelled. Outages of the database or of Temporal are waited out."""
-    reconciler = Reconciler(tools=tools)
-    while True:
-        await asyncio.sleep(EVERY_SECONDS)
-        try:
-            await reconcile_once(reconciler)
-        except (UnavailableError, RPCError) as error:
-            _log.warning("reconciler_waits", reason=type(error).__name__)
-        except Exception:
-            # One that dies leaves wrong rows wrong, silently; whatever this is, the next round may be spared.
-            _log.exception("reconcile_failed")
+async def run_reconciler(context: RecoveryContext) -> None:
+    """Compare every few seconds until cancelled."""
+    reconciler = Reconciler(context=context)
+    await run_every(EVERY_SECONDS, lambda: reconcile_once(reconciler), "reconciler")
 
 
 async def reconcile_once(reconciler: Reconciler) -> int:
-    """One round; the number of runs that were ended. 0 also where another process leads.
+    """Do one round, and return the number of runs that it ended: 0 also where another process is the leader.
 
     Raises UnavailableError or RPCError when the database or Temporal is away.
     """
-    tools = reconciler.tools
-    async with tools.database.recovering() as session:
+    context = reconciler.context
+    async with context.database.recovering() as session:
         # The lock lasts as long as this transaction, that is for the whole round.
         if not await repairs.try_to_lead(session):
             return 0
@@ -100,20 +90,20 @@ async def reconcile_once(reconciler: Reconciler) -> int:
         reconciler.after = found[-1].execution_id if len(found) == RUNS_A_ROUND else _FIRST
         ended = 0
         missing: list[UnfinishedRun] = []
-        for run in await _not_seen_running(tools.client, found):
-            description = await _describe(tools.client, run)
+        for run in await _not_seen_running(context.client, found):
+            description = await _describe(context.client, run)
             if description is None:
                 missing.append(run)
             elif description.status is not WorkflowExecutionStatus.RUNNING:
-                ended += await _spared(run, write_closed(tools, run, description))
-        ended += await _settle_missing(reconciler, missing, found)
-        await _note_stuck(reconciler, found)
-        await tell_waiting(tools, found, reconciler.told)
+                ended += await _isolated(run, finish_closed_run(context, run, description))
+        ended += await _fail_missing(reconciler, missing, found)
+        await _mark_stuck(reconciler, found)
+        await resend_missed_signals(context, found, reconciler.cooldown)
         return ended
 
 
 async def _not_seen_running(client: Client, found: Sequence[UnfinishedRun]) -> list[UnfinishedRun]:
-    """Those that visibility does not list as running. It lags behind, so this says nothing yet."""
+    """Return the runs that visibility does not list as running; it lags behind, so this is not yet a finding."""
     running: set[str] = set()
     for first in range(0, len(found), _IDS_A_QUERY):
         wanted = ", ".join(f"'{_id_of(run)}'" for run in found[first : first + _IDS_A_QUERY])
@@ -131,42 +121,42 @@ async def _describe(client: Client, run: UnfinishedRun) -> WorkflowExecutionDesc
         raise
 
 
-async def _settle_missing(
+async def _fail_missing(
     reconciler: Reconciler, missing: Sequence[UnfinishedRun], found: Sequence[UnfinishedRun]
 ) -> int:
-    """Runs that Temporal does not know, and has not known for long enough, are lost. The number of these."""
-    spoken = [run for run in missing if run.has_spoken]
+    """Fail the runs that Temporal has not known for long enough, and return their number."""
+    flushed = [run for run in missing if run.has_spoken]
     since = reconciler.missing_since
-    for execution_id in {run.execution_id for run in found} - {run.execution_id for run in spoken}:
+    for execution_id in {run.execution_id for run in found} - {run.execution_id for run in flushed}:
         since.pop(execution_id, None)
-    is_many = len(spoken) >= _MANY and len(spoken) * 2 > len(found)
+    is_many = len(flushed) >= _MANY and len(flushed) * 2 > len(found)
     if is_many:
-        _log.error("temporal_does_not_know_most_runs", missing=len(spoken), of=len(found))
+        _log.error("most_runs_missing_in_temporal", missing=len(flushed), of=len(found))
     patience = max(MANY_MISSING_SECONDS if is_many else 0.0, reconciler.missing_seconds)
     lost, now = 0, time.monotonic()
-    for run in spoken:
+    for run in flushed:
         if now - since.setdefault(run.execution_id, now) >= patience:
-            lost += await _spared(run, write_lost(reconciler.tools, run))
+            lost += await _isolated(run, fail_lost_run(reconciler.context, run))
             since.pop(run.execution_id)
     return lost
 
 
-async def _note_stuck(reconciler: Reconciler, found: Sequence[UnfinishedRun]) -> None:
-    """Mark runs whose workflow tasks keep failing, and unmark those that go on."""
-    tools = reconciler.tools
+async def _mark_stuck(reconciler: Reconciler, found: Sequence[UnfinishedRun]) -> None:
+    """Mark runs whose workflow tasks keep failing, and unmark those that proceed."""
+    context = reconciler.context
     reported: dict[str, str] = {}
-    async for item in tools.client.list_workflows(_REPORTED_PROBLEMS, rpc_timeout=RPC_TIMEOUT):
+    async for item in context.client.list_workflows(_REPORTED_PROBLEMS, rpc_timeout=RPC_TIMEOUT):
         if parse_workflow_id(item.id) is not None:
             reported[item.id] = ", ".join(str(problem) for problem in item.search_attributes.get(_PROBLEMS, []))
     for run in found:
         problem = reported.get(_id_of(run))
         if (problem is not None) != (run.execution_id in reconciler.stuck):
-            await _spared(run, _set_stuck(tools, run, problem))
+            await _isolated(run, _set_stuck(context, run, problem))
             reconciler.stuck ^= {run.execution_id}
 
 
-async def _set_stuck(tools: Tools, run: UnfinishedRun, problem: str | None) -> bool:
-    async with tools.database.writing(run.organization_id) as session:
+async def _set_stuck(context: RecoveryContext, run: UnfinishedRun, problem: str | None) -> bool:
+    async with context.database.writing(run.organization_id) as session:
         if problem is None:
             await repairs.clear_stuck(session, run.execution_id)
             return False
@@ -176,15 +166,8 @@ async def _set_stuck(tools: Tools, run: UnfinishedRun, problem: str | None) -> b
     return is_marked
 
 
-async def _spared(run: UnfinishedRun, work: Awaitable[bool]) -> bool:
-    """One run that cannot be set right must not keep the others waiting; an outage concerns them all."""
-    try:
-        return await work
-    except (UnavailableError, RPCError):
-        raise
-    except Exception:
-        _log.exception("run_cannot_be_set_right", execution_id=str(run.execution_id))
-        return False
+async def _isolated(run: UnfinishedRun, work: Coroutine[object, object, bool]) -> bool:
+    return await isolate_failure(work, False, "run_not_repaired", execution_id=str(run.execution_id))
 
 
 def _id_of(run: UnfinishedRun) -> str:

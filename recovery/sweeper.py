@@ -1,120 +1,83 @@
 """The start sweeper: no accepted run is lost, whatever died between its commit and the start of its workflow.
 
-Owns the search for rows that stayed `queued`. Must not change rows: the run's first flush does that. Invariant: a row
-is only started under its lock and after another look, so a run that was cancelled meanwhile is never started by us.
+Changes no rows: the run's first flush does that. Invariant: a run is started only while its row is locked and after
+the row was read again, so a run that was cancelled meanwhile is never started here.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from temporalio.client import Client
 
 from playbooks.common.errors import UnavailableError
-from runtime.settings import Settings
+from recovery.context import RecoveryContext
+from runtime.background import Cooldown, isolate_failure, run_every
 from runtime.start_run import has_workflow, start_run
-from storage.database.sealing import Sealer
-from storage.database.sessions import Database
 from storage.runs import admission
 
 EVERY_SECONDS = 1.0
 OLDER_THAN = timedelta(seconds=2)
 BATCH = 100
-# A run that was started but has not flushed yet still looks queued; asking Temporal again each second helps nobody.
-REST_SECONDS = 30.0
+STARTED_SECONDS = 30.0
+"""A run that was started looks queued until its first flush; asking Temporal again each second would be wasted."""
+
 RETRY_SECONDS = 5.0
-# One run that Temporal refuses must not stop the others, but an outage must not be asked about a hundred times.
+# One run that Temporal refuses must not stop the others, but an outage must not cost a hundred attempts.
 _MAX_FAILURES = 3
 _MAX_FOUND = 2_000
 
 _log = structlog.get_logger("recovery.sweeper")
 
 
-async def run_sweeper(database: Database, client: Client, settings: Settings) -> None:
-    """Sweep once a second until cancelled. Outages of the database or of Temporal are waited out."""
-    resting: dict[UUID, float] = {}
-    sealer = Sealer(settings.key_ring)
-    is_away = False
-    while True:
-        try:
-            await sweep_once(database, client, settings, sealer, resting)
-            if is_away:
-                _log.info("sweeper_goes_on")
-            is_away = False
-        except UnavailableError as error:
-            if not is_away:
-                _log.warning("sweeper_waits", reason=error.detail)
-            is_away = True
-        except Exception:
-            # A sweeper that dies loses runs silently; whatever this is, the next round may be spared.
-            _log.exception("sweep_failed")
-        await asyncio.sleep(EVERY_SECONDS)
+async def run_sweeper(context: RecoveryContext) -> None:
+    """Sweep once a second until cancelled."""
+    cooldown = Cooldown[UUID]()
+    await run_every(EVERY_SECONDS, lambda: sweep_once(context, cooldown), "sweeper")
 
 
-async def sweep_once(
-    database: Database,
-    client: Client,
-    settings: Settings,
-    sealer: Sealer,
-    resting: dict[UUID, float],
-    *,
-    older_than: timedelta = OLDER_THAN,
-) -> int:
-    """Start what stayed queued; the number of runs started. `resting` holds runs that are left alone until then.
+async def sweep_once(context: RecoveryContext, cooldown: Cooldown[UUID], *, older_than: timedelta = OLDER_THAN) -> int:
+    """Start runs that stayed queued, except those in `cooldown`. Return the number of runs started.
 
     Raises UnavailableError when the database or Temporal is away. Safe to repeat and to run in many processes.
     """
-    now = time.monotonic()
-    for execution_id in [key for key, until in resting.items() if until < now]:
-        del resting[execution_id]
-    async with database.recovering() as session:
-        found = await admission.find_queued(session, older_than, min(BATCH + len(resting), _MAX_FOUND))
+    limit = min(BATCH + cooldown.forget_expired(), _MAX_FOUND)
+    async with context.database.recovering() as session:
+        found = await admission.find_queued(session, older_than, limit)
     started = failures = 0
     for organization_id, execution_id in found:
-        if execution_id in resting:
+        if execution_id in cooldown:
             continue
-        resting[execution_id] = time.monotonic() + RETRY_SECONDS
+        cooldown.start(execution_id, RETRY_SECONDS)
         try:
-            # In a burst a row stays queued until its run's first flush: asking costs a fraction of starting again.
-            if await has_workflow(client, organization_id, execution_id):
-                resting[execution_id] = time.monotonic() + REST_SECONDS
-                continue
-            started += await _start_if_still_queued(
-                database=database,
-                client=client,
-                settings=settings,
-                sealer=sealer,
-                organization_id=organization_id,
-                execution_id=execution_id,
+            is_started = await isolate_failure(
+                _start(context, organization_id, execution_id),
+                None,
+                "queued_run_cannot_start",
+                execution_id=str(execution_id),
             )
-            resting[execution_id] = time.monotonic() + REST_SECONDS
         except UnavailableError:
             failures += 1
             if failures == _MAX_FAILURES:
                 raise
-        except Exception:
-            # One row that cannot be read must not keep the others waiting.
-            _log.exception("queued_run_cannot_start", execution_id=str(execution_id))
+            continue
+        if is_started is not None:
+            started += is_started
+            cooldown.start(execution_id, STARTED_SECONDS)
     return started
 
 
-async def _start_if_still_queued(
-    *,
-    database: Database,
-    client: Client,
-    settings: Settings,
-    sealer: Sealer,
-    organization_id: UUID,
-    execution_id: UUID,
-) -> bool:
-    async with database.writing(organization_id) as session:
+async def _start(context: RecoveryContext, organization_id: UUID, execution_id: UUID) -> bool | None:
+    """Start the run. False where it needs no start."""
+    # In a burst many rows wait for their first flush: asking costs a fraction of starting again.
+    if await has_workflow(context.client, organization_id, execution_id):
+        return False
+    async with context.database.writing(organization_id) as session:
         if not await admission.lock_queued(session, execution_id):
             return False
-        # The lock is held over the start: whoever wants to cancel the row meanwhile waits for, or skips, it.
-        await start_run(client, settings, await admission.get_run_input(session, execution_id, sealer))
+        # The lock is held during the start: a request that cancels the row meanwhile waits for it or skips it.
+        run_input = await admission.get_run_input(session, execution_id, context.sealer)
+        await start_run(context.client, context.settings, run_input)
     _log.info("queued_run_started", execution_id=str(execution_id))
     return True

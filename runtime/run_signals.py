@@ -1,25 +1,27 @@
-"""What the service itself tells a run: a signal that carries its signature, so that nobody else can say it.
+"""Signals that the service itself sends to runs, signed so that nobody else can send them.
 
-Owns the way there. Must not know rows, nor what a verb means. Invariant: what is told is never the truth itself, only
-that it is worth looking at the rows, or a verb that any client may give; so it may be lost, and come twice.
+A signal only asks a run to read rows, or is a verb that any client may send; so it may be lost, and may come twice.
 """
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from temporalio.api.common.v1 import Payloads, WorkflowExecution
+from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import Client
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from playbooks.common.actors import actor_to_json, system_actor
 from playbooks.common.ids import workflow_id
-from playbooks.common.values import JsonObject
+from playbooks.common.values import Actor, JsonObject
 from playbooks.engine.model.control_messages import Envelope, to_argument
 from runtime.signed_messages import sign
 from runtime.temporal_client import RPC_TIMEOUT
 
 
-async def tell(
+async def signal_run(
     client: Client,
     signing_key: bytes,
     *,
@@ -27,13 +29,28 @@ async def tell(
     execution_id: UUID,
     verb: str,
     body: JsonObject | None = None,
+    actor: Actor | None = None,
+    request_id: UUID | None = None,
 ) -> bool:
-    """Signal a run; false where no open workflow carries it. Raises RPCError when Temporal is away."""
+    """Send a signal in the name of `actor`, by default the service; false where the run has no open workflow.
+
+    Temporal ignores a second signal with the same `request_id`. Raises RPCError when Temporal is away.
+    """
     bound_to = workflow_id(organization_id, execution_id)
-    envelope = Envelope(verb=verb, body=body or {}, actor=actor_to_json(system_actor(organization_id)))
+    envelope = Envelope(verb=verb, body=body or {}, actor=actor_to_json(actor or system_actor(organization_id)))
+    context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=bound_to)
     argument = to_argument(sign(envelope, signing_key, bound_to))
+    request = SignalWorkflowExecutionRequest(
+        namespace=client.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=bound_to),
+        signal_name=verb,
+        input=Payloads(payloads=await client.data_converter.with_context(context).encode([argument])),
+        identity=client.identity,
+        # A workflow handle's `signal` makes a new request id each time.
+        request_id=str(request_id or uuid4()),
+    )
     try:
-        await client.get_workflow_handle(bound_to).signal(verb, argument, rpc_timeout=RPC_TIMEOUT)
+        await client.workflow_service.signal_workflow_execution(request, retry=True, timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return False

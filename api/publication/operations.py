@@ -28,7 +28,7 @@ from playbooks.lifecycle.overrides import Override
 from playbooks.lifecycle.schedule import Planned, refuse_contradiction, refuse_gap, refuse_overtaking, status_at
 from playbooks.lifecycle.side_effects import SideEffect
 from playbooks.lifecycle.transitions import PERMISSIONS, Action, next_status
-from publication.run_cancellation import CancelCounts
+from publication.run_cancellation import CancelContext, CancelCounts, cancel_runs
 from publication.transitions import Order, Performed, check_publication, details_of, perform, planned, withdraw
 from storage.database.sessions import WriteSession
 from storage.playbooks import transitions
@@ -37,6 +37,7 @@ from storage.playbooks.transitions import TransitionRow
 from storage.playbooks.version_rows import PlaybookRow
 
 MAX_SCHEDULED = 20
+_CANCELS_A_REQUEST = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +107,10 @@ async def cancel_scheduled(
 
 
 async def _cancel_runs(services: Services, principal: Principal, done: Performed) -> CancelCounts:
-    """Tell the runs now. The transition is committed: whatever cannot be reached, the scheduler goes on with."""
+    """Cancel runs now. The transition is committed, so the scheduler goes on with those that were not reached."""
+    context = CancelContext(database=services.database, client=services.runs.client, settings=services.settings)
     try:
-        return await services.runs.cancel_all(services.database, principal.organization_id, done.transition.id)
+        return await cancel_runs(context, principal.organization_id, done.transition.id, limit=_CANCELS_A_REQUEST)
     except UnavailableError:
         return CancelCounts(pending=done.live_runs)
 

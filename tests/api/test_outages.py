@@ -14,7 +14,9 @@ import pytest
 from api.app import create_app
 from cli.servers.ports import any_free_port
 from playbooks.common.ids import workflow_id
+from recovery.context import RecoveryContext
 from recovery.sweeper import sweep_once
+from runtime.background import Cooldown
 from runtime.settings import Settings
 from runtime.temporal_client import connect
 from storage.database.sealing import Sealer
@@ -55,9 +57,10 @@ async def test_a_run_is_accepted_and_started_later_when_temporal_was_away(
     assert (await without_temporal.get("/readyz")).json() == {"status": "ready", "database": True, "temporal": False}
     assert (await author.get(f"/playbooks/runs/{execution_id}")).json()["data"]["status"] == "queued"
     client = await connect(settings)
-    resting: dict[UUID, float] = {}
+    context = RecoveryContext(database=database, client=client, settings=settings, sealer=Sealer(settings.key_ring))
+    resting = Cooldown[UUID]()
     # A round takes a hundred, the oldest first, and other tests of this process may have left more than that.
-    while await sweep_once(database, client, settings, Sealer(settings.key_ring), resting, older_than=timedelta(0)):
+    while await sweep_once(context, resting, older_than=timedelta(0)):
         pass
     assert UUID(execution_id) in resting
     handle = client.get_workflow_handle(workflow_id(organization_id, UUID(execution_id)))
@@ -75,10 +78,11 @@ async def test_a_queued_run_is_cancelled_in_its_row_when_temporal_is_away(
     trail = (await author.get(f"/playbooks/runs/{execution_id}/timeline")).json()["data"]
     assert [event["kind"] for event in trail] == ["run_queued", "run_cancelled"]
     assert_problem(await author.delete(f"/playbooks/runs/{execution_id}"), 409, "ALREADY_CANCELLED")
-    resting: dict[UUID, float] = {}
-    await sweep_once(
-        database, await connect(settings), settings, Sealer(settings.key_ring), resting, older_than=timedelta(0)
+    resting = Cooldown[UUID]()
+    context = RecoveryContext(
+        database=database, client=await connect(settings), settings=settings, sealer=Sealer(settings.key_ring)
     )
+    await sweep_once(context, resting, older_than=timedelta(0))
     assert UUID(execution_id) not in resting
 
 

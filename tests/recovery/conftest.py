@@ -23,7 +23,7 @@ from playbooks.engine.machine import new_run
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.temporal_messages import FlushCall, RunInput
 from playbooks.engine.projection import flush_of
-from recovery.closing_runs import Tools
+from recovery.context import RecoveryContext
 from recovery.reconciler import Reconciler
 from runtime.settings import Settings
 from runtime.temporal_client import connect
@@ -104,8 +104,8 @@ class Place:
         self.database, self.client, self.settings = database, client, settings
         self.organization_id = organization_id
         self.sealer = Sealer(settings.key_ring)
-        tools = Tools(database=database, client=client, sealer=self.sealer, signing_key=settings.signing_key)
-        self.reconciler = Reconciler(tools=tools, older_than=timedelta(0), missing_seconds=0.3)
+        context = RecoveryContext(database=database, client=client, settings=settings, sealer=self.sealer)
+        self.reconciler = Reconciler(context=context, older_than=timedelta(0), missing_seconds=0.3)
 
     async def accept(self, *more_steps: Any, **fields: Any) -> RunInput:
         return await accept_into(self.database, self.settings, self.organization_id, *more_steps, **fields)

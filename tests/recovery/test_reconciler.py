@@ -141,7 +141,7 @@ async def test_every_run_is_looked_at_when_there_are_more_than_a_round_takes(
 
 async def test_only_one_reconciler_works_when_there_are_two(place: Place) -> None:
     start = await place.spoken()
-    other = Reconciler(tools=place.reconciler.tools, older_than=timedelta(0), missing_seconds=0)
+    other = Reconciler(context=place.reconciler.context, older_than=timedelta(0), missing_seconds=0)
     place.reconciler.missing_seconds = 0
     assert sum(await asyncio.gather(reconcile_once(place.reconciler), reconcile_once(other))) == 1
     assert (await place.row(start)).events.count == 2

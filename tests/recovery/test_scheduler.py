@@ -18,7 +18,7 @@ from cli.servers.ports import any_free_port
 from playbooks.common.values import JsonObject
 from playbooks.document.model import read_document
 from playbooks.lifecycle.transitions import Action, PlaybookStatus
-from publication.run_cancellation import CancelTools, cancel_runs
+from publication.run_cancellation import CancelContext, cancel_runs
 from publication.scheduler import Scheduler, run_scheduler, schedule_once
 from publication.transitions import Order, details_of, perform, perform_due
 from runtime.settings import Settings
@@ -119,8 +119,8 @@ async def world(database: Database, organization_id: UUID) -> World:
 
 
 def scheduler_of(database: Database, client: Client, settings: Settings) -> Scheduler:
-    tools = CancelTools(database=database, client=client, settings=settings)
-    return Scheduler(tools=tools, handlers={}, older_than=NOW)
+    context = CancelContext(database=database, client=client, settings=settings)
+    return Scheduler(context=context, handlers={}, older_than=NOW)
 
 
 @asynccontextmanager
@@ -175,7 +175,7 @@ async def test_a_schedule_is_kept_when_the_process_that_took_it_is_gone(
     await world.schedule("publish", due=timedelta(seconds=1.5))
     await gone.close()
     async with another_process(database_url, client, settings) as later:
-        world.database = later.tools.database
+        world.database = later.context.database
         await schedule_once(later)
         assert await world.status() == "draft", "it is not due yet"
         working = asyncio.create_task(run_scheduler(later))
@@ -292,7 +292,7 @@ async def test_the_others_happen_when_one_cannot_even_be_read(
     scheduler = scheduler_of(database, client, settings)
     await schedule_once(scheduler)
     assert (await other.status(), await world.status()) == ("active", "draft")
-    assert spoiled in scheduler.resting
+    assert spoiled in scheduler.cooldown
 
 
 # -- runs that are cancelled -----------------------------------------------------------------------------------------
@@ -317,8 +317,8 @@ async def test_queued_runs_are_cancelled_in_their_rows_when_temporal_is_away(
 ) -> None:
     run = await accept(organization_id)
     identity = await archived(database, organization_id, run.plan.playbook_id)
-    tools = CancelTools(database=database, client=away, settings=settings)
-    counts = await cancel_runs(tools, organization_id, identity)
+    context = CancelContext(database=database, client=away, settings=settings)
+    counts = await cancel_runs(context, organization_id, identity)
     assert (counts.cancelled, counts.asked, counts.pending) == (1, 0, 0)
     world = World(database, organization_id, run.plan.playbook_id)
     assert await world.run_status(run.execution_id) == "cancelled"
@@ -334,7 +334,7 @@ async def test_started_runs_are_told_later_when_temporal_was_away(
     await _spoke(database, organization_id, run.execution_id)
     identity = await archived(database, organization_id, run.plan.playbook_id)
     counts = await cancel_runs(
-        CancelTools(database=database, client=away, settings=settings), organization_id, identity
+        CancelContext(database=database, client=away, settings=settings), organization_id, identity
     )
     assert (counts.cancelled, counts.asked, counts.pending) == (0, 0, 1)
     async with database.recovering() as session:

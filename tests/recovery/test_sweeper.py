@@ -15,7 +15,9 @@ from cli.servers.ports import any_free_port
 from playbooks.common.errors import ServiceUnavailableError
 from playbooks.common.ids import workflow_id
 from playbooks.engine.model.temporal_messages import RunInput
+from recovery.context import RecoveryContext
 from recovery.sweeper import run_sweeper, sweep_once
+from runtime.background import Cooldown
 from runtime.settings import Settings
 from runtime.start_run import start_run
 from runtime.temporal_client import connect
@@ -57,14 +59,18 @@ async def test_a_run_has_one_workflow_when_it_is_started_many_times(
     assert (await handle.describe()).run_id == first.run_id
 
 
+def context_of(database: Database, client: Client, settings: Settings) -> RecoveryContext:
+    return RecoveryContext(database=database, client=client, settings=settings, sealer=Sealer(settings.key_ring))
+
+
 async def test_a_run_is_started_when_its_row_stayed_queued(
     database: Database, client: Client, settings: Settings, accept: Accept, organization_id: UUID
 ) -> None:
     run = await accept(organization_id)
-    sealer, resting = Sealer(settings.key_ring), dict[UUID, float]()
-    await sweep_once(database, client, settings, sealer, resting)
+    context, resting = context_of(database, client, settings), Cooldown[UUID]()
+    await sweep_once(context, resting)
     assert not await exists(client, run), "the API gets its chance first"
-    await sweep_once(database, client, settings, sealer, resting, older_than=AT_ONCE)
+    await sweep_once(context, resting, older_than=AT_ONCE)
     assert await exists(client, run)
     assert run.execution_id in resting
     history = await client.get_workflow_handle(id_of(run)).fetch_history()
@@ -82,7 +88,7 @@ async def test_a_run_is_left_alone_when_somebody_holds_or_cancelled_its_row(
         assert await admission.cancel_queued(session, cancelled.execution_id, ANNA, "no")
     async with database.writing(organization_id) as session:
         assert await admission.lock_queued(session, held.execution_id)
-        await sweep_once(database, client, settings, Sealer(settings.key_ring), {}, older_than=AT_ONCE)
+        await sweep_once(context_of(database, client, settings), Cooldown(), older_than=AT_ONCE)
         assert not await exists(client, held)
     assert not await exists(client, cancelled)
 
@@ -93,16 +99,16 @@ async def test_the_sweeper_goes_on_when_temporal_and_the_database_were_away(
     run = await accept(organization_id)
     away = await connect(settings.model_copy(update={"temporal_address": f"127.0.0.1:{any_free_port()}"}))
     with suppress(ServiceUnavailableError):
-        await sweep_once(database, away, settings, Sealer(settings.key_ring), {}, older_than=AT_ONCE)
+        await sweep_once(context_of(database, away, settings), Cooldown(), older_than=AT_ONCE)
     nowhere = Database.connect(f"postgresql://playbook_service:x@127.0.0.1:{any_free_port()}/nosuch")
-    sweeping = asyncio.create_task(run_sweeper(nowhere, away, settings))
+    sweeping = asyncio.create_task(run_sweeper(context_of(nowhere, away, settings)))
     await asyncio.sleep(1.5)
     assert not sweeping.done()
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping
     client = await connect(settings)
-    sweeping = asyncio.create_task(run_sweeper(database, client, settings))
+    sweeping = asyncio.create_task(run_sweeper(context_of(database, client, settings)))
     async with asyncio.timeout(10):
         while not await exists(client, run):
             await asyncio.sleep(0.1)

@@ -15,7 +15,7 @@ from temporalio.client import WorkflowHandle
 from playbooks.common.ids import workflow_id
 from playbooks.common.values import FINISHED_RUN
 from playbooks.engine.model.temporal_messages import RunInput, Slot
-from recovery.missed_signals import Told, tell_waiting
+from recovery.missed_signals import SignalCooldown, resend_missed_signals
 from recovery.reconciler import reconcile_once
 from runtime.start_run import start_run
 from storage.runs import repairs, run_rows, step_lines
@@ -34,8 +34,8 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     async def lose(*_: Any, **__: Any) -> bool:
         return True
 
-    monkeypatch.setattr("activities.children.tell", lose)
-    monkeypatch.setattr("activities.concurrency.tell", lose)
+    monkeypatch.setattr("activities.children.signal_run", lose)
+    monkeypatch.setattr("activities.concurrency.signal_run", lose)
 
 
 async def until(holds: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
@@ -81,8 +81,9 @@ async def unfinished(place: Place) -> tuple[UnfinishedRun, ...]:
         return await repairs.find_unfinished(session, after=UUID(int=0), older_than=timedelta(0), limit=100)
 
 
-async def tell(place: Place, told: Told | None = None) -> int:
-    return await tell_waiting(place.reconciler.tools, await unfinished(place), told or Told(), timedelta(0))
+async def resend(place: Place, cooldown: SignalCooldown | None = None) -> int:
+    context, found = place.reconciler.context, await unfinished(place)
+    return await resend_missed_signals(context, found, cooldown or SignalCooldown(), timedelta(0))
 
 
 async def is_over(place: Place, start: RunInput) -> bool:
@@ -94,15 +95,15 @@ async def test_a_parent_learns_of_its_childs_end_when_the_message_was_lost(place
     async with place.worker():
         parent = await parent_of(place, document())
         child = await child_row(place, parent)
-        assert await tell(place) == 0
+        assert await resend(place) == 0
         await until(lambda: _waits_itself(place, child))
         await handle_of(place, child.execution_id).signal("cancel_run", {})
         await until(lambda: _is_row_over(place, child))
         await asyncio.sleep(0.5)
         assert not await is_over(place, parent)
-        told = Told()
-        assert await tell(place, told) == 1
-        assert await tell(place, told) == 0, "it is not told the same again and again"
+        cooldown = SignalCooldown()
+        assert await resend(place, cooldown) == 1
+        assert await resend(place, cooldown) == 0, "the same signal is not sent again and again"
         await until(lambda: is_over(place, parent))
     row = await place.row(parent)
     assert row.error is not None
@@ -154,12 +155,12 @@ async def test_a_run_takes_its_turn_when_nobody_told_it(place: Place) -> None:
         await until(lambda: _waits(place, first))
         second = await started(place, slot=SLOT)
         await until(lambda: _queues(place, second))
-        assert await tell(place) == 0
+        assert await resend(place) == 0
         await handle_of(place, first.execution_id).signal("cancel_run", {})
         await until(lambda: is_over(place, first))
         await asyncio.sleep(0.5)
         assert await _queues(place, second)
-        assert await tell(place) == 1
+        assert await resend(place) == 1
         await until(lambda: _waits(place, second))
         await handle_of(place, second.execution_id).terminate()
 

@@ -35,8 +35,9 @@ from playbooks.engine.model.events import (
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import Request, RunState, StepState
 from playbooks.engine.model.temporal_messages import LoopOutcome, RunInput
+from playbooks.engine.model.timers import RunTimer, StepTimer, parse_timer
 from playbooks.engine.rules import children, concurrency, control, endings, loops, repeats, steps, tasks
-from playbooks.engine.rules.draft import Draft, timer_target
+from playbooks.engine.rules.draft import Draft
 
 
 def new_run(start: RunInput) -> RunState:
@@ -91,7 +92,7 @@ def _live(draft: Draft, event: Happening) -> None:
         case RunStarted():
             _start(draft)
         case DrainRequested():
-            draft.note(is_draining=True)
+            draft.set_internal(is_draining=True)
         case Continued():
             _continue(draft)
         case TimerFired(timer=timer):
@@ -141,7 +142,7 @@ def _continue(draft: Draft) -> None:
     """After continue-as-new: what was held goes on."""
     if not draft.state.is_draining:
         return
-    draft.note(is_draining=False)
+    draft.set_internal(is_draining=False)
     if not draft.is_paused and draft.state.status != "queued":
         steps.resume_held(draft)
 
@@ -149,7 +150,7 @@ def _continue(draft: Draft) -> None:
 def _start(draft: Draft) -> None:
     if draft.state.status != "queued":
         return
-    draft.change(status="in_progress", started_at=draft.at)
+    draft.set_visible(status="in_progress", started_at=draft.at)
     draft.record("run_started")
     minutes = draft.state.timeout_minutes
     if minutes is not None:
@@ -167,28 +168,27 @@ def _on_output(draft: Draft, output: Json | PayloadRef, error: StepError | None)
     if not draft.state.is_making_output:
         return
     if draft.is_paused:
-        draft.note(is_making_output=False)
+        draft.set_internal(is_making_output=False)
     elif error is not None:
         endings.fail_run(draft, error)
     else:
-        draft.change(output=output)
+        draft.set_visible(output=output)
         endings.complete_run(draft)
 
 
-def _on_timer(draft: Draft, timer: str) -> None:
-    if not draft.drop_timer(timer):
+def _on_timer(draft: Draft, text: str) -> None:
+    if not draft.drop_timer(text):
         return
-    target = timer_target(timer)
-    if target is None:
+    timer = parse_timer(text)
+    if not isinstance(timer, StepTimer):
         _on_run_timer(draft, timer)
-        return
-    kind, key, visit = target
-    if key in draft.state.steps:
-        _on_step_timer(draft, timer, kind, key, visit)
+    elif timer.step in draft.state.steps:
+        _on_step_timer(draft, timer)
 
 
-def _on_step_timer(draft: Draft, timer: str, kind: str, key: str, visit: int) -> None:
-    match kind:
+def _on_step_timer(draft: Draft, timer: StepTimer) -> None:
+    key, visit = timer.step, timer.visit
+    match timer.kind:
         case "retry":
             steps.on_retry_due(draft, key, visit)
         case "timer":
@@ -197,21 +197,26 @@ def _on_step_timer(draft: Draft, timer: str, kind: str, key: str, visit: int) ->
             steps.on_signal_timeout(draft, key, visit)
         case "child":
             children.on_timeout(draft, draft.plan.step(key), visit)
-        case "again":
+        case "repeat":
             repeats.on_delay_over(draft, draft.plan.step(key), draft.step(key), visit)
         case "window":
             control.apply_kept(draft, key)
             if not draft.is_finished:
                 tasks.on_window_over(draft, draft.plan.step(key), draft.step(key))
-        case _:
+        case "reminder":
             tasks.on_reminder(draft, draft.plan.step(key), draft.step(key), timer)
+        case _:
+            assert_never(timer.kind)
 
 
-def _on_run_timer(draft: Draft, timer: str) -> None:
-    if timer == "deadline":
-        message = "the run did not finish before its deadline"
-        endings.fail_run(draft, StepError(kind="timeout", code="RUN_TIMEOUT", message=message))
-    elif timer == concurrency.TIMER:
-        concurrency.on_waited(draft)
-    else:
-        control.resume_run(draft, None, "the pause is over")
+def _on_run_timer(draft: Draft, timer: RunTimer) -> None:
+    match timer:
+        case "deadline":
+            message = "the run did not finish before its deadline"
+            endings.fail_run(draft, StepError(kind="timeout", code="RUN_TIMEOUT", message=message))
+        case "resume":
+            control.resume_run(draft, None, "the pause is over")
+        case "concurrency":
+            concurrency.on_waited(draft)
+        case _:
+            assert_never(timer)

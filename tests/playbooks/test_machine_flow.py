@@ -185,8 +185,8 @@ def test_repeat_waits_for_its_delay_when_it_has_one() -> None:
     drive = Drive(plan_of(step("a", 1, repeat=BackPlan(step="a", max=2, delay_seconds=60)))).begin()
     drive.report("a")
     drive.test("a", holds=True)
-    assert drive.state.timers == {"again:a:1": drive.now + timedelta(minutes=1)}
-    assert drive.fire("again:a:1") == (RunStep(step="a", visit=2, attempt=1),)
+    assert drive.state.timers == {"repeat:a:1": drive.now + timedelta(minutes=1)}
+    assert drive.fire("repeat:a:1") == (RunStep(step="a", visit=2, attempt=1),)
 
 
 def returning(limit: int) -> PlanStep:

@@ -68,11 +68,11 @@ def test_asks_again_when_it_is_told_and_goes_on() -> None:
 
 def test_asks_by_itself_when_nobody_tells_it() -> None:
     run = waiting()
-    assert (run.state.timers["slot"] - run.now).total_seconds() == 30
-    run.fire("slot")
+    assert (run.state.timers["concurrency"] - run.now).total_seconds() == 30
+    run.fire("concurrency")
     assert run.last == (AGAIN,)
     answer(run, is_free=False)
-    assert "slot" in run.state.timers
+    assert "concurrency" in run.state.timers
     assert run.kinds.count("slot_awaited") == 1
     run.post(TimerFired(at=run.now, timer="nothing"))
     assert run.last == ()
@@ -86,7 +86,7 @@ def test_asks_once_more_when_it_is_told_while_it_asks() -> None:
     assert run.last == (AGAIN,)
     assert run.state.timers == {}
     answer(run, is_free=False)
-    assert "slot" in run.state.timers
+    assert "concurrency" in run.state.timers
 
 
 def test_asks_nothing_when_its_policy_refuses_what_has_no_room() -> None:
@@ -115,7 +115,7 @@ def test_fails_when_its_time_is_over_while_it_waits() -> None:
 def test_holds_its_turn_and_begins_nothing_when_it_is_paused(is_first: bool) -> None:
     run = queued() if is_first else waiting()
     if not is_first:
-        run.fire("slot")
+        run.fire("concurrency")
     run.send("pause", INITIATOR)
     answer(run, is_free=True)
     assert run.state.slot is None

@@ -14,7 +14,8 @@ from playbooks.engine.model.commands import GatherChild
 from playbooks.engine.model.plan import ChildPlan, PlanStep
 from playbooks.engine.model.state import StepState
 from playbooks.engine.model.temporal_messages import StepOutcome
-from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.model.timers import StepTimer
+from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
 from playbooks.engine.rules.visits import child_id, let_child_go
 
@@ -27,12 +28,12 @@ def on_started(draft: Draft, step: PlanStep, rules: ChildPlan, current: StepStat
     child = child_id(draft.state, current)
     draft.record("child_started", step=step.key, data={"execution_id": str(child), "playbook": rules.code})
     if not rules.waits:
-        complete(draft, step, draft.put(current, child=child))
+        complete(draft, step, draft.update_step(current, child=child))
         return
-    draft.put(current, status="waiting", child=child, output=None)
+    draft.update_step(current, status="waiting", child=child, output=None)
     if rules.timeout_seconds is not None:
         due = draft.at + timedelta(seconds=rules.timeout_seconds)
-        draft.start_timer(timer_name("child", current, current.visit), due, f"{step.name}: the child's time")
+        draft.start_timer(StepTimer("child", current.key, current.visit), due, f"{step.name}: the child's time")
     # It may have ended before anybody waited for it.
     _look(draft, current)
 
@@ -57,9 +58,9 @@ def on_gathered(draft: Draft, step: PlanStep, visit: int, outcome: StepOutcome) 
     current = draft.step(step.key)
     if not _waits(current, visit) or outcome.status == "ready":
         return
-    draft.stop_timers(timer_name("child", current, visit))
+    draft.stop_step_timers(current, "child")
     if outcome.status == "succeeded":
-        complete(draft, step, draft.put(current, output=outcome.output))
+        complete(draft, step, draft.update_step(current, output=outcome.output))
         return
     missing = StepError(kind="system", code="INTERNAL_ERROR", message="the child's end could not be read")
     fail(draft, step, current, outcome.error or missing)

@@ -31,12 +31,12 @@ def proceed(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
             return
         if current.status == "failed":
             draft.record("compensation_failed", step=last.step, data={"visit": last.visit})
-        draft.note(undo=draft.state.undo[:-1])
+        draft.set_internal(undo=draft.state.undo[:-1])
 
 
 def _begin(draft: Draft, undo: Undo, earlier: StepState | None, begin: Callable[[Draft, PlanStep], None]) -> None:
     if earlier is not None:
-        draft.retire(earlier)
+        draft.archive_visit(earlier)
     key = str(StepRef.parse(undo.step).undo)
-    draft.put(StepState(key=key, visit=undo.visit, line=draft.further_line(), index=undo.index))
+    draft.update_step(StepState(key=key, visit=undo.visit, line=draft.further_line(), index=undo.index))
     begin(draft, draft.plan.step(key))

@@ -13,8 +13,6 @@ from playbooks.engine.rules.draft import Draft
 ASK_EVERY = timedelta(seconds=30)
 """How long a run waits at most before it asks by itself; usually it is told."""
 
-TIMER = "slot"
-
 
 def begin(draft: Draft) -> None:
     """Ask for the first time, where the run has to."""
@@ -28,29 +26,29 @@ def on_answered(draft: Draft, *, is_free: bool) -> None:
     if asked not in ("asking", "asking_again"):
         return
     if is_free:
-        draft.note(slot=None, has_slot_news=False)
+        draft.set_internal(slot=None, has_slot_news=False)
         if asked == "asking_again":
             draft.record("slot_taken")
         return
     if asked == "asking":
-        draft.change(slot="waiting")
+        draft.set_visible(slot="waiting")
         draft.record("slot_awaited")
     else:
-        draft.note(slot="waiting")
+        draft.set_internal(slot="waiting")
     if draft.state.has_slot_news:
-        draft.note(has_slot_news=False)
+        draft.set_internal(has_slot_news=False)
         _ask_again(draft)
     else:
-        draft.start_timer(TIMER, draft.at + ASK_EVERY, "waits for its turn")
+        draft.start_timer("concurrency", draft.at + ASK_EVERY, "waits for its turn")
 
 
 def on_told(draft: Draft) -> bool:
     """Somebody says that the turn may have come; false where the run does not wait for it."""
     if draft.state.slot == "waiting":
-        draft.stop_timers(TIMER)
+        draft.stop_timer("concurrency")
         _ask_again(draft)
     elif draft.state.slot is not None:
-        draft.note(has_slot_news=True)
+        draft.set_internal(has_slot_news=True)
     return draft.state.slot is not None
 
 
@@ -61,5 +59,5 @@ def on_waited(draft: Draft) -> None:
 
 
 def _ask_again(draft: Draft) -> None:
-    draft.note(slot="asking_again")
+    draft.set_internal(slot="asking_again")
     draft.command(TakeSlot(is_first=False))

@@ -52,7 +52,7 @@ def on_received(draft: Draft, request: Request) -> None:
         return
     identified = envelope.signature is not None or envelope.ticket is not None
     if identified or envelope.verb in _CHECKED_VERBS or signals.contracts_of(draft.plan, envelope):
-        draft.note(requests={**draft.state.requests, request.id: request})
+        draft.set_internal(requests={**draft.state.requests, request.id: request})
         draft.command(CheckMessage(request=request.id))
         return
     _dispatch(draft, replace(request, actor=asserted_actor(draft.state.organization_id, envelope.actor)))
@@ -115,14 +115,14 @@ def apply_kept(draft: Draft, step_key: str | None = None) -> None:
         step = None if request is None else target_step(draft, request.envelope)
         if request is not None and step is None and step_key is None:
             # Its task belonged to an earlier visit.
-            draft.note(kept=tuple(kept for kept in draft.state.kept if kept != request_id))
+            draft.set_internal(kept=tuple(kept for kept in draft.state.kept if kept != request_id))
             _forget(draft, request_id)
             _refuse(draft, replace(request, wants_answer=False), "TASK_CLOSED")
         if request is None or step is None or (step_key is not None and step.key != step_key):
             continue
         if draft.step(step.key).status != "waiting" and draft.step(step.key).status not in FINISHED_STEP:
             continue
-        draft.note(kept=tuple(kept for kept in draft.state.kept if kept != request_id))
+        draft.set_internal(kept=tuple(kept for kept in draft.state.kept if kept != request_id))
         _forget(draft, request_id)
         _decide_now(draft, replace(request, wants_answer=False), step)
         if draft.is_finished:
@@ -188,7 +188,7 @@ def _decide(draft: Draft, request: Request, step: PlanStep, actor: Actor, outcom
     elif outcome is not None and outcome.code is not None:
         _refuse(draft, request, outcome.code, outcome)
     elif draft.is_paused or current.status != "waiting":
-        draft.note(
+        draft.set_internal(
             requests={**draft.state.requests, request.id: replace(request, wants_answer=False)},
             kept=(*draft.state.kept, request.id),
         )
@@ -239,7 +239,7 @@ def _pause(draft: Draft, request: Request) -> None:
     if until is not None and (due is None or due <= draft.at):
         _refuse(draft, request, "VALIDATION_ERROR")
         return
-    draft.change(status="paused", pause=PauseState(since=draft.at, cause="request", reason=reason, until=due))
+    draft.set_visible(status="paused", pause=PauseState(since=draft.at, cause="request", reason=reason, until=due))
     draft.record("run_paused", actor=request.actor, data={"reason": reason, "until": until})
     if due is not None:
         draft.start_timer("resume", due, "resume")
@@ -259,8 +259,9 @@ def resume_run(draft: Draft, actor: Actor | None, reason: str | None) -> None:
     pause = draft.state.pause
     if pause is None:
         return
-    draft.stop_timers("resume")
-    draft.change(status="in_progress", pause=None, waived_steps=(*draft.state.waived_steps, *pause.held_steps))
+    draft.stop_timer("resume")
+    draft.set_visible(status="in_progress", pause=None)
+    draft.set_internal(waived_steps=(*draft.state.waived_steps, *pause.held_steps))
     draft.record("run_resumed", actor=actor, data={"reason": reason})
     apply_kept(draft)
     if not draft.is_finished:
@@ -332,7 +333,7 @@ def _code_when_finished(draft: Draft, verb: str) -> str:
 
 
 def _forget(draft: Draft, request_id: str) -> None:
-    draft.note(requests={key: value for key, value in draft.state.requests.items() if key != request_id})
+    draft.set_internal(requests={key: value for key, value in draft.state.requests.items() if key != request_id})
 
 
 def _accept(draft: Draft, request: Request, data: JsonObject | None = None) -> None:

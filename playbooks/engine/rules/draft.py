@@ -1,20 +1,22 @@
 """The working copy of one transition: reads the old state, collects changes, events and commands.
 
-Lives for one call of `advance` and never leaves it. It protects two invariants: `seq` rises once per visible
-transition, and a step's `seq` is the run's when it last changed.
+It lives for one call of `advance`. Invariants: `seq` rises once per visible transition, and a step's `seq` is the
+run's when it last changed.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Unpack
 
 from playbooks.common.values import FINISHED_RUN, Actor, JsonObject, Verdict
+from playbooks.engine.model.changes import InternalFields, StepFields, VisibleFields
 from playbooks.engine.model.commands import Answer, Command, StartTimer, StopTimer
-from playbooks.engine.model.plan import Plan, PlanStep
+from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.engine.model.step_ref import StepRef
+from playbooks.engine.model.timers import STEP_TIMERS, RunTimer, StepTimer, StepTimerKind, parse_timer
 
 
 class Draft:
@@ -50,35 +52,34 @@ class Draft:
         return self._state.steps[key]
 
     def items_of(self, key: str) -> list[StepState]:
-        """The items of a `for_each` step that have been begun and are not counted yet."""
+        """Return the items of a `for_each` step that have begun and are not counted yet."""
         items = [step for step in self._state.steps.values() if step.index is not None]
         return [step for step in items if step.key == str(StepRef(key, step.index))]
 
     def further_line(self) -> int:
-        """A number for a line beside those of the steps' first visits."""
+        """Return a number for a line beside those of the steps' first visits."""
         line = self._state.next_line
-        self.note(next_line=line + 1)
+        self.set_internal(next_line=line + 1)
         return line
 
-    def retire(self, step: StepState) -> StepState:
+    def archive_visit(self, step: StepState) -> StepState:
         """Take a finished visit or item out of the run; its line is part of the next flush, and final."""
         self._own_steps()
         del self._state.steps[step.key]
-        self.change(past=(*self._state.past, step))
+        self._state = replace(self._state, past=(*self._state.past, step))
+        self._is_visible = True
         return step
 
-    def change(self, **changes: Any) -> None:
-        """Change fields of the run that its row shows."""
-        self._state = replace(self._state, **changes)
+    def set_visible(self, **fields: Unpack[VisibleFields]) -> None:
+        self._state = replace(self._state, **fields)
         self._is_visible = True
 
-    def note(self, **changes: Any) -> None:
-        """Change fields of the run that no row shows."""
-        self._state = replace(self._state, **changes)
+    def set_internal(self, **fields: Unpack[InternalFields]) -> None:
+        self._state = replace(self._state, **fields)
 
-    def put(self, step: StepState, **changes: Any) -> StepState:
+    def update_step(self, step: StepState, **fields: Unpack[StepFields]) -> StepState:
         """Store a step with these changes; its line is part of the next flush."""
-        changed = replace(step, seq=self._next_seq, **changes)
+        changed = replace(step, seq=self._next_seq, **fields)
         self._own_steps()
         self._state.steps[step.key] = changed
         self._is_visible = True
@@ -95,7 +96,8 @@ class Draft:
         """Add an event to the audit trail."""
         number = self._state.event_count + 1
         event = AuditEvent(number=number, at=self.at, kind=kind, actor=actor, step=step, data=data or {})
-        self.change(event_count=number, outbox=(*self._state.outbox, event))
+        self._state = replace(self._state, event_count=number, outbox=(*self._state.outbox, event))
+        self._is_visible = True
 
     def command(self, command: Command) -> None:
         self.commands.append(command)
@@ -104,44 +106,34 @@ class Draft:
         if wanted:
             self.command(Answer(request=request, verdict=verdict))
 
-    def start_timer(self, timer: str, due: datetime, summary: str) -> None:
-        self.note(timers={**self._state.timers, timer: due})
-        self.command(StartTimer(timer=timer, due=due, summary=summary))
+    def start_timer(self, timer: RunTimer | StepTimer, due: datetime, summary: str) -> None:
+        self.set_internal(timers={**self._state.timers, str(timer): due})
+        self.command(StartTimer(timer=str(timer), due=due, summary=summary))
 
-    def start_timer_in(self, timer: str, minutes: float, summary: str) -> datetime:
-        due = self.at + timedelta(minutes=minutes)
-        self.start_timer(timer, due, summary)
-        return due
-
-    def stop_timers(self, prefix: str = "") -> None:
-        """Stop every timer whose name begins with `prefix`; the empty prefix stops all."""
-        for timer in [name for name in self._state.timers if name.startswith(prefix)]:
-            self.drop_timer(timer)
+    def stop_timer(self, timer: str) -> None:
+        if self.drop_timer(timer):
             self.command(StopTimer(timer=timer))
+
+    def stop_step_timers(self, step: StepState, *kinds: StepTimerKind) -> None:
+        """Stop the timers of a visit: those of these kinds, or all."""
+        for name in self._state.timers:
+            timer = parse_timer(name)
+            if isinstance(timer, StepTimer) and timer.is_of(step.key, step.visit, kinds or STEP_TIMERS):
+                self.stop_timer(name)
+
+    def stop_all_timers(self) -> None:
+        for name in self._state.timers:
+            self.stop_timer(name)
 
     def drop_timer(self, timer: str) -> bool:
         """Forget a timer that fired; false where it was not running any more."""
         if timer not in self._state.timers:
             return False
-        self.note(timers={name: due for name, due in self._state.timers.items() if name != timer})
+        self.set_internal(timers={name: due for name, due in self._state.timers.items() if name != timer})
         return True
 
     def finish(self) -> tuple[RunState, tuple[Command, ...]]:
-        """The next state and what has to be done."""
+        """Return the next state and what has to be done."""
         if self._is_visible:
             self._state = replace(self._state, seq=self._next_seq)
         return self._state, tuple(self.commands)
-
-
-def timer_name(kind: str, plan_step: PlanStep | StepState, visit: int, suffix: str = "") -> str:
-    """Name of a step's timer; `timer_target` reads it back."""
-    name = f"{kind}:{plan_step.key}:{visit}"
-    return f"{name}:{suffix}" if suffix else name
-
-
-def timer_target(timer: str) -> tuple[str, str, int] | None:
-    """Kind, step key and visit of a step's timer; None for a timer of the run."""
-    parts = timer.split(":")
-    if len(parts) < 3 or not parts[2].isdigit():
-        return None
-    return parts[0], parts[1], int(parts[2])

@@ -16,7 +16,7 @@ def complete_run_if_done(draft: Draft) -> None:
     state = draft.state
     if state.is_making_output or state.loops or any(step.status not in FINISHED_STEP for step in state.steps.values()):
         return
-    draft.note(is_making_output=True)
+    draft.set_internal(is_making_output=True)
     draft.command(MakeOutput())
 
 
@@ -35,7 +35,7 @@ def cancel_run(draft: Draft, actor: Actor | None, reason: str | None) -> None:
     """End the run as cancelled, once what it did is undone."""
     if draft.state.ending is not None:
         return
-    draft.change(cancel_reason=reason)
+    draft.set_visible(cancel_reason=reason)
     ending = Ending(status="cancelled", reason="the run was cancelled", data={"reason": reason}, actor=actor)
     _close_steps(draft, ending.reason)
     _undo_or_end(draft, ending, undoes=True)
@@ -45,7 +45,7 @@ def _undo_or_end(draft: Draft, ending: Ending, *, undoes: bool) -> None:
     if not undoes or not draft.state.undo:
         end_now(draft, ending)
         return
-    draft.change(status="in_progress", pause=None, ending=ending, error=ending.error)
+    draft.set_visible(status="in_progress", pause=None, ending=ending, error=ending.error)
     draft.record("compensation_started", actor=ending.actor, step=ending.step, data=ending.data)
 
 
@@ -63,8 +63,8 @@ def end_now(draft: Draft, ending: Ending) -> None:
 def _close_steps(draft: Draft, why: str) -> None:
     for key in [step.key for step in draft.state.steps.values() if step.status not in FINISHED_STEP]:
         end_from_outside(draft, draft.step(key), why)  # an item has ended with its loop by then
-    draft.stop_timers()
-    draft.note(loops={})
+    draft.stop_all_timers()
+    draft.set_internal(loops={})
 
 
 def _finish(
@@ -76,8 +76,9 @@ def _finish(
     data: JsonObject,
     error: StepError | None = None,
 ) -> None:
-    draft.stop_timers()
-    draft.change(status=status, completed_at=draft.at, error=error, pause=None, kept=(), ending=None)
+    draft.stop_all_timers()
+    draft.set_visible(status=status, completed_at=draft.at, error=error, pause=None, ending=None)
+    draft.set_internal(kept=())
     draft.record(f"run_{status}", actor=actor, step=step, data=data)
     if draft.state.notifies_on_completion:
         draft.command(Notify(kind="run_finished", key=f"run_finished:{draft.state.execution_id}"))

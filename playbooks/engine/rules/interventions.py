@@ -30,7 +30,7 @@ def skip_step(draft: Draft, current: StepState, output: Json, reason: str | None
     """End the step as skipped; an output that is given counts as its output."""
     why = reason or "skipped by hand"
     end_from_outside(draft, current, why)
-    draft.put(draft.step(current.key), status="skipped", output=output, error=None)
+    draft.update_step(draft.step(current.key), status="skipped", output=output, error=None)
     drop_loop(draft, current.key, why)
     draft.record("step_skipped", step=current.key, data={"reason": why, "values": {}})
 
@@ -39,8 +39,9 @@ def complete_step(draft: Draft, step: PlanStep, current: StepState, output: Json
     """End the step as completed, with this output; items that are on their way are cancelled."""
     end_from_outside(draft, current, "completed by hand")
     drop_loop(draft, current.key, "completed by hand")
-    # Not asked whether it is repeated: who completes a step by hand means it to be over.
-    complete(draft, step, draft.put(draft.step(current.key), output=output, reason=None, is_testing=True))
+    # Who completes a step by hand means it to be over.
+    done = draft.update_step(draft.step(current.key), output=output, reason=None)
+    complete(draft, step, done, may_repeat=False)
 
 
 def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | None) -> None:
@@ -49,7 +50,7 @@ def fail_step(draft: Draft, step: PlanStep, current: StepState, reason: str | No
     message = reason or f"step '{step.name}' was failed by hand"
     end_from_outside(draft, current, message)
     drop_loop(draft, current.key, message)
-    ended = draft.put(draft.step(current.key), incident_at=current.incident_at or draft.at)
+    ended = draft.update_step(draft.step(current.key), incident_at=current.incident_at or draft.at)
     fail(draft, step, ended, error or StepError(kind="business_rule", code="FAILED_BY_HAND", message=message))
 
 
@@ -59,10 +60,12 @@ def retry_step(draft: Draft, step: PlanStep, current: StepState) -> None:
     People's tasks, timers and signals wait again from the beginning, and what could not be prepared is prepared again.
     """
     if step.carrier not in steps.WAITING and current.attempts:
-        changes = {"incident_at": None, "error": None, "reason": None, "forgiven": len(current.attempts)}
-        draft.put(current, status="in_progress", **changes)
+        forgiven = len(current.attempts)
+        draft.update_step(current, status="in_progress", incident_at=None, error=None, reason=None, forgiven=forgiven)
         steps.attempt_or_hold(draft, step)
         return
-    draft.retire(draft.put(current, status="failed", completed_at=draft.at, incident_at=None))
+    draft.archive_visit(draft.update_step(current, status="failed", completed_at=draft.at, incident_at=None))
     line = draft.further_line()
-    draft.put(StepState(key=current.key, visit=current.visit + 1, line=line, item=current.item, index=current.index))
+    draft.update_step(
+        StepState(key=current.key, visit=current.visit + 1, line=line, item=current.item, index=current.index)
+    )

@@ -25,7 +25,7 @@ def open_loop(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
     """The list is known: from now on its items may begin."""
     count = outcome.item_count or 0
     loop = LoopState(items=outcome.items, count=count)
-    draft.note(loops={**draft.state.loops, step.key: loop})
+    draft.set_internal(loops={**draft.state.loops, step.key: loop})
     draft.record("loop_opened", step=step.key, data={"items": count})
 
 
@@ -54,7 +54,7 @@ def _count(draft: Draft, step: PlanStep) -> None:
                 loop = replace(loop, skipped=loop.skipped + 1)
             case _:
                 loop = replace(loop, failed=loop.failed + 1)
-        draft.retire(item)
+        draft.archive_visit(item)
     _put(draft, step.key, loop)
 
 
@@ -112,7 +112,7 @@ def on_gathered(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
         _fail(draft, step, outcome.error or missing)
         return
     _put(draft, step.key, replace(loop, is_gathered=True))
-    complete(draft, step, draft.put(draft.step(step.key), output=outcome.output))
+    complete(draft, step, draft.update_step(draft.step(step.key), output=outcome.output))
     _drop_if_over(draft, step.key)
 
 
@@ -145,9 +145,9 @@ def _next_item(draft: Draft, step: PlanStep, rules: ForEachPlan) -> str | None:
     value = loop.items[index] if isinstance(loop.items, list) else None
     _put(draft, step.key, replace(loop, begun=index + 1))
     key, visit = str(StepRef(step.key, index)), draft.step(step.key).visit
-    draft.put(StepState(key=key, visit=visit, line=draft.further_line(), item=value, index=index))
+    draft.update_step(StepState(key=key, visit=visit, line=draft.further_line(), item=value, index=index))
     return key
 
 
 def _put(draft: Draft, key: str, loop: LoopState) -> None:
-    draft.note(loops={**draft.state.loops, key: loop})
+    draft.set_internal(loops={**draft.state.loops, key: loop})

@@ -18,18 +18,25 @@ def price_of(step: PlanStep, current: StepState) -> Decimal:
     return step.cost if current.measured_cost is None else current.measured_cost
 
 
-def complete(draft: Draft, step: PlanStep, current: StepState) -> None:
-    """End a step well, unless it may have to be done again; its price counts once per completed visit."""
-    if visits.test_repeat(draft, step, current):
+def complete(draft: Draft, step: PlanStep, current: StepState, *, may_repeat: bool = True) -> None:
+    """Complete a step, unless its `repeat` has to be evaluated first. Its price counts once per completed visit."""
+    if may_repeat and visits.evaluate_repeat(draft, step, current):
         return
     price = price_of(step, current)
-    changes = {"cost": price, "error": None, "is_testing": False, "incident_at": None}
-    done = draft.put(current, status="completed", completed_at=draft.at, **changes)
-    draft.change(cost=draft.state.cost + price)
+    done = draft.update_step(
+        current,
+        status="completed",
+        completed_at=draft.at,
+        cost=price,
+        error=None,
+        is_testing=False,
+        incident_at=None,
+    )
+    draft.set_visible(cost=draft.state.cost + price)
     # Of a `for_each` step each item is undone by itself.
     if step.for_each is None and draft.plan.compensation(current.key) is not None:
         undo = Undo(step=done.key, visit=done.visit, output=done.output, index=done.index)
-        draft.note(undo=(*draft.state.undo, undo))
+        draft.set_internal(undo=(*draft.state.undo, undo))
     draft.record("step_completed", step=current.key, data={"cost": str(price), "attempts": len(current.attempts)})
 
 
@@ -40,8 +47,15 @@ def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> 
     if action == "incident" and current.incident_at is None and step.for_each is None:
         _open_incident(draft, current, error)
         return
-    changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": None}
-    draft.put(current, status="failed", completed_at=draft.at, **changes)
+    draft.update_step(
+        current,
+        status="failed",
+        completed_at=draft.at,
+        error=error,
+        reason=error.message,
+        is_testing=False,
+        incident_at=None,
+    )
     draft.record("step_failed", step=current.key, data={**error_data(error)})
     match action:
         case "fail" | "incident":
@@ -56,8 +70,9 @@ def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> 
 
 def _open_incident(draft: Draft, current: StepState, error: StepError) -> None:
     """The run stays alive, and somebody has to say what becomes of the step."""
-    changes = {"error": error, "reason": error.message, "is_testing": False, "incident_at": draft.at}
-    draft.put(current, status="waiting", **changes)
+    draft.update_step(
+        current, status="waiting", error=error, reason=error.message, is_testing=False, incident_at=draft.at
+    )
     draft.record("incident_opened", step=current.key, data={**error_data(error)})
 
 
@@ -75,7 +90,7 @@ def _go_to(draft: Draft, step: PlanStep, error: StepError) -> None:
 
 def skip(draft: Draft, current: StepState, reason: str, values: JsonObject | None = None) -> None:
     """End a step that does not apply; it costs nothing."""
-    draft.put(
+    draft.update_step(
         current,
         status="skipped",
         started_at=None,

@@ -7,8 +7,9 @@ from datetime import timedelta
 from playbooks.engine.model.plan import BackPlan, PlanStep
 from playbooks.engine.model.state import StepState
 from playbooks.engine.model.temporal_messages import LoopOutcome
+from playbooks.engine.model.timers import StepTimer
 from playbooks.engine.rules import visits
-from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
 from playbooks.engine.rules.redaction import safe_values
 
@@ -18,15 +19,15 @@ def on_tested(draft: Draft, step: PlanStep, current: StepState, outcome: LoopOut
     if step.repeat is None or not current.is_testing:
         return
     if outcome.error is not None:
-        fail(draft, step, draft.put(current, is_testing=False), outcome.error)
+        fail(draft, step, draft.update_step(current, is_testing=False), outcome.error)
         return
     values = safe_values(draft.plan, outcome.values)
     draft.record("repeat_tested", step=step.key, data={"holds": outcome.holds, "values": values})
     if not outcome.holds:
-        complete(draft, step, current)
+        complete(draft, step, current, may_repeat=False)
     elif step.repeat.delay_seconds:
         due = draft.at + timedelta(seconds=step.repeat.delay_seconds)
-        draft.start_timer(timer_name("again", current, current.visit), due, f"{step.name}: before it is done again")
+        draft.start_timer(StepTimer("repeat", current.key, current.visit), due, f"{step.name}: before it is done again")
     else:
         _again(draft, step, step.repeat, current)
 
@@ -39,6 +40,6 @@ def on_delay_over(draft: Draft, step: PlanStep, current: StepState, visit: int) 
 
 def _again(draft: Draft, step: PlanStep, repeat: BackPlan, current: StepState) -> None:
     """The visit counts as completed, and the way goes back."""
-    complete(draft, step, current)
+    complete(draft, step, current, may_repeat=False)
     if not draft.is_finished and draft.state.ending is None:
         visits.go_back(draft, step.key, repeat)

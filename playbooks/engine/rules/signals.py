@@ -13,7 +13,7 @@ from playbooks.engine.model.control_messages import Envelope, size_bytes
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import KeptSignal, StepState
 from playbooks.engine.model.wait_outputs import no_signal_output, signal_output
-from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
 
 MAX_KEPT = 100
@@ -52,7 +52,7 @@ def release(draft: Draft) -> None:
     held = [signal for signal in draft.state.signals if signal.is_held]
     if not held:
         return
-    draft.note(signals=tuple(signal for signal in draft.state.signals if not signal.is_held))
+    draft.set_internal(signals=tuple(signal for signal in draft.state.signals if not signal.is_held))
     for signal in held:
         if draft.is_finished:
             return
@@ -66,7 +66,7 @@ def on_waiting(draft: Draft, step: PlanStep, current: StepState) -> None:
         return
     for signal in draft.state.signals:
         if signal.name in step.signal.names and not signal.is_held:
-            draft.note(signals=tuple(other for other in draft.state.signals if other is not signal))
+            draft.set_internal(signals=tuple(other for other in draft.state.signals if other is not signal))
             _end(draft, step, current, signal)
             return
 
@@ -77,7 +77,7 @@ def on_timeout(draft: Draft, step: PlanStep, current: StepState) -> None:
         message = f"none of the signals of step '{step.name}' came in time"
         fail(draft, step, current, StepError(kind="timeout", code="SIGNAL_TIMEOUT", message=message))
         return
-    complete(draft, step, draft.put(current, output=no_signal_output()))
+    complete(draft, step, draft.update_step(current, output=no_signal_output()))
 
 
 def _deliver(draft: Draft, signal: KeptSignal) -> list[str]:
@@ -92,10 +92,10 @@ def _deliver(draft: Draft, signal: KeptSignal) -> list[str]:
 
 
 def _end(draft: Draft, step: PlanStep, current: StepState, signal: KeptSignal) -> None:
-    draft.stop_timers(timer_name("signal", current, current.visit))
+    draft.stop_step_timers(current, "signal")
     output = signal_output(signal.name, signal.payload, signal.at)
     draft.record("signal_delivered", actor=signal.actor, step=current.key, data={"name": signal.name})
-    complete(draft, step, draft.put(current, output=output))
+    complete(draft, step, draft.update_step(current, output=output))
 
 
 def _is_kept_for(draft: Draft, name: str) -> bool:
@@ -103,4 +103,4 @@ def _is_kept_for(draft: Draft, name: str) -> bool:
 
 
 def _keep(draft: Draft, signal: KeptSignal) -> None:
-    draft.note(signals=(*draft.state.signals, signal))
+    draft.set_internal(signals=(*draft.state.signals, signal))

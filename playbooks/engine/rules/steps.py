@@ -14,10 +14,11 @@ from playbooks.engine.model.commands import PrepareStep, RunStep
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import Attempt, PauseState, StepState
 from playbooks.engine.model.temporal_messages import StepOutcome
+from playbooks.engine.model.timers import StepTimer
 from playbooks.engine.model.wait_outputs import timer_output
 from playbooks.engine.rules import children, compensation, endings, loops, signals, tasks
 from playbooks.engine.rules.budget import exceeded_budget
-from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.ordering import Unreachable, readiness
 from playbooks.engine.rules.outcomes import complete, error_data, fail, skip
 from playbooks.engine.rules.redaction import safe_evaluation
@@ -77,7 +78,7 @@ def _begin(draft: Draft, step: PlanStep) -> None:
         return
     if step.has_condition and step.carrier == "pure" and exceeded_budget(draft.plan, draft.state, step) is not None:
         needs_preparing = True
-    started = draft.put(current, status="in_progress", started_at=draft.at)
+    started = draft.update_step(current, status="in_progress", started_at=draft.at)
     if needs_preparing:
         draft.command(PrepareStep(step=step.key, visit=current.visit))
     else:
@@ -101,12 +102,12 @@ def _may_spend(draft: Draft, step: PlanStep) -> bool:
     )
     match budget.on_exceed:
         case "warn":
-            draft.note(waived_steps=(*draft.state.waived_steps, step.key))
+            draft.set_internal(waived_steps=(*draft.state.waived_steps, step.key))
             return True
         case "pause":
             reason = f"step '{step.name}' would exceed the budget"
             pause = PauseState(since=draft.at, cause="budget", reason=reason, held_steps=(step.key,))
-            draft.change(status="paused", pause=pause)
+            draft.set_visible(status="paused", pause=pause)
             draft.record("run_paused", step=step.key, data={"reason": reason})
             return False
         case "fail":
@@ -119,7 +120,7 @@ def _may_spend(draft: Draft, step: PlanStep) -> bool:
 def _attempt(draft: Draft, step: PlanStep, current: StepState) -> None:
     number = len(current.attempts) + 1
     attempt = Attempt(number=number, started_at=draft.at)
-    changed = draft.put(current, status="in_progress", attempts=(*current.attempts, attempt))
+    changed = draft.update_step(current, status="in_progress", attempts=(*current.attempts, attempt))
     draft.record("step_started", step=step.key, data={"attempt": number})
     draft.command(RunStep(step=step.key, visit=changed.visit, attempt=number))
 
@@ -147,7 +148,7 @@ def resume_held(draft: Draft) -> None:
         if draft.is_finished or draft.holds or key not in draft.state.steps:
             return
         step, current = draft.plan.step(key), draft.step(key)
-        if current.status != "in_progress" or timer_name("retry", current, current.visit) in draft.state.timers:
+        if current.status != "in_progress" or _is_delayed(draft, current):
             continue
         ended = bool(current.attempts) and current.attempts[-1].ended_at is not None
         held = current.ready and not current.attempts
@@ -156,7 +157,7 @@ def resume_held(draft: Draft) -> None:
         if held and step.carrier in WAITING:
             wait_or_hold(draft, step, current)
         elif ended or held or current.is_parked:
-            draft.put(current, is_parked=False)
+            draft.update_step(current, is_parked=False)
             attempt_or_hold(draft, step)
 
 
@@ -172,7 +173,7 @@ def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> Non
         case "failed":
             fail(draft, step, current, _error_of(outcome))
         case "ready" | "succeeded":
-            ready = draft.put(current, ready=True, input=outcome.input, wait_until=outcome.wait_until)
+            ready = draft.update_step(current, ready=True, input=outcome.input, wait_until=outcome.wait_until)
             if step.for_each is not None:
                 loops.open_loop(draft, step, outcome)
             elif step.carrier in WAITING:
@@ -191,13 +192,12 @@ def _wait(draft: Draft, step: PlanStep, current: StepState) -> None:
     if step.carrier == "task":
         tasks.open_task(draft, step, current)
         return
-    waiting = draft.put(current, status="waiting")
+    waiting = draft.update_step(current, status="waiting")
     due = current.wait_until or (draft.at if step.carrier == "timer" else None)
     draft.record("step_waiting", step=step.key, data={"until": due.isoformat() if due else None})
     if due is not None:
-        draft.start_timer(
-            timer_name(step.carrier, waiting, waiting.visit), due, f"{step.name}: until {due.isoformat()}"
-        )
+        kind = "timer" if step.carrier == "timer" else "signal"
+        draft.start_timer(StepTimer(kind, step.key, waiting.visit), due, f"{step.name}: until {due.isoformat()}")
     if step.carrier == "signal":
         signals.on_waiting(draft, step, waiting)
 
@@ -213,7 +213,7 @@ def on_timer_elapsed(draft: Draft, key: str, visit: int) -> None:
     """A `timer` step's time has come."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit == visit and current.status == "waiting":
-        complete(draft, step, draft.put(current, output=timer_output(draft.at)))
+        complete(draft, step, draft.update_step(current, output=timer_output(draft.at)))
 
 
 def on_retry_due(draft: Draft, key: str, visit: int) -> None:
@@ -222,7 +222,7 @@ def on_retry_due(draft: Draft, key: str, visit: int) -> None:
     if current.visit != visit or current.status != "in_progress":
         return
     if draft.holds:
-        draft.put(current, is_parked=True)
+        draft.update_step(current, is_parked=True)
     else:
         attempt_or_hold(draft, step)
 
@@ -238,7 +238,7 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
             _skip_by_condition(draft, step, current, outcome)
         case "succeeded" | "ready":
             done = _end_attempt(draft, current, None)
-            done = draft.put(
+            done = draft.update_step(
                 done,
                 input=outcome.input,
                 output=outcome.output,
@@ -258,7 +258,7 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
                 _redispatch_later(draft, current)
             else:
                 if outcome.input is not None:
-                    current = draft.put(current, input=outcome.input)
+                    current = draft.update_step(current, input=outcome.input)
                 _fail_attempt(draft, step, current, error)
 
 
@@ -271,24 +271,23 @@ def on_lost(draft: Draft, key: str, visit: int, attempt: int) -> None:
         message = f"its worker vanished {MAX_LOST} times"
         _fail_attempt(draft, step, current, StepError(kind="system", code="WORKER_LOST", message=message))
         return
-    _change_attempt(draft, current, lost=current.attempts[-1].lost + 1)
+    _put_attempt(draft, current, replace(current.attempts[-1], lost=current.attempts[-1].lost + 1))
     draft.record("attempt_lost", step=key, data={"attempt": attempt})
     if draft.state.is_draining:
-        draft.put(draft.step(key), is_parked=True)
+        draft.update_step(draft.step(key), is_parked=True)
     else:
         draft.command(RunStep(step=key, visit=visit, attempt=attempt))
 
 
 def _redispatch_later(draft: Draft, current: StepState) -> None:
-    before = current.attempts[-1].not_started
-    _change_attempt(draft, current, not_started=before + 1)
-    due = draft.at + delay_before_redispatch(before)
-    draft.start_timer(timer_name("retry", current, current.visit), due, "the effect could not begin; again soon")
-
-
-def _change_attempt(draft: Draft, current: StepState, **changes: int) -> None:
     last = current.attempts[-1]
-    draft.put(current, attempts=(*current.attempts[:-1], replace(last, **changes)))
+    _put_attempt(draft, current, replace(last, not_started=last.not_started + 1))
+    due = draft.at + delay_before_redispatch(last.not_started)
+    draft.start_timer(StepTimer("retry", current.key, current.visit), due, "the effect could not begin; again soon")
+
+
+def _put_attempt(draft: Draft, current: StepState, last: Attempt) -> StepState:
+    return draft.update_step(current, attempts=(*current.attempts[:-1], last))
 
 
 def _is_running(draft: Draft, current: StepState, visit: int, attempt: int) -> bool:
@@ -300,13 +299,17 @@ def _is_running(draft: Draft, current: StepState, visit: int, attempt: int) -> b
         and bool(current.attempts)
         and current.attempts[-1].number == attempt
         and current.attempts[-1].ended_at is None
-        and timer_name("retry", current, visit) not in draft.state.timers
+        and not _is_delayed(draft, current)
     )
 
 
+def _is_delayed(draft: Draft, current: StepState) -> bool:
+    """Whether a retry's delay runs."""
+    return str(StepTimer("retry", current.key, current.visit)) in draft.state.timers
+
+
 def _end_attempt(draft: Draft, current: StepState, error: StepError | None) -> StepState:
-    last = replace(current.attempts[-1], ended_at=draft.at, error=error)
-    return draft.put(current, attempts=(*current.attempts[:-1], last))
+    return _put_attempt(draft, current, replace(current.attempts[-1], ended_at=draft.at, error=error))
 
 
 def _fail_attempt(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> None:
@@ -318,9 +321,9 @@ def _fail_attempt(draft: Draft, step: PlanStep, current: StepState, error: StepE
         return
     number = len(failed.attempts)
     draft.record("attempt_failed", step=step.key, data={"attempt": number, **error_data(error), **_delay(delay)})
-    draft.put(failed, error=error)
+    draft.update_step(failed, error=error)
     summary = f"{step.name}: before attempt {number + 1}"
-    draft.start_timer(timer_name("retry", failed, failed.visit), draft.at + delay, summary)
+    draft.start_timer(StepTimer("retry", failed.key, failed.visit), draft.at + delay, summary)
 
 
 def _delay(delay: timedelta) -> dict[str, int]:

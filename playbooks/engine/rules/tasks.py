@@ -6,6 +6,7 @@ The one place that decides about people on every path: REST, ticket, signal, and
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from playbooks.common import ids
@@ -13,9 +14,10 @@ from playbooks.common.values import Actor, Json, PayloadRef, StepError
 from playbooks.engine.model.commands import Notify, OpenTask
 from playbooks.engine.model.plan import ApprovalPlan, PlanStep
 from playbooks.engine.model.state import StepState, TaskDecision, TaskState, Vote
+from playbooks.engine.model.timers import StepTimer
 from playbooks.engine.rules import endings, visits
 from playbooks.engine.rules.approvals import decision_of, is_separated, task_output
-from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
 
 _REVIEW_RULES = ApprovalPlan()
@@ -35,7 +37,7 @@ def open_task(draft: Draft, step: PlanStep, current: StepState, *, is_review: bo
         roles=step.required_roles,
         is_review=is_review,
     )
-    waiting = draft.put(current, status="waiting", task=task)
+    waiting = draft.update_step(current, status="waiting", task=task)
     draft.record("task_opened", step=step.key, data={"task_id": str(task.id), "roles": list(task.roles)})
     _start_window(draft, step, waiting, rules)
     draft.command(OpenTask(step=step.key, visit=current.visit))
@@ -44,12 +46,12 @@ def open_task(draft: Draft, step: PlanStep, current: StepState, *, is_review: bo
 def _start_window(draft: Draft, step: PlanStep, current: StepState, rules: ApprovalPlan) -> None:
     if rules.window_minutes is None or current.task is None:
         return
-    window = timer_name("window", step, current.visit)
-    due = draft.start_timer_in(window, rules.window_minutes, f"{step.name}: window for decisions")
-    draft.put(draft.step(step.key), task=replace(current.task, due_at=due))
+    due = draft.at + timedelta(minutes=rules.window_minutes)
+    draft.start_timer(StepTimer("window", step.key, current.visit), due, f"{step.name}: window for decisions")
+    draft.update_step(draft.step(step.key), task=replace(current.task, due_at=due))
     for position, minutes in enumerate(rules.reminder_minutes):
-        reminder = timer_name("reminder", step, current.visit, str(position))
-        draft.start_timer_in(reminder, minutes, f"{step.name}: reminder {position + 1}")
+        reminder = StepTimer("reminder", step.key, current.visit, position)
+        draft.start_timer(reminder, draft.at + timedelta(minutes=minutes), f"{step.name}: reminder {position + 1}")
 
 
 def refusal_of(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
@@ -85,7 +87,7 @@ def apply_vote(draft: Draft, step: PlanStep, vote: Vote) -> None:
     if current.task is None or current.status != "waiting":
         return
     task = replace(current.task, votes=(*current.task.votes, vote))
-    changed = draft.put(current, task=task)
+    changed = draft.update_step(current, task=task)
     draft.record(
         "decision_made",
         actor=vote.actor,
@@ -101,10 +103,9 @@ def close_task(draft: Draft, step: PlanStep, current: StepState, decision: TaskD
     """End a task with its decision; the step completes with it, or fails where its author said so."""
     if current.task is None:
         return
-    draft.stop_timers(timer_name("window", step, current.visit))
-    draft.stop_timers(timer_name("reminder", step, current.visit))
+    draft.stop_step_timers(current, "window", "reminder")
     task = replace(current.task, decision=decision, closed_at=draft.at)
-    closed = draft.put(current, task=task)
+    closed = draft.update_step(current, task=task)
     draft.record("task_closed", step=step.key, data={"task_id": str(task.id), "decision": decision})
     if task.is_review:
         _close_review(draft, step, closed, task, decision)
@@ -112,7 +113,7 @@ def close_task(draft: Draft, step: PlanStep, current: StepState, decision: TaskD
         message = f"step '{step.name}' was rejected"
         fail(draft, step, closed, StepError(kind="business_rule", code="REJECTED", message=message))
     else:
-        complete(draft, step, draft.put(closed, output=task_output(decision, task.votes)))
+        complete(draft, step, draft.update_step(closed, output=task_output(decision, task.votes)))
         _send_back(draft, step, decision)
 
 
@@ -135,7 +136,7 @@ def _close_review(draft: Draft, step: PlanStep, current: StepState, task: TaskSt
         return
     corrected: Json = task.votes[-1].data if task.votes else None
     output: Json | PayloadRef = current.output if corrected is None else corrected
-    complete(draft, step, draft.put(current, output=output))
+    complete(draft, step, draft.update_step(current, output=output))
 
 
 def on_window_over(draft: Draft, step: PlanStep, current: StepState) -> None:
@@ -153,20 +154,20 @@ def on_window_over(draft: Draft, step: PlanStep, current: StepState) -> None:
         case "timed_out":
             close_task(draft, step, current, "timed_out")
         case "fail":
-            closed = draft.put(current, task=replace(task, decision="timed_out", closed_at=draft.at))
-            draft.stop_timers(timer_name("reminder", step, current.visit))
+            closed = draft.update_step(current, task=replace(task, decision="timed_out", closed_at=draft.at))
+            draft.stop_step_timers(current, "reminder")
             message = f"nobody decided step '{step.name}' in time"
             fail(draft, step, closed, StepError(kind="timeout", code="DECISION_TIMEOUT", message=message))
 
 
 def _escalate(draft: Draft, step: PlanStep, current: StepState, task: TaskState, rules: ApprovalPlan) -> None:
     roles = (*task.roles, *(role for role in rules.escalate_to_roles if role not in task.roles))
-    escalated = draft.put(current, task=replace(task, roles=roles, escalated=True))
+    escalated = draft.update_step(current, task=replace(task, roles=roles, escalated=True))
     draft.record("task_escalated", step=step.key, data={"task_id": str(task.id), "roles": list(roles)})
     _start_window(draft, step, escalated, replace(rules, reminder_minutes=()))
 
 
-def on_reminder(draft: Draft, step: PlanStep, current: StepState, timer: str) -> None:
+def on_reminder(draft: Draft, step: PlanStep, current: StepState, timer: StepTimer) -> None:
     """Remind people of a task that is still open."""
     if current.task is not None and current.status == "waiting" and current.incident_at is None:
         draft.record("task_reminded", step=step.key, data={"task_id": str(current.task.id)})
@@ -185,7 +186,7 @@ def claim(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
     if actor.id in task.claims:
         return None
     first = task.claimant or actor
-    draft.put(
+    draft.update_step(
         current,
         task=replace(task, claimant=first, claimed_at=task.claimed_at or draft.at, claims=(*task.claims, actor.id)),
     )
@@ -202,7 +203,7 @@ def release(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
     if actor.id not in task.claims:
         return "NOT_ELIGIBLE"
     is_claimant = task.claimant is not None and task.claimant.id == actor.id
-    draft.put(
+    draft.update_step(
         current,
         task=replace(
             task,

@@ -14,7 +14,7 @@ from playbooks.common.values import FINISHED_STEP, StepError
 from playbooks.engine.model.commands import CancelChild, CancelStep, EvaluateLoop
 from playbooks.engine.model.plan import BackPlan, PlanStep
 from playbooks.engine.model.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, Attempt, RunState, StepState, TaskState
-from playbooks.engine.rules.draft import Draft, timer_name
+from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.ordering import downstream, only_for
 
 LOOP_LIMIT = "LOOP_LIMIT"
@@ -42,8 +42,8 @@ def go_back(draft: Draft, source: str, back: BackPlan) -> None:
         reason = f"the run went back to step '{back.step}'"
         end_from_outside(draft, current, reason)
         drop_loop(draft, key, reason)
-        before = draft.retire(draft.step(key))
-        draft.put(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
+        before = draft.archive_visit(draft.step(key))
+        draft.update_step(StepState(key=key, visit=before.visit + 1, line=draft.further_line()))
 
 
 def jump(draft: Draft, source: str, target: str) -> None:
@@ -54,7 +54,7 @@ def jump(draft: Draft, source: str, target: str) -> None:
         current = draft.step(key)
         if key not in kept and current.status == "pending":
             reason = f"step '{source}' failed, and the run went on at '{target}'"
-            draft.put(current, status="skipped", completed_at=draft.at, reason=reason)
+            draft.update_step(current, status="skipped", completed_at=draft.at, reason=reason)
             draft.record("step_skipped", step=key, data={"reason": reason, "values": {}})
 
 
@@ -65,9 +65,8 @@ def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
     if current.status != "pending":
         draft.command(CancelStep(step=current.key, visit=current.visit))
     let_child_go(draft, current)
-    for kind in ("retry", "timer", "window", "reminder", "again", "signal", "child"):
-        draft.stop_timers(timer_name(kind, current, current.visit))
-    draft.put(
+    draft.stop_step_timers(current)
+    draft.update_step(
         current,
         status="cancelled",
         reason=reason,
@@ -107,9 +106,9 @@ def drop_loop(draft: Draft, key: str, reason: str) -> None:
     """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
     for item in draft.items_of(key):
         end_from_outside(draft, item, reason)
-        draft.retire(draft.step(item.key))
+        draft.archive_visit(draft.step(item.key))
     if key in draft.state.loops:
-        draft.note(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
+        draft.set_internal(loops={name: loop for name, loop in draft.state.loops.items() if name != key})
 
 
 def cancel_others(draft: Draft, step: PlanStep) -> None:
@@ -124,10 +123,10 @@ def cancel_others(draft: Draft, step: PlanStep) -> None:
             draft.record("step_cancelled", step=key, data={"reason": reason})
 
 
-def test_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
-    """Find out whether a step that did its work is done again; false where it cannot be."""
-    if step.repeat is None or current.is_testing or not may_go_back(draft, step.repeat):
+def evaluate_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
+    """Evaluate whether a step that did its work is repeated; false where it cannot be."""
+    if step.repeat is None or not may_go_back(draft, step.repeat):
         return False
-    draft.put(current, status="in_progress", is_testing=True)
+    draft.update_step(current, status="in_progress", is_testing=True)
     draft.command(EvaluateLoop(step=current.key, visit=current.visit))
     return True

@@ -1,4 +1,4 @@
-"""From what a message says about its sender to an `Actor`. Says nothing about whether that is true."""
+"""Conversions between an `Actor` and its JSON forms. They do not verify who the sender is."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _TEMPORAL_CLIENT = "a Temporal client"
 
 
 def system_actor(organization_id: UUID) -> Actor:
-    """The service itself."""
+    """Return the service itself as an actor."""
     return Actor(id=ids.system_actor_id(organization_id), name="HERA Playbooks", via="system")
 
 
 def asserted_actor(organization_id: UUID, value: JsonObject | None) -> Actor:
-    """Who a Temporal client says it is: `{sub, name?, roles?}`; nameless clients share one identity."""
+    """Return the identity that a Temporal client claims: `{sub, name?, roles?}`; clients without `sub` share one."""
     facts = value or {}
     subject = facts.get("sub")
     if not isinstance(subject, str) or not subject:
@@ -31,12 +31,12 @@ def asserted_actor(organization_id: UUID, value: JsonObject | None) -> Actor:
 
 
 def actor_to_json(actor: Actor) -> JsonObject:
-    """The actor as the API writes it into an envelope: `{id, name, roles}`."""
+    """Return the actor as the API writes it into a control message: `{id, name, roles}`."""
     return {"id": str(actor.id), "name": actor.name, "roles": list(actor.roles)}
 
 
 def actor_from_json(value: JsonObject, via: Via) -> Actor | None:
-    """Reads `actor_to_json` back; None where a field is missing or of the wrong type."""
+    """Parse the form of `actor_to_json`; None where a field is missing or of the wrong type."""
     identity, name = value.get("id"), value.get("name")
     if not isinstance(identity, str) or not isinstance(name, str):
         return None

@@ -2,7 +2,7 @@
 
     PlaybooksError
     |-- InputError                      what was sent is wrong
-    |   |-- MalformedRequestError       VALIDATION_ERROR          cannot be read at all
+    |   |-- MalformedRequestError       VALIDATION_ERROR          cannot be parsed
     |   |-- ValidationError             VALIDATION_ERROR          a body's content
     |   |-- InputContractError          INPUT_VALIDATION_ERROR    a run's input
     |   |-- ContractError               CONTRACT_VALIDATION_FAILED a form or a step's output
@@ -12,7 +12,7 @@
     |   |-- LimitExceededError          RESOURCE_LIMIT_EXCEEDED
     |   |-- IdempotencyKeyReusedError   IDEMPOTENCY_KEY_REUSED
     |   `-- MappingError                VALIDATION_ERROR          an expression that cannot be evaluated
-    |-- AccessError                     who asks may not
+    |-- AccessError                     the caller may not do this
     |   |-- UnauthorizedError           UNAUTHORIZED
     |   |-- ForbiddenError              FORBIDDEN
     |   |-- SelfApprovalError           SELF_APPROVAL

@@ -1,6 +1,6 @@
-"""Every derived identity: one function builds it and, where needed, another parses it.
+"""Derived ids: one function builds each and, where needed, another parses it.
 
-Must not know who uses an id. Equal arguments give equal ids, so a repeat finds what the first call made.
+Equal arguments give equal ids, so a repeated call finds what the first one made.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ _PREFIX = "playbook-run"
 
 
 def workflow_id(organization_id: UUID, execution_id: UUID) -> str:
-    """Temporal workflow id of a run: `playbook-run/{organization_id}/{execution_id}`."""
+    """Return the Temporal workflow id of a run: `playbook-run/{organization_id}/{execution_id}`."""
     return f"{_PREFIX}/{organization_id}/{execution_id}"
 
 
 def parse_workflow_id(text: str) -> tuple[UUID, UUID] | None:
-    """Organization and execution id of a workflow id, or None where it is not one of ours."""
+    """Return organization and execution id of a workflow id, or None where it is not one of ours."""
     parts = text.split("/")
     if len(parts) != 3 or parts[0] != _PREFIX:
         return None
@@ -68,7 +68,8 @@ def child_execution_id(organization_id: UUID, key: str) -> UUID:
 def effect_key(execution_id: UUID, step_key: str, visit: int, again: int = 0) -> str:
     """Idempotency key of a step's effect: run, step and visit, never the attempt.
 
-    `again`: after so many attempts somebody had the step begin anew, and what was made before is not wanted.
+    `again`: number of attempts before a person restarted the step. A restart gets a new key, because the earlier
+    effect is not wanted.
     """
     key = f"{execution_id}:{step_key}:{visit}"
     return f"{key}:{again}" if again else key

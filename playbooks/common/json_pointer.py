@@ -1,7 +1,4 @@
-"""JSON Pointers (RFC 6901), with `*` for any item of a list or any member of an object.
-
-Owns reading and replacing at pointers; must not know what lies there. Nothing is changed in place.
-"""
+"""JSON Pointers (RFC 6901), with `*` for any item of a list or any member of an object. Values are not mutated."""
 
 from __future__ import annotations
 
@@ -13,36 +10,36 @@ ANY = "*"
 
 
 def escape(segment: str) -> str:
-    """One segment as it is written in a pointer."""
+    """Escape one segment."""
     return segment.replace("~", "~0").replace("/", "~1")
 
 
 def join(pointer: str, *segments: str) -> str:
-    """`pointer` with these (unescaped) segments below it."""
+    """Append these (unescaped) segments to `pointer`."""
     return pointer + "".join(f"/{escape(segment)}" for segment in segments)
 
 
 def parts(pointer: str) -> tuple[str, ...]:
-    """The unescaped segments of a pointer; () for the whole document."""
+    """Return the unescaped segments of a pointer; () for the whole document."""
     if not pointer:
         return ()
     return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in pointer.removeprefix("/").split("/"))
 
 
 def from_parts(segments: Iterable[str]) -> str:
-    """The pointer with these unescaped segments."""
+    """Build the pointer with these unescaped segments."""
     return join("", *segments)
 
 
 def covers(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    """Whether `path` is at or below a place that `pattern` (segments, `*` for any) names."""
+    """Return true if `path` is at or below a place that `pattern` (segments, `*` for any) names."""
     return len(pattern) <= len(path) and all(
         want in (ANY, have) for want, have in zip(pattern, path[: len(pattern)], strict=True)
     )
 
 
 def transform_at(value: Json, pointers: Iterable[str], function: Callable[[Json], Json]) -> Json:
-    """`value` with `function` applied once to whatever lies at the pointers; places that do not exist are passed over.
+    """Return `value` with `function` applied once at each of the pointers; missing places are skipped.
 
     Where one pointer lies below another, only the upper one is applied.
     """
@@ -50,7 +47,7 @@ def transform_at(value: Json, pointers: Iterable[str], function: Callable[[Json]
 
 
 def pick(value: Json, pointer: str, default: Json = None) -> Json:
-    """What lies at a pointer without `*`, or `default`."""
+    """Return the value at a pointer without `*`, or `default`."""
     for segment in parts(pointer):
         if isinstance(value, dict) and segment in value:
             value = value[segment]
@@ -62,12 +59,12 @@ def pick(value: Json, pointer: str, default: Json = None) -> Json:
 
 
 def find(value: Json, pattern: str) -> Iterator[tuple[str, Json]]:
-    """What lies at a pattern (a pointer, `*` for any), each with the pointer where it lies."""
+    """Return each value that matches a pattern (a pointer, `*` for any), with its own pointer."""
     return _find(value, "", parts(pattern))
 
 
 def without(value: Json, pointers: Iterable[str]) -> Json:
-    """`value` without the members and items that lie at the pointers; all of it gone is None."""
+    """Return `value` without the members and items at the pointers; None where nothing is left."""
     return _remove(value, [parts(pointer) for pointer in pointers])
 
 

@@ -1,7 +1,7 @@
-"""Which JSON values the service takes at all: no NUL, no lone surrogates, finite numbers, bounded depth and size.
+"""Limits of JSON values: no NUL, no lone surrogates, finite numbers, bounded depth and size.
 
-Owns the poison check at every edge. Such values would break PostgreSQL's jsonb, a history, or the expression engine
-(one whole number of more than 64 bits makes every expression over its neighbours fail) later.
+Other values would break PostgreSQL's jsonb, a history, or the expression engine later (one whole number of more than
+64 bits makes every expression over its neighbours fail), so they are refused at the border.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
 def check_value(value: Json, pointer: str = "") -> tuple[Problem, ...]:
-    """What makes a value unfit to be stored: codes INVALID_TEXT, INVALID_NUMBER, TOO_DEEP, TOO_LARGE; () if nothing.
+    """Return why a value cannot be stored: codes INVALID_TEXT, INVALID_NUMBER, TOO_DEEP, TOO_LARGE; () if it can.
 
-    Total for whatever a JSON parser can give, of any depth; it stops at the first few problems.
+    Accepts anything that a JSON parser can return, of any depth; stops at the first few problems.
     """
     problems: list[Problem] = []
     stack: list[tuple[str, Json, int]] = [(pointer, value, 1)]
@@ -55,7 +55,7 @@ def check_value(value: Json, pointer: str = "") -> tuple[Problem, ...]:
 
 
 def canonical(value: Json) -> str:
-    """JSON with sorted names and no spaces: equal values give equal texts."""
+    """Serialize with sorted names and no spaces: equal values give equal texts."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -63,7 +63,7 @@ def _scalar_problem(value: str | float | bool | None, place: str) -> Problem | N
     if isinstance(value, str):
         if _BAD_TEXT.search(value):
             return _bad_text(place, "the text")
-        # Four bytes are the most that a character can take, so most texts need no encoding here.
+        # A character takes four bytes at most, so most texts need no encoding here.
         if len(value) * 4 > MAX_TEXT_BYTES and len(value.encode()) > MAX_TEXT_BYTES:
             return problem(place, "TOO_LARGE", f"a text has at most {MAX_TEXT_BYTES} bytes")
     elif isinstance(value, float):

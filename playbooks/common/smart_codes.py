@@ -1,7 +1,7 @@
 """HERA's smart codes: `HERA.{INDUSTRY}.PLAYBOOK.{KIND}.{NAME}.V{n}`.
 
-Owns building and reading them. Invariant: every code built here fits the column (100 characters) and HERA's pattern;
-a name that is too long is shortened with a hash and a one-letter one padded, never refused.
+Every code built here fits the column (100 characters) and HERA's pattern: a name that is too long is shortened with a
+hash, a one-letter name is padded, none is refused.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SmartCode:
 
 
 def build(industry: str, kind: Kind, name: str, version: int = 1) -> str:
-    """The code of a thing of this kind. `name` is any text; equal names give equal codes."""
+    """Build a code of this kind. `name` is any text; equal names give equal codes."""
     head = f"HERA.{industry}.PLAYBOOK.{kind}."
     tail = f".V{version}"
     room = min(MAX_SEGMENT_CHARACTERS, MAX_CODE_CHARACTERS - len(head) - len(tail))
@@ -61,37 +61,37 @@ def build(industry: str, kind: Kind, name: str, version: int = 1) -> str:
 
 
 def playbook_code(industry: str, code: str, version: int) -> str:
-    """Of a playbook version."""
+    """Build the code of a playbook version."""
     return build(industry, "DEF", code, version)
 
 
 def step_code(industry: str, key: str, version: int) -> str:
-    """Of a step's definition in a playbook version."""
+    """Build the code of a step's definition in a playbook version."""
     return build(industry, "STEP.DEF", key, version)
 
 
 def run_code(industry: str, code: str, version: int) -> str:
-    """Of the runs of a playbook version."""
+    """Build the code of the runs of a playbook version."""
     return build(industry, "RUN", code, version)
 
 
 def exec_code(industry: str, key: str, version: int) -> str:
-    """Of a step's executions."""
+    """Build the code of a step's executions."""
     return build(industry, "STEP.EXEC", key, version)
 
 
 def transition_code(industry: str, code: str, version: int) -> str:
-    """Of a life-cycle transition of a playbook version."""
+    """Build the code of a life-cycle transition of a playbook version."""
     return build(industry, "TRANSITION", code, version)
 
 
 def is_valid(text: str) -> bool:
-    """Whether a text is a smart code at all (HERA's pattern, any application's)."""
+    """Return true if a text is a smart code (HERA's pattern, any application's)."""
     return len(text) <= MAX_CODE_CHARACTERS and _VALID.fullmatch(text.upper()) is not None
 
 
 def parse(text: str) -> SmartCode | None:
-    """The parts of one of our codes, or None where it is not one. Case does not count."""
+    """Parse one of our codes; None where it is not one. Case is ignored."""
     match = _OURS.fullmatch(text.upper())
     if match is None or not is_valid(text):
         return None

@@ -1,7 +1,6 @@
-"""Small values that every room speaks of: JSON, people, step errors.
+"""Small values that every room uses: JSON, people, step errors.
 
-Owns the vocabulary; must not know Temporal, SQL or HTTP. Everything here is immutable and survives a
-round trip through JSON unchanged.
+Everything here is immutable and survives a round trip through JSON unchanged.
 """
 
 from __future__ import annotations
@@ -88,8 +87,8 @@ def _kind_of_held(value: object) -> str:
 Held: TypeAlias = Annotated[
     Annotated[Json, Tag("value")] | Annotated[PayloadRef, Tag("reference")], Discriminator(_kind_of_held)
 ]
-"""A value, or where it is stored. Told apart by their fields, so that both survive a round trip through JSON; whoever
-loads a reference compares its hash, so a value that only looks like one is an error of its own step."""
+"""A value, or a reference to where it is stored. The fields distinguish the two, so that both survive a round trip
+through JSON; loading a reference compares its hash, so a value that only looks like one is an error of its own step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""What has to hold before a run of a document may exist, whoever starts it: a person, or a step of another run.
+"""Checks before a run of a document is accepted, whether a person or a step of another run starts it.
 
-Owns the checks of the input and the run's place among those of its key. Must not know rows. Invariant: a key's text
-never leaves here: it may be made of sensitive values, and it may be long, so a run carries a digest of it.
+The text of a concurrency key never leaves this module: it may contain sensitive values and may be long, so a run
+carries a digest of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from playbooks.expressions import cel, templates
 
 MAX_INPUT_BYTES = 256 * 1024
 SLOT_LABEL = "concurrency:"
-"""How the labels of slots begin."""
+"""Prefix of the labels of concurrency keys."""
 
 _DIGEST_CHARACTERS = 32
 

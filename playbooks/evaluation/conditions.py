@@ -1,7 +1,6 @@
-"""Whether a step applies: its own condition, then those of its conditional dependencies.
+"""Conditions of a step: its own, then those of its conditional dependencies.
 
-Must not know what a skipped step means to others. Invariant: the answer carries what was read, so the timeline can
-say why.
+The result carries the values that were read, so that the timeline can show why a step was skipped.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ _MAX_SHOWN = 200
 
 
 def skip_of(plan: Plan, document: StepDocument, context: JsonObject) -> tuple[str | None, JsonObject]:
-    """Why the step is to be skipped (None: it applies), and the values read by path.
+    """Return why the step is skipped (None: it is not), and the values read by path.
 
-    `context` is the run's. Raises MappingError where a condition cannot be decided.
+    `context` is the run's. Raises MappingError where a condition cannot be evaluated.
     """
     values: JsonObject = {}
     for condition, source in _conditions(plan, document):
@@ -39,7 +38,7 @@ def _conditions(plan: Plan, document: StepDocument) -> list[tuple[Json, str]]:
 
 
 def step_key_of(plan: Plan, dependency: DependencyDocument) -> str:
-    """The key of the step that a dependency names, by key or by number; "" where there is none."""
+    """Return the key of the step that a dependency names, by key or by number; "" where there is none."""
     if dependency.depends_on is not None:
         return dependency.depends_on
     return next((step.key for step in plan.steps if step.number == dependency.depends_on_step_number), "")

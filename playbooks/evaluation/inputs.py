@@ -1,7 +1,6 @@
-"""A step's input, by the rules of the document: its mapping, or the run's input with what its data dependencies made.
+"""Input of a step: its mapping, or the run's input merged with the outputs of its data dependencies.
 
-Owns the merging and what is withheld from outside services. Must not know handlers, Temporal or SQL. Invariant: an
-AI or external step never gets a value marked `x-sensitive` that the author did not name.
+An AI or external step never gets a value marked `x-sensitive` that the author did not name.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ _OUTSIDE = frozenset({"ai", "external"})
 
 
 def resolve_input(plan: Plan, step: PlanStep, document: StepDocument, context: JsonObject) -> Json:
-    """The step's input from the run's `context`. Raises MappingError with the path that is missing.
+    """Return the step's input from the run's `context`. Raises MappingError with the path that is missing.
 
-    With an `input` mapping: that mapping, over what the `mapping`s of its data dependencies bring. Without one: the
+    With an `input` mapping: that mapping, over the results of its data dependencies' `mapping`s. Without one: the
     run's input, under the (mapped) outputs of its data dependencies, later ones over earlier ones.
     """
     withholds = step.step_type in _OUTSIDE
@@ -37,7 +36,7 @@ def resolve_input(plan: Plan, step: PlanStep, document: StepDocument, context: J
 def _brought(
     plan: Plan, document: StepDocument, context: JsonObject, *, whole_outputs: bool, withholds: bool
 ) -> JsonObject:
-    """What the step's data dependencies add to its input; those that a join did not need to be completed, nothing."""
+    """Return what data dependencies add to the input. One that a join left uncompleted adds nothing."""
     brought: JsonObject = {}
     for index, dependency in enumerate(document.dependencies or []):
         if dependency.dependency_type != "data":
@@ -71,7 +70,7 @@ def _output_of(context: JsonObject, path: tuple[str, str, str]) -> Json:
 
 
 def _object(value: Json, path: tuple[str, ...]) -> JsonObject:
-    """The value as fields to merge; all of a value withheld (None) is none of them."""
+    """Return the value as fields to merge; none where the whole value is withheld (None)."""
     if value is None:
         return {}
     if not isinstance(value, dict):

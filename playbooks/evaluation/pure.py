@@ -1,7 +1,7 @@
-"""The work of the handlers without effects: `data_validator`, `data_processor`, `rules_engine`.
+"""Handlers without effects: `data_validator`, `data_processor`, `rules_engine`.
 
-Must not do I/O of any kind: a local activity of an unfinished task is executed again after a crash, and a simulation
-promises no effects. Equal calls give equal results.
+They do no I/O: a local activity of an unfinished task is executed again after a crash, and a simulation promises no
+effects. Equal calls give equal results.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from playbooks.expressions import cel
 
 
 def process(call: HandlerCall) -> HandlerResult:
-    """Its output by a mapping over its input: `config.output`; without it the input itself. Raises MappingError."""
+    """Map the input by `config.output`; without it the output is the input. Raises MappingError."""
     mapping = call.config.get("output")
     return HandlerResult(output=call.input if mapping is None else call.resolve(mapping))
 
 
 def decide_by_rules(call: HandlerCall) -> HandlerResult:
-    """Named CEL rules: `all` must hold, `any` one, or the `first` that holds decides.
+    """Evaluate named CEL rules: `all` must hold, `any` one, or the `first` that holds decides.
 
     `{passed, decision, failed_rules: [{name, reason}], matched_rules: [name], matched}`. Raises MappingError.
 
@@ -54,7 +54,7 @@ def decide_by_rules(call: HandlerCall) -> HandlerResult:
 
 
 def check_data(call: HandlerCall) -> HandlerResult:
-    """Its input against `config.schema`; the step's `input_contract` was checked before any handler ran.
+    """Validate the input against `config.schema`; the step's `input_contract` was checked before any handler ran.
 
     `{valid: true, errors: []}`. Raises ContractError (kind `validation`) for an input that does not fit.
     """
@@ -75,4 +75,4 @@ PURE: dict[str, Callable[[HandlerCall], HandlerResult]] = {
     "data_processor": process,
     "rules_engine": decide_by_rules,
 }
-"""The work of each built-in pure handler, by its name (`timer` waits instead)."""
+"""Function of each built-in pure handler, by its name (`timer` waits instead)."""

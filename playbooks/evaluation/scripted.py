@@ -1,7 +1,6 @@
-"""The AI provider `scripted`: answers written in the playbook, for demos and tests, and always labelled so.
+"""The AI provider `scripted`: answers written in the playbook, for demos and tests, always labelled as scripted.
 
-Owns reading the script and what a low confidence leads to. Must not call out. Invariant: equal attempts of equal
-steps get equal answers.
+Equal attempts of equal steps get equal answers.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ _ERROR_KINDS: frozenset[str] = frozenset(get_args(ErrorKind))
 
 
 def answer(call: HandlerCall) -> HandlerResult:
-    """The n-th attempt gets the n-th entry of `config.script`; the last one answers all that follow.
+    """Return output and confidence of the n-th entry of `config.script`, or of the last entry for later attempts.
 
-    An entry's output and confidence. Raises StepFailedError with an `error` entry's kind and message, or
+    Raises StepFailedError with an `error` entry's kind and message, or
     `LOW_CONFIDENCE` where the author chose `fail`.
     """
     entry = _entry(call.config.get("script"), call.attempt)
@@ -31,9 +30,9 @@ def answer(call: HandlerCall) -> HandlerResult:
 
 
 def judged(config: JsonObject, output: Json, confidence: float | None, source: str) -> HandlerResult:
-    """An answer as `config.confidence_threshold` and `config.on_low_confidence` want it (default: a person looks).
+    """Apply `config.confidence_threshold` and `config.on_low_confidence` (default: a person reviews) to an answer.
 
-    An answer without confidence is one of low confidence where a threshold is set. Raises StepFailedError
+    Where a threshold is set, an answer without confidence counts as one of low confidence. Raises StepFailedError
     `LOW_CONFIDENCE` (kind `business_rule`) for `fail`.
     """
     threshold = _number(config.get("confidence_threshold"))

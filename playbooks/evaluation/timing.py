@@ -1,4 +1,4 @@
-"""The `timer` step: from its config to the instant until which it waits. The waiting is somebody else's."""
+"""Instants until which `timer` and `signal_wait` steps wait. The workflow does the waiting."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _UNITS = {"duration_seconds": timedelta(seconds=1), "duration_minutes": timedelt
 
 
 def wait_until(call: HandlerCall, now: datetime) -> datetime:
-    """The aware UTC instant of `duration_seconds`, `duration_minutes` or `until` (ISO 8601; without an offset: UTC).
+    """Return the aware UTC instant of `duration_seconds`, `duration_minutes` or `until` (ISO 8601; UTC by default).
 
-    An instant that has passed means now. Raises StepFailedError (kind `validation`) for what is no duration or
-    instant, or lies more than 366 days ahead; MappingError.
+    An instant that has passed means now. Raises StepFailedError (kind `validation`) for an invalid duration or
+    instant, or one more than 366 days ahead; MappingError.
     """
     for name, unit in _UNITS.items():
         if call.config.get(name) is not None:
@@ -26,7 +26,7 @@ def wait_until(call: HandlerCall, now: datetime) -> datetime:
 
 
 def due_of(call: HandlerCall, carrier: Carrier, now: datetime) -> datetime | None:
-    """Until when a step waits: a `timer`'s instant, a `signal_wait`'s timeout, None where nothing bounds it."""
+    """Return until when a step waits: a `timer`'s instant, a `signal_wait`'s timeout, None where nothing bounds it."""
     config = call.config
     if carrier == "timer":
         return wait_until(call, now)
@@ -46,7 +46,7 @@ def _duration(value: Json, unit: timedelta, name: str) -> timedelta:
         count = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1.0
     except ValueError:
         count = -1.0
-    # Also false for what is not a number.
+    # Also false for NaN.
     if not 0 <= count <= _LONGEST / unit:
         raise _refusal(name, "has to be a duration of at most 366 days")
     return count * unit

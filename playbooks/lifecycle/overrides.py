@@ -1,7 +1,6 @@
-"""Overrides: warnings that a publisher takes on, so that strict publication does not refuse them.
+"""Overrides: warnings that a publisher accepts, so that strict publication does not refuse them.
 
-Owns what an override covers and when it is refused. Must not know who asks or where it is recorded. Invariant: an error
-cannot be overridden, and an override that covers nothing is a mistake, not a wish.
+An error cannot be overridden, and an override that covers nothing is refused as a mistake.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Override:
 
 
 def covers(override: Override, found: Problem) -> bool:
-    """Whether the override names this finding."""
+    """Return true if the override names this finding."""
     return override.code == found.code and override.pointer in (None, found.pointer)
 
 
@@ -42,13 +41,13 @@ def refuse_unfit(overrides: Sequence[Override], found: Sequence[Problem]) -> Non
 
 
 def overridden(overrides: Sequence[Override], warnings: Sequence[Problem]) -> tuple[tuple[Problem, Override], ...]:
-    """Each warning that is covered, with the first override that covers it."""
+    """Return each covered warning with the first override that covers it."""
     pairs = ((each, next((one for one in overrides if covers(one, each)), None)) for each in warnings)
     return tuple((each, override) for each, override in pairs if override is not None)
 
 
 def uncovered(overrides: Sequence[Override], warnings: Sequence[Problem]) -> tuple[Problem, ...]:
-    """The warnings that no override names."""
+    """Return the warnings that no override names."""
     return tuple(each for each in warnings if not any(covers(override, each) for override in overrides))
 
 

@@ -1,7 +1,7 @@
-"""Transitions that wait for their time, and whether they still make sense together.
+"""Scheduled transitions, and the check that they are consistent.
 
-Owns one rule: played in their order from the status that the version has now, each of them has to be possible. Must not
-know rows or clocks. Invariant: what is accepted as scheduled was possible in that order when it was accepted.
+One rule: applied in their order to the version's present status, each of them has to be possible. A transition is
+accepted only if this holds at that moment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from playbooks.lifecycle.transitions import Action, PlaybookStatus, is_possible,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A transition that waits until `at`."""
+    """A transition that is scheduled for `at`."""
 
     id: UUID
     action: Action
@@ -26,7 +26,7 @@ class Planned:
 
 
 def first_impossible(status: PlaybookStatus, planned: Sequence[Planned]) -> Planned | None:
-    """The first of these, in the order of their times, that would not be possible when it is due."""
+    """Return the first of these, in the order of their times, that would not be possible when it is due."""
     for each in sorted(planned, key=lambda one: one.at):
         if not is_possible(status, each.action):
             return each
@@ -35,7 +35,7 @@ def first_impossible(status: PlaybookStatus, planned: Sequence[Planned]) -> Plan
 
 
 def status_at(status: PlaybookStatus, planned: Sequence[Planned], at: datetime) -> PlaybookStatus:
-    """What a version of this status is by then, when all that is planned before comes true."""
+    """Return the status at a time, if all transitions planned before it take place."""
     for each in sorted(planned, key=lambda one: one.at):
         if each.at < at and is_possible(status, each.action):
             status = next_status(status, each.action)
@@ -43,7 +43,7 @@ def status_at(status: PlaybookStatus, planned: Sequence[Planned], at: datetime) 
 
 
 def refuse_contradiction(status: PlaybookStatus, planned: Sequence[Planned], new: Planned) -> None:
-    """Raise InvalidTransitionError where `new` cannot take place beside what is planned already."""
+    """Raise InvalidTransitionError where `new` contradicts the transitions that are already planned."""
     if any(each.at == new.at for each in planned):
         raise _refusal("another transition is scheduled for the same instant", "/effective_date")
     broken = first_impossible(status, [*planned, new])
@@ -58,7 +58,7 @@ def refuse_contradiction(status: PlaybookStatus, planned: Sequence[Planned], new
 def refuse_overtaking(to_status: PlaybookStatus, planned: Sequence[Planned]) -> None:
     """Raise InvalidTransitionError where a transition that takes place now makes a planned one impossible.
 
-    What is deleted stays so, and takes what was planned with it: that contradicts nothing.
+    Deletion is final and cancels all planned transitions, so it contradicts none.
     """
     broken = None if to_status == "deleted" else first_impossible(to_status, planned)
     if broken is not None:
@@ -66,7 +66,7 @@ def refuse_overtaking(to_status: PlaybookStatus, planned: Sequence[Planned]) -> 
 
 
 def refuse_gap(status: PlaybookStatus, planned: Sequence[Planned], cancelled: UUID) -> None:
-    """Raise InvalidTransitionError where cancelling one makes another impossible that was possible with it."""
+    """Raise InvalidTransitionError where cancelling one transition makes a later one impossible."""
     if first_impossible(status, planned) is not None:
         return
     broken = first_impossible(status, [each for each in planned if each.id != cancelled])

@@ -1,7 +1,7 @@
-"""What a transition touches besides the version itself, said so that nobody has to find out.
+"""Side effects of a transition, listed for its caller.
 
-Owns the sentences. Must not know how the facts were found. A transition of one version never moves another version, and
-runs are started by a version's id: both are told, because users of other systems expect the opposite.
+A transition of one version never changes another version, and runs are started by a version's id. Both are stated in
+the list, because users of other systems expect the opposite.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EffectKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class SideEffect:
-    """One thing that the transition touches; which fields are set depends on the kind."""
+    """One side effect; which fields are set depends on the kind."""
 
     kind: EffectKind
     message: str
@@ -41,7 +41,7 @@ class SideEffect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionFacts:
-    """What is known when a transition takes place. `others` are the other active versions of the code."""
+    """Facts known when a transition takes place. `others` are the other active versions of the code."""
 
     action: Action
     version: int
@@ -53,7 +53,7 @@ class TransitionFacts:
 
 
 def side_effects(facts: TransitionFacts) -> tuple[SideEffect, ...]:
-    """All that the transition touches, the most important first."""
+    """Return the side effects of a transition, the most important first."""
     return (*_on_starts(facts), *_on_versions(facts), *_on_runs(facts), *_on_records(facts))
 
 

@@ -1,6 +1,6 @@
 """The life cycle of a playbook version: draft -> active -> deprecated -> active, any -> deleted.
 
-Owns which action leads where, as one table. Must not know who asks; permissions are named here and checked elsewhere.
+One table holds which action leads to which status. Permissions are named here and checked by the API.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ ACTIONS: tuple[Action, ...] = tuple(PERMISSIONS)
 
 
 def allowed_actions(status: PlaybookStatus) -> tuple[Action, ...]:
-    """The actions that are possible from a status, in the order of the table."""
+    """Return the actions that are possible from a status, in the order of the table."""
     return tuple(action for (start, action) in _TRANSITIONS if start == status)
 
 
 def is_possible(status: PlaybookStatus, action: Action) -> bool:
-    """Whether the table has the action for this status."""
+    """Return true if the table has the action for this status."""
     return (status, action) in _TRANSITIONS
 
 
 def next_status(status: PlaybookStatus, action: str) -> PlaybookStatus:
-    """The status after an action.
+    """Return the status after an action.
 
     Raises InvalidActionError where there is no such action, InvalidTransitionError where it is not possible now.
     """
@@ -63,5 +63,5 @@ def next_status(status: PlaybookStatus, action: str) -> PlaybookStatus:
 
 
 def is_locked(status: PlaybookStatus) -> bool:
-    """Only a draft changes."""
+    """Return true if the document of a version with this status can no longer change: only a draft can."""
     return status != "draft"

@@ -1,8 +1,7 @@
 """Compiles a playbook document into the plan that its runs carry.
 
-Owns the way from what an author wrote to what the machine needs: order resolved, references checked, defaults filled
-in. Must not know storage or Temporal. Invariant: a plan exists only where there is no error, and equal documents
-make equal plans.
+The order is resolved, references are checked, defaults are filled in. A plan exists only where there is no error, and
+equal documents make equal plans.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from playbooks.engine.model.step_ref import StepRef
 _Value = TypeVar("_Value")
 
 _WAITING: dict[str, Carrier] = {"timer": "timer", "signal_wait": "signal", "sub_playbook": "child"}
-"""Handlers whose work is to wait."""
+"""Handlers that wait instead of working."""
 
 MAX_PLAN_BYTES = 1024 * 1024
 DEFAULT_TIMEOUT_SECONDS = 300.0
@@ -58,7 +57,7 @@ def compile_playbook(
     version: int,
     handlers: Mapping[str, HandlerDescription] | None = None,
 ) -> CompiledPlaybook:
-    """The plan of a version, with all errors and warnings of its document. Never raises.
+    """Compile a version: its plan, with all errors and warnings of its document. Never raises.
 
     `playbook_id` is the version's id; `handlers` are those of installed packages, by name.
     """
@@ -91,7 +90,7 @@ def compile_playbook(
 
 @dataclass(slots=True)
 class _Compilation:
-    """What one compilation knows: its arguments, and what it has found so far."""
+    """State of one compilation: its arguments and its findings so far."""
 
     document: PlaybookDocument
     playbook_id: UUID
@@ -110,8 +109,8 @@ def _handlers(order: Order, extra: Mapping[str, HandlerDescription] | None) -> d
 
 
 def _undone(order: Order) -> Iterator[tuple[Placed, Placed, Order]]:
-    """Each step that can be undone, what undoes it, and the order in which that reads: after the step, of which it
-    sees one visit, of a `for_each` step one item."""
+    """Yield each step that can be undone, the step that undoes it, and the order for checking the latter's references:
+    it runs after the step, and reads one visit of it, or one item of a `for_each` step."""
     for item in order.placed:
         undo = control_flow.undo_placed(item)
         if undo is not None:
@@ -214,7 +213,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
 
 
 def _compensation(work: _Compilation, undo: Placed, marks: sensitivity.Sensitivity) -> PlanStep:
-    """What undoes a step: an effect or pure work that costs nothing and whose failure ends nothing."""
+    """Compile the step that undoes another: free effect or pure work, whose failure does not end the run."""
     step, policies, undone = undo.step, work.document.policies, StepRef.parse(undo.key).key
     return PlanStep(
         key=undo.key,
@@ -265,7 +264,7 @@ def _approval(item: Placed) -> ApprovalPlan:
 
 
 def _retry(playbook: RetryDocument | None, step: RetryDocument | None) -> RetryPolicy:
-    """The defaults, under the playbook's policy, under the step's, field by field."""
+    """Merge field by field: the step's policy over the playbook's over the defaults."""
     policy = RetryPolicy()
     for layer in (playbook, step):
         if layer is not None:
@@ -291,5 +290,5 @@ def _budget(budget: BudgetDocument | None) -> BudgetPlan | None:
 
 
 def _amount(amount: float) -> Decimal:
-    """Through the text, so that 0.1 stays a tenth."""
+    """Convert through the text, so that 0.1 stays a tenth."""
     return Decimal(str(amount))

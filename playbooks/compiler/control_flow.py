@@ -1,7 +1,6 @@
-"""What a step's control flow comes to in the plan, and what is wrong with it.
+"""Control flow of a step: joins, loops, returns, compensation and mutual exclusion, compiled and checked.
 
-Owns joins, loops, ways back, compensation and mutual exclusion. Must not know handlers, contracts or expressions'
-texts. Invariant: every loop that compiles has a bound, and every jump a target that exists.
+Every loop that compiles has a bound, and every jump has a target that exists.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _MORE_THAN_CRITICAL = ("goto", "compensate", "incident")
 
 
 def flow_problems(item: Placed, order: Order) -> Iterator[Problem]:
-    """What is wrong with a step's control flow."""
+    """Yield the problems of a step's control flow."""
     yield from _join_problems(item, order)
     yield from _for_each_problems(item)
     yield from _repeat_problems(item, order)
@@ -32,7 +31,7 @@ def flow_problems(item: Placed, order: Order) -> Iterator[Problem]:
 
 
 def join_of(item: Placed, order: Order) -> JoinPlan | None:
-    """A join of which less than everything is needed."""
+    """Return the join of a step that does not need all of its dependencies; None where it needs all."""
     join = item.step.join
     if join is None or join.mode == "all":
         return None
@@ -64,13 +63,13 @@ def repeat_of(item: Placed) -> BackPlan | None:
 
 
 def returns_of(item: Placed) -> BackPlan | None:
-    """`max` of the document counts the ways back, the plan's the visits."""
+    """Compile returns. The document's `max` counts returns, the plan's counts visits."""
     given = item.step.approval.return_to_step if item.step.approval else None
     return None if given is None else BackPlan(step=given.step, max=given.max + 1, on=tuple(given.on))
 
 
 def on_error_of(item: Placed) -> OnError | None:
-    """Set where it is more than `critical` says."""
+    """Return the error policy where it says more than `critical` does; else None."""
     on_error = item.step.on_error
     return on_error.action if on_error is not None and on_error.action in _MORE_THAN_CRITICAL else None
 
@@ -93,7 +92,7 @@ def mutex_of(item: Placed) -> MutexPlan | None:
 
 
 def signal_of(item: Placed) -> SignalPlan | None:
-    """What a `signal_wait` waits for; its config was checked against the handler's schema."""
+    """Return the signal that a `signal_wait` waits for; its config was checked against the handler's schema."""
     if item.step.step_type != "system" or item.step.worker_type != "signal_wait":
         return None
     config = item.step.config or {}
@@ -107,7 +106,7 @@ def signal_of(item: Placed) -> SignalPlan | None:
 
 
 def child_of(item: Placed) -> ChildPlan | None:
-    """The playbook that a `sub_playbook` runs; its config was checked against the handler's schema."""
+    """Return the playbook that a `sub_playbook` runs; its config was checked against the handler's schema."""
     step, config = item.step, item.step.config or {}
     if step.step_type != "system" or step.worker_type != "sub_playbook":
         return None
@@ -120,18 +119,18 @@ def child_of(item: Placed) -> ChildPlan | None:
 
 
 def undo_placed(item: Placed) -> Placed | None:
-    """What undoes the step, with its place in the document."""
+    """Return the step that undoes this one, with its place in the document."""
     if item.step.compensation is None:
         return None
     return Placed(undo_document(item.step, item.step.compensation), f"{item.pointer}/compensation")
 
 
 def may_be_list(items: list[Json] | str) -> bool:
-    """Whether these are items by their form: a list, or one whole `${...}`."""
+    """Return true if the form is right for items: a list, or one whole `${...}`."""
     try:
         return isinstance(items, list) or templates.whole(items) is not None
     except templates.TemplateError:
-        return True  # told where the mapping is checked
+        return True  # reported where the mapping is checked
 
 
 def _join_problems(item: Placed, order: Order) -> Iterator[Problem]:
@@ -220,7 +219,7 @@ def _goto_target(on_error: OnErrorDocument, order: Order) -> str | None:
 
 
 def _mutex_problems(item: Placed, order: Order) -> Iterator[Problem]:
-    """A region of which a step may begin before the one that another step of it waits for would wait for ever."""
+    """Yield regions that would deadlock: one of their steps waits for a step that may begin only after the region."""
     mine = mutex_of(item)
     if mine is None:
         return

@@ -1,8 +1,7 @@
-"""What differs between two versions of a playbook.
+"""Differences between two versions of a playbook.
 
-Owns the comparison of documents. Must not know which version is newer, published, or where they are stored. A step is
-the same step in both where its key is; a number by which a step is named counts as the key it stands for, so that
-renumbering alone is no difference. Total for every two documents that can be read.
+Steps are matched by key. A reference to a step by number counts as its key, so that renumbering alone is no
+difference. Accepts any two documents that can be read.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ CONTRACTS = ("input_contract", "output_contract")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldChange:
-    """A field with its two values; None is a field that is not there. `pointer` leads into the step or playbook."""
+    """A field with its two values; None is an absent field. `pointer` points into the step or playbook."""
 
     pointer: str
     before: Json
@@ -36,7 +35,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRef:
-    """A step that only one version has."""
+    """A step that exists in one version only."""
 
     key: str
     name: str
@@ -45,7 +44,7 @@ class StepRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepMove:
-    """A step that stands elsewhere among those that both versions have."""
+    """A step whose position among the common steps has changed."""
 
     key: str
     before: int
@@ -54,9 +53,9 @@ class StepMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepChange:
-    """A step that both versions have and that differs: in its fields, its contracts, or what it waits for.
+    """A common step that differs in its fields, its contracts, or its dependencies.
 
-    `waits_for` holds keys, before and after, where they differ, be it only because other steps came or went.
+    `waits_for` holds keys, before and after, where they differ, even if only other steps were added or removed.
     """
 
     key: str
@@ -67,7 +66,7 @@ class StepChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionComparison:
-    """Every list in the order of the newer document's (for removed steps: the older one's) step numbers."""
+    """Lists are in the order of the newer document's step numbers (of the older one's for removed steps)."""
 
     fields: tuple[FieldChange, ...]
     policies: tuple[FieldChange, ...]
@@ -79,13 +78,13 @@ class VersionComparison:
 
     @property
     def is_equal(self) -> bool:
-        """Whether the two do the same."""
+        """Return true if the two versions behave the same."""
         parts = (self.fields, self.policies, self.added, self.removed, self.changed, self.reordered)
         return not any(parts) and all(each.is_equal for each in self.contracts.values())
 
 
 def compare_versions(before: PlaybookDocument, after: PlaybookDocument) -> VersionComparison:
-    """What `after` has otherwise than `before`."""
+    """Compare `before` with `after`."""
     old, new = before.to_json(), after.to_json()
     orders = resolve_order(before), resolve_order(after)
     steps = _steps_by_key(old), _steps_by_key(new)
@@ -104,7 +103,7 @@ def compare_versions(before: PlaybookDocument, after: PlaybookDocument) -> Versi
 
 
 def _steps_by_key(document: JsonObject) -> dict[str, JsonObject]:
-    """The steps by key in the order of their numbers; what they name by number is named by key."""
+    """Return the steps by key in the order of their numbers, with references by number replaced by keys."""
     steps = cast("list[JsonObject]", document.get("steps", []))
     by_number = sorted((cast("int", step["step_number"]), step) for step in steps)
     keys = {number: str(key_of(step)) for number, step in by_number}
@@ -145,7 +144,7 @@ def _step_change(key: str, old: JsonObject, new: JsonObject, orders: tuple[Order
 
 
 def _contracts(old: JsonObject, new: JsonObject) -> dict[str, ContractComparison]:
-    """The contracts that differ, by field."""
+    """Return the contracts that differ, by field."""
     compared = {name: compare_contracts(old.get(name), new.get(name)) for name in CONTRACTS}
     return {name: each for name, each in compared.items() if not each.is_equal}
 
@@ -157,7 +156,7 @@ def _fields(old: JsonObject, new: JsonObject, *, but: Sequence[str]) -> Iterator
 
 
 def _leaves(old: Json, new: Json, pointer: str) -> Iterator[FieldChange]:
-    """Each value that differs, as deep as both sides are objects."""
+    """Yield each value that differs, descending while both sides are objects."""
     if canonical(old) == canonical(new):
         return
     if isinstance(old, dict) or isinstance(new, dict):
@@ -170,7 +169,7 @@ def _leaves(old: Json, new: Json, pointer: str) -> Iterator[FieldChange]:
 
 
 def _moves(common: Sequence[str], old: Mapping[str, JsonObject], new: Mapping[str, JsonObject]) -> Iterator[StepMove]:
-    """As few steps as explain the new order: those outside one longest run that kept its order."""
+    """Return the fewest moves that explain the new order: the steps outside one longest increasing subsequence."""
     place = {key: index for index, key in enumerate(old)}
     kept = _longest_rising([place[key] for key in common])
     for index, key in enumerate(common):
@@ -180,7 +179,7 @@ def _moves(common: Sequence[str], old: Mapping[str, JsonObject], new: Mapping[st
 
 
 def _longest_rising(values: Sequence[int]) -> frozenset[int]:
-    """The indexes of one longest rising run of different values (patience sorting)."""
+    """Return the indexes of one longest increasing subsequence of distinct values (patience sorting)."""
     ends: list[int] = []
     lasts: list[int] = []
     previous: list[int | None] = []

@@ -1,8 +1,6 @@
-"""The order of steps: who waits for whom.
+"""Order of steps: the default order (groups of neighbours), explicit dependencies, and what is upstream.
 
-Owns the default order (groups of neighbours), explicit dependencies, and what is upstream of what. Must not know
-handlers, contracts or expressions. Invariant: what it returns has no cycle, because every dependency that is kept
-names a step with a lower number.
+The result has no cycle, because every dependency that is kept names a step with a lower number.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An explicit dependency that holds: the key it names, and where it stands in the document."""
+    """A valid explicit dependency: the key it names, and its place in the document."""
 
     target: str
     document: DependencyDocument
@@ -39,7 +37,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`dependencies` and `upstream` (all that is finished before, at any distance) by key, in step order."""
+    """`dependencies` and `upstream` (all steps finished before, at any distance) by key, in step order."""
 
     placed: tuple[Placed, ...]
     dependencies: Mapping[str, tuple[Dependency, ...]]
@@ -50,13 +48,13 @@ class Order:
 
     @property
     def final_steps(self) -> tuple[str, ...]:
-        """The steps that nothing depends on."""
+        """Return the steps that nothing depends on."""
         needed = {dependency.step for items in self.dependencies.values() for dependency in items}
         return tuple(item.key for item in self.placed if item.key not in needed)
 
 
 def resolve_order(document: PlaybookDocument) -> Order:
-    """The order of a document's steps, with the problems of its dependencies. Never raises."""
+    """Resolve the order of a document's steps, with the problems of its dependencies. Never raises."""
     placed = tuple(
         sorted(
             (Placed(step, f"/steps/{index}") for index, step in enumerate(document.steps)),
@@ -90,13 +88,13 @@ def resolve_order(document: PlaybookDocument) -> Order:
 
 
 def closest_step(key: str, keys: Iterable[str]) -> str | None:
-    """A suggestion for a key that is not there."""
+    """Suggest an existing key for an unknown one."""
     close = get_close_matches(key, list(keys), 1)
     return f"did you mean '{close[0]}'?" if close else None
 
 
 def _blocks(placed: tuple[Placed, ...]) -> list[tuple[Placed, ...]]:
-    """Neighbours of one parallel group together, every other step alone."""
+    """Group neighbours of one parallel group; every other step is alone."""
     blocks: list[tuple[Placed, ...]] = []
     for item in placed:
         group = item.step.parallel_group
@@ -160,7 +158,7 @@ def _field_problems(dependency: DependencyDocument, pointer: str) -> Iterator[Pr
 def _backward(
     placed: tuple[Placed, ...], named: Mapping[str, list[Edge]], graph: Mapping[str, set[str]]
 ) -> Iterator[Problem]:
-    """Dependencies on a step that does not come before: a cycle, or only a number that is too low."""
+    """Yield dependencies on a step that does not come before: a cycle, or only a wrong number."""
     position = {item.key: item.step.step_number for item in placed}
     for key, edges in named.items():
         for edge in edges:

@@ -1,7 +1,6 @@
-"""What expressions refer to, checked against the steps and contracts of one document.
+"""References of expressions, checked against the steps and contracts of one document.
 
-Owns the question whether a reference can ever be met. Must not import the expression engine itself. Invariant: a
-plan's references name only steps that are finished before the reader starts.
+A plan's references name only steps that are finished before the reading step starts.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from playbooks.expressions.cel import LOOP_NAMES, NAMES, Checked
 from playbooks.expressions.references import shortest
 
 ITEM_NAMES: tuple[str, ...] = ("item", "index")
-"""What a step with `for_each` may name besides."""
+"""Additional names in a step with `for_each`."""
 
 LOOP_OUTPUT = frozenset(LOOP_NAMES)
-"""The fields of a `for_each` step's output."""
+"""Fields of a `for_each` step's output."""
 
 RUN_NAMES: tuple[str, ...] = ("id", "priority", "initiated_by", "started_at", "cost")
-"""What an expression finds under `run`."""
+"""Fields of `run` in expressions."""
 
 
 @dataclass(slots=True)
 class References:
-    """The paths that a step (or the output) reads from the run's context, and what is wrong with them."""
+    """Paths that a step (or the output) reads from the run's context, and their problems."""
 
     paths: list[Path] = field(default_factory=list[Path])
     items_paths: list[Path] = field(default_factory=list[Path])
@@ -44,17 +43,17 @@ class References:
         return shortest(self.paths)
 
     def shortest_of_items(self) -> tuple[Path, ...]:
-        """What the list is made of that the step is done for: its items do not carry it again."""
+        """Return the paths that the list of items is made of: items do not carry them again."""
         return shortest(self.items_paths)
 
     def shortest_of_loop(self) -> tuple[Path, ...]:
-        """What the condition reads by which the step is repeated."""
+        """Return the paths that the loop's condition reads."""
         return shortest(self.loop_paths)
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What the names of one expression stand for. `input_names`: what `input` can hold, None where it is open."""
+    """Names that one expression may use. `input_names`: the fields of `input`, None where they are open."""
 
     document: PlaybookDocument
     order: Order
@@ -64,7 +63,7 @@ class _Scope:
 
 
 def step_references(document: PlaybookDocument, order: Order, item: Placed) -> References:
-    """What a step's condition, dependencies and input mapping read, in the run's names."""
+    """Return what a step's condition, dependencies and input mapping read, as paths of the run's context."""
     found = References()
     scope = _Scope(document, order, order.upstream[item.key], input_schema=document.input_contract)
     if item.step.condition is not None:
@@ -85,13 +84,13 @@ def step_references(document: PlaybookDocument, order: Order, item: Placed) -> R
         _add(found, cel.check_mapping(item.step.input, f"{item.pointer}/input", names_of(item)), scope)
         found.problems.extend(_input_problems(item))
     _add_loops(found, item, scope)
-    # An item's own value travels beside the context.
+    # An item's own value is passed beside the context.
     found.paths[:] = [path for path in found.paths if path[0] not in ITEM_NAMES]
     return found
 
 
 def names_of(item: Placed) -> tuple[str, ...]:
-    """What a step's `input` and `config` may name."""
+    """Return the names that a step's `input` and `config` may use."""
     return NAMES if item.step.for_each is None else (*NAMES, *ITEM_NAMES)
 
 
@@ -117,7 +116,7 @@ def _add_loops(found: References, item: Placed, scope: _Scope) -> None:
 def config_references(
     document: PlaybookDocument, order: Order, item: Placed, handler: HandlerDescription
 ) -> References:
-    """What a step's `config` reads: in it, `input` is the step's own input, so only other names count as read."""
+    """Return what a step's `config` reads. There `input` is the step's own input, so only other names count."""
     found = References()
     config = item.step.config or {}
     scope = _Scope(document, order, order.upstream[item.key], None, input_names(document, order, item))
@@ -135,7 +134,7 @@ def config_references(
 
 
 def output_references(document: PlaybookDocument, order: Order) -> References:
-    """What the playbook's `output` reads: every step is finished by then."""
+    """Return what the playbook's `output` reads; every step is finished by then."""
     found = References()
     if document.output is not None:
         everything = frozenset(item.key for item in order.placed)
@@ -145,7 +144,7 @@ def output_references(document: PlaybookDocument, order: Order) -> References:
 
 
 def concurrency_references(document: PlaybookDocument, order: Order) -> References:
-    """What `policies.concurrency.key` reads: it is evaluated before the run exists, so there is its input alone."""
+    """Return what `policies.concurrency.key` reads. Only `input` is defined: the run does not exist yet."""
     found = References()
     concurrency = document.policies.concurrency if document.policies else None
     if concurrency is not None:
@@ -156,7 +155,7 @@ def concurrency_references(document: PlaybookDocument, order: Order) -> Referenc
 
 
 def input_names(document: PlaybookDocument, order: Order, item: Placed) -> frozenset[str] | None:
-    """The names that a step's input can have, or None where that is not known."""
+    """Return the names that a step's input can have, or None where that is unknown."""
     named: set[str] = set()
     edges = [edge for edge in order.edges.get(item.key, ()) if edge.document.dependency_type == "data"]
     if item.step.input is None:
@@ -180,7 +179,7 @@ def _add(found: References, checked: Checked, scope: _Scope) -> None:
         if problem is not None:
             found.problems.append(problem)
         elif path == ("steps",):
-            # `steps[k]` with a key that is not known yet: all that can be there.
+            # `steps[k]` with a computed key: all steps that may be named.
             found.paths.extend(("steps", key) for key in sorted(scope.upstream))
         else:
             found.paths.append(path)
@@ -254,7 +253,7 @@ def _unread_templates(config: JsonObject, place: str, handler: HandlerDescriptio
 
 
 def matching(config: Json, place: str, patterns: Iterable[str]) -> Iterator[tuple[str, Json]]:
-    """What lies in `config` at the patterns (segments, `*` for any), with pointers that begin with `place`."""
+    """Return the values in `config` at the patterns (segments, `*` for any), with pointers that begin with `place`."""
     for pattern in patterns:
         yield from _walk(config, place, parts(pattern))
 

@@ -1,7 +1,7 @@
-"""Which values of a run are sensitive: what contracts mark, and what bare mappings carry on.
+"""Sensitive values of a run: those that contracts mark, and those that bare mappings copy.
 
-Owns how a mark travels from the run's input through mappings into inputs and outputs. Must not know how sensitive
-values are stored. Invariant: a mapping text that holds a bare `${path}` to something sensitive is sensitive.
+A mark propagates from the run's input through mappings into inputs and outputs: a mapping text that contains a bare
+`${path}` to something sensitive is sensitive.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from playbooks.contracts.validation import sensitive_pointers
 from playbooks.expressions import templates
 
 Marks: TypeAlias = frozenset[tuple[str, ...]]
-"""Places (segments, `*` for any) within one value; `()` is all of it."""
+"""Places (segments, `*` for any) within one value; `()` is the whole value."""
 
 ITEM_PLACE = ("results", ANY)
-"""Where the output of an item stands in its step's output."""
+"""Place of an item's output in its step's output."""
 
 _OUTSIDE = ("ai", "external")
 _NOTHING: Marks = frozenset()
@@ -28,14 +28,14 @@ _NOTHING: Marks = frozenset()
 
 @dataclass(slots=True)
 class Sensitivity:
-    """The marks of a run: of its input, and of each step's input and output as far as the steps were marked."""
+    """Marks of a run: of its input, and of each marked step's input and output."""
 
     run_input: Marks
     inputs: dict[str, Marks] = field(default_factory=dict[str, Marks])
     outputs: dict[str, Marks] = field(default_factory=dict[str, Marks])
 
     def mark_step(self, item: Placed, edges: tuple[Edge, ...], *, has_votes: bool) -> None:
-        """Add a step's marks; those of the steps before it are there already."""
+        """Add a step's marks. The steps before it must have been added."""
         own_item = self._item_marks(item)
         arriving = self._input_marks(item, edges, own_item) | marks_of(item.step.input_contract)
         self.inputs[item.key] = arriving
@@ -51,7 +51,7 @@ class Sensitivity:
         self.outputs[item.key] = leaving
 
     def mark_undoing(self, undo: Placed, undone: Placed) -> None:
-        """Add the marks of what undoes a step: it sees one visit's output, of a `for_each` step one item's."""
+        """Add the marks of a compensation: it reads one visit's output, or one item's of a `for_each` step."""
         size = 0 if undone.step.for_each is None else len(ITEM_PLACE)
         one = frozenset(mark[size:] for mark in self.outputs[undone.key])
         seen = replace(self, outputs={**self.outputs, undone.key: one})
@@ -59,11 +59,11 @@ class Sensitivity:
         self.outputs[undo.key] = seen.outputs[undo.key]
 
     def items(self, item: Placed) -> Marks:
-        """The marks of the list that a `for_each` step goes over."""
+        """Return the marks of the list that a `for_each` step iterates over."""
         return frozenset() if item.step.for_each is None else self.inherited(item.step.for_each.items)
 
     def inherited(self, mapping: Json, own_input: Marks | None = None, own_item: Marks = _NOTHING) -> Marks:
-        """The marks that a mapping's value gets. `own_input`: in a `config`, where `input` is the step's own;
+        """Return the marks of a mapping's value. `own_input`: in a `config`, where `input` is the step's own;
         `own_item`: where `item` is one of a list."""
         names = {"input": self.run_input if own_input is None else own_input, "item": own_item}
         return frozenset(self._inherit(mapping, names))
@@ -76,11 +76,11 @@ class Sensitivity:
             place = parts(pointer)
             for path, is_whole in _bare_paths(text):
                 for below in self._below(path, names):
-                    # Within a longer text there is nothing below: all of it is sensitive.
+                    # A longer text has no parts: all of it is sensitive.
                     yield place + below if is_whole else place
 
     def _below(self, path: Path, names: Mapping[str, Marks]) -> Iterator[tuple[str, ...]]:
-        """The marks of what lies at a path of the context, relative to it."""
+        """Return the marks of the value at a path of the context, relative to it."""
         match path:
             case (("input" | "item") as name, *rest):
                 yield from _relative(names[name], tuple(rest))
@@ -98,7 +98,7 @@ class Sensitivity:
         marks = frozenset[tuple[str, ...]]().union(*(self.inherited(edge.document.mapping) for edge in mapped))
         if item.step.input is not None:
             return marks | self.inherited(item.step.input, own_item=own_item)
-        # AI and external steps get the rest without what is sensitive.
+        # AI and external steps get the rest without its sensitive parts.
         if item.step.step_type in _OUTSIDE:
             return marks
         whole = [edge for edge in edges if edge.document.dependency_type == "data" and edge.document.mapping is None]
@@ -106,17 +106,17 @@ class Sensitivity:
 
 
 def marks_of(contract: Json) -> Marks:
-    """The marks that a contract makes itself."""
+    """Return the marks that a contract itself makes."""
     return frozenset(parts(pointer) for pointer in sensitive_pointers(contract))
 
 
 def as_pointers(marks: Marks) -> tuple[str, ...]:
-    """Marks as JSON Pointers, sorted; those below another one left out."""
+    """Return marks as sorted JSON Pointers, without those below another one."""
     return tuple(sorted(from_parts(mark) for mark in marks if not any(mark[:n] in marks for n in range(len(mark)))))
 
 
 def run_output(marks: Sensitivity, output: Json, contract: Json, finals: tuple[str, ...]) -> Marks:
-    """The marks of the run's output: by its mapping, or of the final steps' outputs by key."""
+    """Return the marks of the run's output: by its mapping, or of the final steps' outputs by key."""
     if output is not None:
         return marks.inherited(output) | marks_of(contract)
     kept: Mapping[str, Marks] = {key: marks.outputs[key] for key in finals}
@@ -124,7 +124,7 @@ def run_output(marks: Sensitivity, output: Json, contract: Json, finals: tuple[s
 
 
 def _form_marks(form: Marks) -> Marks:
-    """A form's fields also stand under `data`, in each vote, and as means."""
+    """Return the marks of a form, whose fields also appear under `data`, in each vote, and as means."""
     places = (("data",), ("approvals", ANY, "data"), ("mean",))
     return frozenset((*place, *mark) for mark in form for place in places)
 
@@ -137,7 +137,7 @@ def _relative(marks: Marks, rest: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _bare_paths(text: str) -> Iterator[tuple[Path, bool]]:
-    """Each bare `${path}` in a text, with whether it is the whole text."""
+    """Yield each bare `${path}` in a text, and whether it is the whole text."""
     try:
         pieces = templates.split(text)
     except templates.TemplateError:

@@ -1,8 +1,8 @@
-"""The shape of a document's flow: what can run together, what takes longest, what can never run.
+"""Shape of a document's flow: stages, parallel groups, the critical path, unreachable steps.
 
-Owns these figures. Must not know where a run stands, and plans nothing: the machine follows dependencies, not stages.
-Invariant: total for every document that can be read, also one that cannot be published yet; a dependency that does not
-lead back to an earlier step counts for nothing but to make its step unreachable.
+These figures are for people; the machine follows dependencies, not stages. Works for every document that can be read,
+also for one that cannot be published yet: a dependency that does not lead to an earlier step only makes its step
+unreachable.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from playbooks.common.json_pointer import parts
 from playbooks.compiler.order import Order
 
 _BLOCKING = frozenset({"UNREACHABLE_STEP", "CYCLE", "UNKNOWN_DEPENDENCY", "DEPENDENCY_NOT_EARLIER"})
-"""Codes of problems that say that a step cannot begin."""
+"""Codes of problems that prevent a step from beginning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Steps that wait for nothing of each other: the level `number` of the graph. `minutes`: the longest of them."""
+    """Steps that are independent of each other: level `number` of the graph. `minutes`: the longest of them."""
 
     number: int
     steps: tuple[str, ...]
@@ -38,7 +38,7 @@ class ParallelGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriticalPath:
-    """The chain that takes longest by `estimated_duration_minutes`; a step without an estimate counts as 0."""
+    """The longest chain by `estimated_duration_minutes`; a step without an estimate counts as 0."""
 
     steps: tuple[str, ...]
     minutes: float
@@ -46,7 +46,7 @@ class CriticalPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable:
-    """A step that can never run, and why: the code and words of the problem that says so."""
+    """A step that can never run, with code and message of the problem that is the reason."""
 
     step: str
     code: str
@@ -55,7 +55,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """Keys everywhere, in the order of step numbers. `total_minutes`: all estimates, one after the other."""
+    """Flow of a document; steps are keys in the order of their numbers. `total_minutes`: sum of all estimates."""
 
     stages: tuple[Stage, ...]
     parallel_groups: tuple[ParallelGroup, ...]
@@ -68,7 +68,7 @@ class Flow:
 
 
 def flow_of(order: Order, problems: Iterable[Problem] = ()) -> Flow:
-    """The flow of an order. `problems` are those of its document's compilation; they say what can never run."""
+    """Compute the flow of an order. `problems` of the document's compilation tell which steps can never run."""
     keys = [item.key for item in order.placed]
     minutes = {item.key: float(item.step.estimated_duration_minutes or 0) for item in order.placed}
     before = _earlier(keys, order)
@@ -85,7 +85,7 @@ def flow_of(order: Order, problems: Iterable[Problem] = ()) -> Flow:
 
 
 def _earlier(keys: Sequence[str], order: Order) -> dict[str, tuple[str, ...]]:
-    """What each step waits for, without what is not before it: so the graph has no cycle."""
+    """Return the dependencies of each step on earlier steps only, so that the graph has no cycle."""
     position = {key: index for index, key in enumerate(keys)}
     return {
         key: tuple(dict.fromkeys(item.step for item in order.dependencies[key] if position[item.step] < position[key]))
@@ -113,7 +113,7 @@ def _groups(order: Order) -> Iterator[ParallelGroup]:
 def _critical_path(
     keys: Sequence[str], before: Mapping[str, tuple[str, ...]], minutes: Mapping[str, float]
 ) -> CriticalPath:
-    # Where estimates say nothing, the longer chain is the better guess.
+    # Without estimates the longer chain is the better guess.
     best: dict[str, tuple[float, int]] = {}
     came_from: dict[str, str | None] = {}
     for key in keys:
@@ -140,7 +140,7 @@ def _unreachable(order: Order, problems: Sequence[Problem]) -> Iterator[Unreacha
             continue
         for dependency in order.dependencies[item.key]:
             other = found.get(dependency.step)
-            # Skipped is finished: only who needs the output, or waits for what never begins, is stopped by it.
+            # Skipped counts as finished: it stops only steps that need the output or wait for one that never begins.
             if other is not None and (dependency.kind == "data" or not _is_skipped(other)):
                 reason_text = f"it waits for '{dependency.step}', which can never run"
                 found[item.key] = Unreachable(step=item.key, code=other.code, reason=reason_text)
@@ -153,7 +153,7 @@ def _is_skipped(step: Unreachable) -> bool:
 
 
 def _blocked(order: Order, problems: Sequence[Problem]) -> dict[str, Problem]:
-    """The first problem that stops each step, by its key."""
+    """Return the first problem that stops each step, by its key."""
     by_index = {parts(item.pointer)[1]: item.key for item in order.placed}
     found: dict[str, Problem] = {}
     for each in problems:

@@ -1,8 +1,4 @@
-"""Business rules of one step: contracts, handler and settings, people, money.
-
-Owns what a step's fields mean together. Must not know order or references. Every function yields problems and raises
-nothing.
-"""
+"""Business rules of one step: contracts, handler and settings, people, budget. No function raises."""
 
 from __future__ import annotations
 
@@ -18,13 +14,13 @@ from playbooks.document.handler_catalog import BUILT_IN, LATER_HANDLERS, LATER_P
 from playbooks.document.model import ApprovalDocument, CostDocument, PlaybookDocument
 
 RESERVED_FORM_FIELDS = frozenset({"decision", "counts", "approvals", "data", "mean"})
-"""Fields of a human step's own output, which a form may not use."""
+"""Reserved fields: a human step's output has them itself, so a form may not use them."""
 
 MAX_DECIMALS = 4
 
 
 def document_problems(document: PlaybookDocument) -> Iterator[Problem]:
-    """What is wrong outside the steps."""
+    """Yield problems outside the steps."""
     if not document.steps:
         yield error("/steps", "NO_STEPS", "a playbook needs at least one step")
     for name, contract in (("input_contract", document.input_contract), ("output_contract", document.output_contract)):
@@ -36,7 +32,7 @@ def document_problems(document: PlaybookDocument) -> Iterator[Problem]:
 
 
 def currency_of(document: PlaybookDocument) -> str:
-    """The one currency of a playbook: its budget's, else the first that a step names, else USD."""
+    """Return the one currency of a playbook: its budget's, else the first that a step names, else USD."""
     if document.policies is not None and document.policies.budget is not None:
         return document.policies.budget.currency
     named = (step.cost.currency for step in document.ordered_steps if step.cost is not None)
@@ -44,7 +40,7 @@ def currency_of(document: PlaybookDocument) -> str:
 
 
 def step_problems(item: Placed, handler: HandlerDescription | None, order: Order, currency: str) -> Iterator[Problem]:
-    """What is wrong with one step. `handler` is None for people's steps and where there is none."""
+    """Yield the problems of one step. `handler` is None for human steps and where there is none."""
     yield from _contract_problems(item)
     yield from _cost_problems(item.step.cost, f"{item.pointer}/cost", currency)
     yield from _on_error_problems(item)
@@ -65,7 +61,7 @@ def step_problems(item: Placed, handler: HandlerDescription | None, order: Order
 
 
 def work_problems(item: Placed, handler: HandlerDescription | None) -> Iterator[Problem]:
-    """What is wrong with who does the work, and its settings."""
+    """Yield the problems of a step's handler and settings."""
     if handler is None:
         yield _no_handler(item)
     else:
@@ -73,7 +69,7 @@ def work_problems(item: Placed, handler: HandlerDescription | None) -> Iterator[
 
 
 def needs_review(item: Placed) -> bool:
-    """Whether a person may have to look at an AI step's answer."""
+    """Return true if a person may have to review an AI step's answer."""
     config = item.step.config or {}
     if item.step.step_type != "ai" or config.get("confidence_threshold") is None:
         return False
@@ -81,7 +77,7 @@ def needs_review(item: Placed) -> bool:
 
 
 def provider_of(item: Placed) -> str:
-    """The AI provider that a step names, or an empty text."""
+    """Return the AI provider that a step names, or an empty text."""
     provider = (item.step.config or {}).get("provider")
     return provider if isinstance(provider, str) else ""
 

@@ -1,11 +1,10 @@
-"""Changes to the steps of a stored document: add, replace one, remove; numbers follow, keys stay.
+"""Changes to the steps of a stored document: add, replace, remove. Numbers are adjusted, keys stay.
 
-Owns which numbers steps get, and that whatever names a step by its number goes on naming the same step. Must not know
-versions, storage, or what a step's other fields mean: it works on the JSON as stored, so fields of later versions
-survive. Invariant: renumbering alone changes no meaning (the dependencies of the compiled plan, by key, stay equal).
-Adding and removing do change the order of steps without `dependencies`: those follow whatever stands before them.
+References by number keep naming the same step. Functions work on the JSON as stored, so unknown fields survive.
+Renumbering alone changes no meaning: the compiled plan's dependencies, by key, stay equal. Adding and removing change
+the order of steps without `dependencies`, which follow the step before them.
 
-What is returned was read as a document. Where it cannot be, the problems' pointers lead into what the caller sent.
+Results are validated as documents. Where validation fails, the problems' pointers lead into what the caller sent.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ _Follow: TypeAlias = Callable[[Json], Json]
 def add_steps(
     document: JsonObject, sent: Sequence[Json], *, mode: InsertMode, after: int | None = None
 ) -> PlaybookDocument:
-    """The document with the sent steps behind the last one, behind number `after` (0: before the first), or alone.
+    """Add the sent steps behind the last one, behind number `after` (0: before the first), or in place of all.
 
-    The sent steps are put in the order of their own `step_number`s (one more than the step before, where it is
-    missing) and get the numbers that follow; later steps move up by as many. A number that a sent step names is
-    that of another sent step or of one that was there; one that could be both is refused. Raises ValidationError,
-    NotSupportedError; their pointers are into `{"steps": sent, "insert_after_step": after}`.
+    The sent steps are sorted by their own `step_number`s (default: one more than the step before) and get the
+    numbers that follow; later steps move up. A number that a sent step refers to is that of another sent step or of
+    an existing one; an ambiguous one is refused. Raises ValidationError, NotSupportedError; their pointers are into
+    `{"steps": sent, "insert_after_step": after}`.
     """
     if mode == "replace":
         return read_document({**document, "steps": list(sent)})
@@ -61,10 +60,10 @@ def add_steps(
 
 
 def replace_step(document: JsonObject, number: int, sent: Json) -> PlaybookDocument:
-    """The document with another step under this number.
+    """Replace the step under this number.
 
-    Raises NotFoundError, ValidationError, NotSupportedError (pointers into the step that was sent), and
-    InvalidStepStateError where it would lose the key by which others name it.
+    Raises NotFoundError, ValidationError, NotSupportedError (pointers into the sent step), and
+    InvalidStepStateError where the step would lose the key by which others refer to it.
     """
     index, key = _step_at(document, number)
     if isinstance(sent, dict):
@@ -82,9 +81,9 @@ def replace_step(document: JsonObject, number: int, sent: Json) -> PlaybookDocum
 
 
 def remove_step(document: JsonObject, number: int, *, renumber: bool = False) -> PlaybookDocument:
-    """The document without this step; with `renumber` the later steps move down by one.
+    """Remove a step; with `renumber` the later steps move down by one.
 
-    Raises NotFoundError, and InvalidStepStateError with a problem for each place that names the step.
+    Raises NotFoundError, and InvalidStepStateError with a problem for each place that refers to the step.
     """
     index, key = _step_at(document, number)
     hint = "change what names it first, or change the whole playbook"
@@ -95,15 +94,15 @@ def remove_step(document: JsonObject, number: int, *, renumber: bool = False) ->
 
 
 def renumbered(document: JsonObject, *, behind: int, by: int) -> JsonObject:
-    """The document whose steps behind number `behind` are `by` higher (lower where negative), with the same meaning.
+    """Shift the numbers of the steps behind `behind` by `by` (may be negative), without changing the meaning.
 
-    The caller sees to it that the new numbers are free and in range.
+    The caller ensures that the new numbers are free and in range.
     """
     return {**document, "steps": _moved(_steps(document), behind=behind, by=by)}
 
 
 def _moved(steps: Sequence[Json], *, behind: int, by: int) -> list[Json]:
-    """Every number moves by one rule, also one that names nothing: so it goes on naming nothing."""
+    """Shift every number by one rule, also one that refers to no step, so that it still refers to none."""
     return [_renumbered(step, lambda number: _shifted(number, behind, by)) for step in steps]
 
 
@@ -119,7 +118,7 @@ def _renumbered(step: Json, follow: _Follow) -> Json:
     if number == step.get("step_number"):
         return changed
     if _is_keyed_by_number(step):
-        # The number that made the key goes away, and keys stay.
+        # The key was derived from a number that changes, and keys stay.
         changed["key"] = key_of(step)
     return {**changed, "step_number": number}
 
@@ -130,7 +129,7 @@ def _is_keyed_by_number(step: JsonObject) -> bool:
 
 
 def _place(numbers: frozenset[int], mode: InsertMode, after: int | None) -> int:
-    """The number behind which steps are added."""
+    """Return the number behind which steps are added."""
     if mode == "append":
         if after is not None:
             raise _refused("/insert_after_step", "NOT_ALLOWED", "only insert_mode insert has a place")
@@ -145,7 +144,7 @@ def _place(numbers: frozenset[int], mode: InsertMode, after: int | None) -> int:
 
 
 def _placed(sent: Sequence[Json], numbers: frozenset[int], place: int) -> list[Json]:
-    """The sent steps under their numbers in the document. Raises ValidationError for a number that is not clear."""
+    """Return the sent steps under their numbers in the document. Raises ValidationError for an ambiguous number."""
     given = _given_numbers(sent)
     filled = cast("list[Json]", cast("JsonObject", numbered({"steps": list(sent)}))["steps"])
     order = sorted(range(len(sent)), key=lambda index: (_number_of(filled[index]) or 0, index))
@@ -166,12 +165,12 @@ def _renumbered_sent(step: Json, number: int, follow: _Follow) -> Json:
     changed = cast("JsonObject", json_pointer.transform_at(step, step_references.NUMBERS, follow))
     given = step.get("step_number", 1)
     if not is_number(given) or not 1 <= given <= MAX_STEP_NUMBER:
-        return changed  # refused when it is read, with its pointer
+        return changed  # refused when the document is read, with its pointer
     return {**changed, "step_number": number}
 
 
 def _given_numbers(sent: Sequence[Json]) -> dict[int, int]:
-    """The index of each sent step by the number that it was given."""
+    """Return the index of each sent step by the number that it was given."""
     given: dict[int, int] = {}
     for index, step in enumerate(sent):
         number = _number_of(step)
@@ -190,7 +189,7 @@ def _unclear(step: Json, index: int, given: dict[int, int], numbers: frozenset[i
 
 
 def _resolver(index: int, given: dict[int, int], new: dict[int, int], before: tuple[frozenset[int], int]) -> _Follow:
-    """What a number that the sent step `index` names has become. The step itself is meant only if nothing else is."""
+    """Return the mapping of numbers in the sent step `index`. A number means the step itself only if no other fits."""
     numbers, place = before
 
     def follow(number: Json) -> Json:
@@ -202,7 +201,7 @@ def _resolver(index: int, given: dict[int, int], new: dict[int, int], before: tu
 
 
 def _with_free_keys(staying: Sequence[Json], added: Sequence[Json]) -> list[Json]:
-    """The added steps; one whose key would come from its number gets another where a step has that key already."""
+    """Return the added steps. One whose key would derive from its number gets another where that key is taken."""
     taken = {key_of(step) for step in (*staying, *(step for step in added if not _lacks_key(step)))}
     keyed: list[Json] = []
     for step in added:
@@ -222,7 +221,7 @@ def _lacks_key(step: Json) -> bool:
 def _read(
     document: JsonObject, staying: Sequence[Json], sent: Sequence[Json], places: Sequence[str]
 ) -> PlaybookDocument:
-    """The document with the sent steps last, or what is wrong with them, told at their `places`."""
+    """Read the document with the sent steps last; problems are reported at their `places`."""
     try:
         return read_document({**document, "steps": [*staying, *sent]})
     except InputError as error:
@@ -252,7 +251,7 @@ def _refuse_referrers(key: str, found: Sequence[Referrer], what: str, hint: str)
 
 
 def _step_at(document: JsonObject, number: int) -> tuple[int, str]:
-    """The index and the key of the step with a number."""
+    """Return index and key of the step with a number."""
     for index, step in enumerate(_steps(document)):
         if _number_of(step) == number:
             return index, str(key_of(step))

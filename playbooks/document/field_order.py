@@ -1,7 +1,4 @@
-"""A document in the order in which people read it: the database keeps its fields in an order of its own.
-
-Owns that order, which is the format's. Must not change anything else. Invariant: the value stays the same.
-"""
+"""Field order of a document for readers: the database stores JSON fields in an order of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from playbooks.document.model import PlaybookDocument, StepDocument
 
 
 def in_reading_order(document: JsonObject) -> JsonObject:
-    """The document with its own fields and those of its steps in the format's order; others stand behind them."""
+    """Sort the fields of the document and its steps in the format's order; unknown fields come last."""
     ordered = _ordered(document, PlaybookDocument.model_fields)
     steps = ordered.get("steps")
     if isinstance(steps, list):

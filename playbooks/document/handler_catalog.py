@@ -1,8 +1,7 @@
-"""What each handler is: its name, whether it is pure, and the settings that its `config` may hold.
+"""Descriptions of the handlers: name, purity, and the schema of a step's `config`.
 
-Owns the descriptions, so that publishing can check a step without importing what has effects (the implementations
-are activities). Installed packages add more of the same shape. Invariant: a `config` that fits its schema is
-enforced to its last field; nothing is accepted that no handler reads.
+With them, publishing checks a step without importing the implementations, which are activities. Installed packages
+add descriptions of the same shape. Schemas are closed: no field is accepted that no handler reads.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class HandlerDescription:
 
     Pointers into `config` (`*` for any item): `conditions` hold bare CEL that has to be true or false, `templates`
     hold mappings with `${...}`, `answers` mappings that may also name `response`. In all of them `input` is the
-    step's resolved input. Texts elsewhere are taken as they stand.
+    step's resolved input. Texts elsewhere are literal.
     """
 
     name: str
@@ -254,7 +253,7 @@ def describe(
     *,
     provider: str = "scripted",
 ) -> HandlerDescription | None:
-    """The handler that does such a step, or None where there is none (people's steps have no handler).
+    """Return the handler of such a step, or None where there is none (human steps have no handler).
 
     AI steps are done by their `config.provider`, whatever their `worker_type`; `extra` are handlers of installed
     packages, which cannot replace a built-in one.

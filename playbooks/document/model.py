@@ -1,8 +1,8 @@
-"""The playbook document: what its author writes, field by field.
+"""The playbook document, as its author writes it, field by field.
 
-Owns the shape. What the fields mean together (order, references, handlers, business rules) is the compiler's.
-Invariants: an unknown field is refused with its JSON Pointer, one that is not built with NOT_SUPPORTED; a document
-read here gives back exactly what came in; keys and numbers of its steps are unique.
+The compiler checks what the fields mean together (order, references, handlers, business rules). An unknown field is
+refused with its JSON Pointer, one that is not built with NOT_SUPPORTED. A document is returned exactly as it was read.
+Keys and numbers of its steps are unique.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_STEPS = 500
 MAX_STEP_NUMBER = 99_999
 MAX_ITEMS = 10_000
-"""Items of one `for_each`."""
+"""Maximum number of items of one `for_each`."""
 
 MAX_VISITS = 1_000
 MAX_MINUTES = 60 * 24 * 366 * 10
 
 RESERVED_KEYS: frozenset[str] = frozenset({"in", "true", "false", "null"})
-"""Words of the expression language that cannot follow `steps.`."""
+"""Reserved words of the expression language, which cannot follow `steps.`."""
 
 Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -48,7 +48,7 @@ NotBuilt = Json
 
 
 class Part(BaseModel):
-    """Any part of a document: strict, closed, and dumped as it was given."""
+    """Base of all parts of a document: strict, closed, and dumped as it was read."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -73,7 +73,7 @@ class BudgetDocument(Part):
 
 
 class ConcurrencyDocument(Part):
-    """How many runs with one `key` (a text, or `${...}` over the run's input) go on at once."""
+    """Concurrency limit: how many runs with one `key` (a text, or `${...}` over the run's input) may run at once."""
 
     key: Annotated[str, Field(min_length=1, max_length=500)] = "*"
     max_runs: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -105,7 +105,7 @@ class OnTimeoutDocument(Part):
 
 
 class ReturnDocument(Part):
-    """With one of the decisions `on` the run goes back to `step`, and from there on again; at most `max` times."""
+    """After one of the decisions `on` the run returns to `step` and continues from there; at most `max` times."""
 
     step: str
     on: Annotated[
@@ -115,7 +115,7 @@ class ReturnDocument(Part):
 
 
 class ApprovalDocument(Part):
-    """The rules by which people decide; the threshold is the step's `approval_threshold`."""
+    """Rules of an approval; the threshold is the step's `approval_threshold`."""
 
     max_voters: Annotated[int, Field(ge=1, le=1_000)] | None = None
     consensus: Annotated[int | float, Field(ge=0, le=1)] | None = None
@@ -129,7 +129,7 @@ class ApprovalDocument(Part):
 
 
 class OnErrorDocument(Part):
-    """What follows when a step has failed for good. `step` (key or number) is for `goto`, which goes at most `max`
+    """Error policy after the last attempt. `step` (key or number) is the target of `goto`, which jumps at most `max`
     times."""
 
     action: Literal["fail", "continue", "goto", "compensate", "incident"]
@@ -138,7 +138,7 @@ class OnErrorDocument(Part):
 
 
 class JoinDocument(Part):
-    """How many of a step's dependencies have to be completed; `others`: what becomes of those that are not."""
+    """Join: how many of a step's dependencies have to be completed; `others`: what happens to the rest."""
 
     mode: Literal["all", "any", "n_of_m"]
     n: Annotated[int, Field(ge=1, le=MAX_STEPS)] | None = None
@@ -146,11 +146,10 @@ class JoinDocument(Part):
 
 
 class ForEachDocument(Part):
-    """The step is done once for each item.
+    """The step is executed once for each item.
 
     `complete_when`: a number of completed items, or CEL over `completed`, `failed`, `skipped`, `count` and `results`;
-    `others`: what becomes of the items that are not done then. More than `tolerated_failures` failed items fail the
-    step.
+    `others`: what happens to the unfinished items then. More than `tolerated_failures` failed items fail the step.
     """
 
     items: list[Json] | str
@@ -161,7 +160,7 @@ class ForEachDocument(Part):
 
 
 class RepeatDocument(Part):
-    """The step, or everything from the step `from_step` on, is done again while `while_` holds; at most `max` times."""
+    """The step, or everything from the step `from_step` on, is repeated while `while_` holds; at most `max` times."""
 
     model_config = ConfigDict(validate_by_alias=True, serialize_by_alias=True)
 
@@ -172,8 +171,8 @@ class RepeatDocument(Part):
 
 
 class CompensationDocument(Part):
-    """What undoes a completed step. Its `input` may name the step's own output (of a `for_each` step: an item's);
-    without one it gets that output as `{output}`."""
+    """Compensation: undoes a completed step. Its `input` may name the step's own output (of a `for_each` step: an
+    item's); without one it gets that output as `{output}`."""
 
     step_type: Literal["system", "external"]
     worker_type: Annotated[str, Field(min_length=1, max_length=100)]
@@ -191,7 +190,7 @@ class MutexDocument(Part):
 
 
 class StepDocument(Part):
-    """One step. `key` may be absent: `step_key` says what it then is."""
+    """One step. Where `key` is absent, `step_key` derives it from the name."""
 
     name: Name
     key: Key | None = None
@@ -225,7 +224,7 @@ class StepDocument(Part):
 
     @property
     def step_key(self) -> str:
-        """The step's key: its own, or the snake case of its name."""
+        """Return the step's key: its own, or the snake case of its name."""
         return self.key or default_key(self.name, self.step_number)
 
 
@@ -245,19 +244,19 @@ class PlaybookDocument(Part):
 
     @property
     def ordered_steps(self) -> tuple[StepDocument, ...]:
-        """The steps by number."""
+        """Return the steps in the order of their numbers."""
         return tuple(sorted(self.steps, key=lambda step: step.step_number))
 
     def to_json(self) -> JsonObject:
-        """The document as it came: nothing is filled in."""
+        """Return the document as it was read, without defaults."""
         return cast("JsonObject", self.model_dump(mode="json", exclude_unset=True))
 
 
 def read_document(value: Json) -> PlaybookDocument:
-    """The document that a JSON value holds.
+    """Read a document from a JSON value.
 
-    Raises ValidationError with a problem for each thing that is wrong (UNKNOWN_FIELD with a suggestion, REQUIRED,
-    WRONG_TYPE, ...), NotSupportedError where nothing else is wrong than what is not built.
+    Raises ValidationError with all problems (UNKNOWN_FIELD with a suggestion, REQUIRED, WRONG_TYPE, ...),
+    NotSupportedError where the only problems are features that are not built.
     """
     poison = check_value(value)
     if poison:
@@ -278,7 +277,7 @@ def read_document(value: Json) -> PlaybookDocument:
 
 
 def numbered(value: Json) -> Json:
-    """The document with a `step_number` on every step: one more than the step before it, where none was given."""
+    """Fill in missing `step_number`s: one more than the step before."""
     steps = value.get("steps") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(steps, list):
         return value
@@ -294,13 +293,13 @@ def numbered(value: Json) -> Json:
 
 
 def default_key(name: str, number: int) -> str:
-    """The key of a step that names none: its name in snake case, or its number where no letter of the name is left."""
+    """Return the key of a step without one: its name in snake case, or its number where no letter is left."""
     return snake_case(name) or f"step_{number}"
 
 
 @lru_cache(maxsize=4_096)
 def snake_case(name: str) -> str:
-    """A step's key from its name: ASCII, words joined by `_`, a letter first; empty where nothing is left."""
+    """Derive a key from a name: ASCII, words joined by `_`, a letter first; may be empty."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     key = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:56].rstrip("_")
     return f"step_{key}" if key and (key[0].isdigit() or key in RESERVED_KEYS) else key
@@ -317,7 +316,7 @@ def _refuse(problems: tuple[Problem, ...]) -> None:
 
 
 def _ambiguous_steps(document: PlaybookDocument) -> Iterator[Problem]:
-    """Two steps under one number or key could not be told apart by anything that follows."""
+    """Yield steps that share a number or key: references to them would be ambiguous."""
     numbers: set[int] = set()
     keys: set[str] = set()
     for index, step in enumerate(document.steps):

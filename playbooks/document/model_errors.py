@@ -1,8 +1,4 @@
-"""What is wrong with a document's shape, said with JSON Pointers.
-
-Owns the words for pydantic's findings and the list of what the contract names and this version does not build. Must
-not know what a well-formed document means.
-"""
+"""Problems of a document's shape: pydantic's findings with JSON Pointers, and the features that are not built."""
 
 from __future__ import annotations
 
@@ -50,7 +46,7 @@ _POLICIES = ("sla", "retention_days")
 
 
 def from_model(error: ModelError, model: type[BaseModel], value: Json) -> tuple[Problem, ...]:
-    """The problems of a document that does not fit `model`; one per place and rule."""
+    """Return the problems of a document that does not fit `model`; one per place and rule."""
     found: dict[tuple[str, str], Problem] = {}
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         location = _location(item["loc"], value)
@@ -70,7 +66,7 @@ def from_model(error: ModelError, model: type[BaseModel], value: Json) -> tuple[
 
 
 def not_supported(value: Json) -> Iterator[Problem]:
-    """Each thing in a document that the contract names and this version does not build."""
+    """Return a problem for each feature in a document that this version does not build."""
     if not isinstance(value, dict):
         return
     yield from _given(value.get("policies"), _POLICIES, "/policies")
@@ -112,7 +108,7 @@ def _unbuilt(pointer: str, what: str, suggestion: str | None = None) -> Problem:
 
 
 def _words(kind: str, message: str, earlier: Problem | None) -> str:
-    """What has to be there; the branches of a union, told one by one, become one sentence."""
+    """Describe the expected type; the branches of a union become one sentence."""
     text = f"has to be {_TYPES[kind]}" if kind in _TYPES else message.replace("Input should", "has to", 1)
     if earlier is None or text == earlier.message:
         return text
@@ -120,7 +116,7 @@ def _words(kind: str, message: str, earlier: Problem | None) -> str:
 
 
 def _location(location: tuple[int | str, ...], value: Json) -> list[str]:
-    """The place in the document: pydantic also names the branch of a union that it tried, which is not one."""
+    """Return the place in the document without the union branches that pydantic adds to it."""
     parts: list[str] = []
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
@@ -135,7 +131,7 @@ def _location(location: tuple[int | str, ...], value: Json) -> list[str]:
 
 
 def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    """The names that the object at a place may have; [] where they are not ours to say."""
+    """Return the names that the object at a place may have; [] where they are open."""
     current: type[BaseModel] | None = model
     for part in location:
         if current is None or part.isdecimal():

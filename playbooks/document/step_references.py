@@ -1,7 +1,6 @@
-"""Where one step of a document names another: by number, by key, or in an expression.
+"""References between the steps of a document: by number, by key, or in an expression.
 
-Owns the list of these places. Must not know what a name is for, nor whether it leads anywhere. Works on the JSON as it
-is stored, of any shape, so that fields of later versions are found where their expressions name a step.
+Works on the JSON as stored, of any shape, so that expressions in unknown fields are found as well.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from playbooks.expressions import templates
 Way: TypeAlias = Literal["number", "key", "expression"]
 
 NUMBERS: tuple[str, ...] = ("/dependencies/*/depends_on_step_number", "/on_error/step")
-"""Where a step names another by its number (patterns into the step)."""
+"""Places where a step names another by number (patterns into the step)."""
 
 _KEYS: tuple[str, ...] = (
     "/dependencies/*/depends_on",
@@ -31,13 +30,13 @@ _KEYS: tuple[str, ...] = (
     "/approval/different_from/*",
 )
 _STEP = re.compile(r"""(?<![\w.])steps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*(['"])(.*?)\2\s*\])""")
-# Prose and schemas: `steps.x` in them names nothing.
+# Prose and schemas: `steps.x` in them is no reference.
 _NO_EXPRESSIONS = frozenset({"name", "key", "description", "metadata", "input_contract", "output_contract"})
 
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """A place that names a step: `target` is its number or key.
+    """A place that refers to a step: `target` is its number or key.
 
     `step` is the key of the step that holds the place, None for the playbook's `output`.
     """
@@ -49,7 +48,7 @@ class Referrer:
 
 
 def numbers_in(step: Json) -> Iterator[tuple[str, int]]:
-    """Each number by which a step names another, with its pointer into the step."""
+    """Yield each number by which a step refers to another, with its pointer into the step."""
     for pattern in NUMBERS:
         for pointer, value in json_pointer.find(step, pattern):
             if is_number(value):
@@ -57,7 +56,7 @@ def numbers_in(step: Json) -> Iterator[tuple[str, int]]:
 
 
 def key_of(step: Json) -> str | None:
-    """The key of a step as it is stored; None where it is none."""
+    """Return the key of a step as stored; None where it has no valid key."""
     if not isinstance(step, dict):
         return None
     key, name, number = step.get("key"), step.get("name"), step.get("step_number")
@@ -67,12 +66,12 @@ def key_of(step: Json) -> str | None:
 
 
 def is_number(value: object) -> TypeGuard[int]:
-    """Whether a value can be a step's number (in Python, true is an int)."""
+    """Return true if a value can be a step's number (in Python, `True` is an int)."""
     return type(value) is int
 
 
 def referrers_in(document: JsonObject) -> tuple[Referrer, ...]:
-    """Every place of a document that names a step, in its order. A step that names itself is not told."""
+    """Yield every place of a document that refers to a step, in its order, except references of a step to itself."""
     steps, output = document.get("steps"), document.get("output")
     found: list[Referrer] = []
     for index, step in enumerate(steps if isinstance(steps, list) else []):
@@ -85,7 +84,7 @@ def referrers_in(document: JsonObject) -> tuple[Referrer, ...]:
 
 
 def referrers_of(document: JsonObject, key: str, number: int | None) -> tuple[Referrer, ...]:
-    """Those that name the step `key`; by number too, unless that is None."""
+    """Return the places that refer to the step `key`, or to `number` unless that is None."""
     return tuple(
         each
         for each in referrers_in(document)
@@ -114,7 +113,7 @@ def _in_expressions(value: Json, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _expressions(text: str) -> tuple[str, ...]:
-    """What of a text may be an expression: all of it (a bare condition), or what stands inside `${...}`."""
+    """Yield the possible expressions of a text: all of it (a bare condition), or the content of each `${...}`."""
     if "${" not in text:
         return (text,)
     try:

@@ -8,7 +8,7 @@ from playbooks.engine.model.step_ref import StepRef
 
 
 def undo_document(step: StepDocument, compensation: CompensationDocument) -> StepDocument:
-    """What undoes a step, in the form of a step. Its input is the step's output where none is given."""
+    """Return the compensation of a step in the form of a step. Its default input is the step's output."""
     own_output: JsonObject = {"output": f"${{steps.{step.step_key}.output}}"}
     given: Json = compensation.input
     return StepDocument.model_construct(

@@ -161,4 +161,4 @@ class SimulationView(BaseModel):
     currency: str
     estimate: EstimateView
     events: list[EventView]
-    events_heard: int = Field(description="events that the run's machine was told, of at most 10,000")
+    events_received: int = Field(description="events that the run's machine received, at most 10,000")

@@ -28,7 +28,7 @@ from playbooks.common.values import Json, JsonObject, PayloadRef, StepError
 from playbooks.engine.model.state import AuditEvent
 from playbooks.engine.rules.redaction import HIDDEN, safe_values
 from playbooks.simulation.estimating import Estimate, estimate_of
-from playbooks.simulation.interventions import Said
+from playbooks.simulation.interventions import SentMessage
 from playbooks.simulation.outcome import Simulated, Visit
 from playbooks.simulation.people import Decision
 
@@ -82,7 +82,7 @@ def simulation_view(simulation: Simulation, principal: Principal) -> SimulationV
         currency=plan.currency,
         estimate=_estimate(estimate_of(found)),
         events=[_event(event, shown) for event in found.events],
-        events_heard=found.heard,
+        events_received=found.events_received,
     )
 
 
@@ -146,7 +146,7 @@ def _decision(found: Simulated, item: Decision, shown: _Shown) -> SimulatedDecis
     )
 
 
-def _message(item: Said) -> SimulatedMessageView:
+def _message(item: SentMessage) -> SimulatedMessageView:
     step, signal, verdict = item.body.get("step"), item.body.get("name"), item.verdict
     return SimulatedMessageView(
         verb=item.verb,

@@ -1,8 +1,7 @@
-"""How one contract differs from another: what it accepts more, what it accepts less.
+"""Compatibility of two contracts: a conservative comparison of JSON Schema 2020-12.
 
-Owns a conservative comparison of JSON Schema 2020-12. Must not know whose contracts they are. Invariant: findings that
-are all `loosened` mean that every value of the old contract fits the new one, all `tightened` the reverse; where that
-cannot be shown the finding says `unknown` (or `mixed`: some values more, others less), never the convenient one.
+If all findings are `loosened`, every value of the old contract fits the new one; if all are `tightened`, the reverse
+holds. Where neither can be shown, a finding is `unknown`, or `mixed` (some values more, others less).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Direction: TypeAlias = Literal["equal", "loosened", "tightened", "mixed", "unkno
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference: where in the contract, by which keyword, which way, and in words."""
+    """One difference: its place in the contract, keyword, direction, and description."""
 
     pointer: str
     effect: Effect
@@ -33,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractComparison:
-    """`direction` sums the findings up. `now_sensitive` and `no_longer_sensitive` are pointers into values."""
+    """`direction` summarizes the findings. `now_sensitive` and `no_longer_sensitive` are pointers into values."""
 
     direction: Direction
     findings: tuple[Finding, ...] = ()
@@ -42,11 +41,11 @@ class ContractComparison:
 
     @property
     def is_equal(self) -> bool:
-        """Whether nothing differs that anybody could notice."""
+        """Return true if no difference is observable."""
         return not (self.findings or self.now_sensitive or self.no_longer_sensitive)
 
 
-# Keywords that say nothing about which values fit. A `format` that is not checked is one of them.
+# Annotations: they do not restrict values. A `format` that is not checked is one of them.
 _SILENT = frozenset(
     {
         "$schema",
@@ -109,9 +108,9 @@ _COMPARED = frozenset(
 
 
 def compare_contracts(old: Json, new: Json) -> ContractComparison:
-    """What the new contract accepts more or less than the old one; None is no contract, which accepts everything.
+    """Compare two contracts; None is no contract, which accepts everything.
 
-    Total for any two JSON values: what is no valid contract cannot be compared.
+    Accepts any two JSON values: the result for an invalid contract is `unknown`.
     """
     old, new = _given(old), _given(new)
     if canonical(old) == canonical(new):
@@ -133,7 +132,7 @@ def compare_contracts(old: Json, new: Json) -> ContractComparison:
 
 
 def direction_of(findings: Iterable[Finding]) -> Direction:
-    """Which way all of them go together."""
+    """Return the common direction of the findings."""
     effects = {finding.effect for finding in findings}
     if not effects:
         return "equal"
@@ -147,7 +146,7 @@ def _given(schema: Json) -> Json:
 
 
 def _references_are_stable(old: Json, new: Json, *, differ: bool) -> bool:
-    """Whether each reference means the same in both: what it leads to is in `$defs`, or in parts that do not differ."""
+    """Return true if each reference means the same in both: its target is in `$defs`, or in parts that are equal."""
     references = [target for schema in (old, new) for target in _texts_at(schema, "$ref", "$dynamicRef")]
     if not references:
         return True
@@ -159,7 +158,7 @@ def _references_are_stable(old: Json, new: Json, *, differ: bool) -> bool:
 
 
 def _texts_at(schema: Json, *names: str) -> Iterator[str]:
-    """The texts under these names, at any depth."""
+    """Yield the texts under these names, at any depth."""
     if isinstance(schema, dict):
         for name, value in schema.items():
             if name in names and isinstance(value, str):
@@ -189,7 +188,7 @@ def _compare(old: Json, new: Json, pointer: str) -> Iterator[Finding]:
 
 
 def _plain(schema: Json) -> Json:
-    """A schema without what says nothing; `true` is the schema that says nothing."""
+    """Return a schema without annotations; `true` is the empty schema."""
     if schema is True:
         return {}
     if not isinstance(schema, dict):
@@ -202,7 +201,7 @@ def _plain(schema: Json) -> Json:
 
 
 def _unclear_keyword(old: JsonObject, new: JsonObject) -> str | None:
-    """A keyword whose meaning hangs on what stands beside it, or that is not known here."""
+    """Return a keyword whose meaning depends on its neighbours, or that is unknown."""
     for name in ("unevaluatedProperties", "unevaluatedItems"):
         if name in old or name in new:
             return name
@@ -247,7 +246,7 @@ def _values(old: JsonObject, new: JsonObject, pointer: str) -> Iterator[Finding]
 
 
 def _allowed(schema: JsonObject) -> frozenset[str] | None:
-    """The values of `enum` and `const`, as text; None where any is accepted."""
+    """Return the values of `enum` and `const`, as text; None where any is accepted."""
     lists: list[frozenset[str]] = []
     if isinstance(listed := schema.get("enum"), list):
         lists.append(frozenset(canonical(formats.numbers_alike(value)) for value in listed))
@@ -281,7 +280,7 @@ def _members(old: JsonObject, new: JsonObject, pointer: str) -> Iterator[Finding
     before, after = _properties(old), _properties(new)
     rest_before, rest_after = (schema.get("additionalProperties", True) for schema in (old, new))
     for name in dict.fromkeys((*before, *after)):
-        # A name that only one of them lists is one of the others' additional properties.
+        # A name that only one contract lists is an additional property of the other.
         place = join(pointer, "properties", name)
         changes = _compare(before.get(name, rest_before), after.get(name, rest_after), place)
         if name in before and name in after:
@@ -303,13 +302,13 @@ def _numbers(old: JsonObject, new: JsonObject, pointer: str) -> Iterator[Finding
 
 
 def _lowest(schema: JsonObject) -> tuple[float, float]:
-    """Higher is stricter; the second part says whether the bound itself is left out."""
+    """Return the lower bound (higher is stricter), and whether it is exclusive."""
     bounds = [(cast("float", schema[name]), part) for name, part in _LOWER.items() if name in schema]
     return max(bounds, default=_NO_LIMIT)
 
 
 def _highest(schema: JsonObject) -> tuple[float, float]:
-    """The same, mirrored: higher is stricter."""
+    """Return the upper bound, negated so that higher is stricter, and whether it is exclusive."""
     bounds = [(-cast("float", schema[name]), part) for name, part in _UPPER.items() if name in schema]
     return max(bounds, default=_NO_LIMIT)
 
@@ -368,7 +367,7 @@ _VERBS: Mapping[Effect, str] = {"tightened": "added", "loosened": "removed", "un
 
 
 def _added_or_removed(old: Json, new: Json) -> Effect | None:
-    """What to add, remove or change one restriction does; None where it stays."""
+    """Return the direction of adding, removing or changing one restriction; None where it is unchanged."""
     if canonical(old) == canonical(new):
         return None
     if old is None:

@@ -1,5 +1,4 @@
-"""The formats that contracts may ask for: email, date, date-time, uuid, uri. Others are not checked, as the
-specification has it."""
+"""Formats that are checked: email, date, date-time, uuid, uri. Others are annotations, as the specification allows."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def is_date(value: object) -> bool:
 
 
 def is_date_time(value: object) -> bool:
-    """RFC 3339, with an offset; a leap second counts as valid."""
+    """Check for RFC 3339 with an offset; a leap second is valid."""
     if not isinstance(value, str):
         return True
     if not _DATE_TIME.fullmatch(value):
@@ -55,11 +54,11 @@ CHECKS: dict[str, Callable[[object], bool]] = {
     "uuid": is_uuid,
     "uri": is_uri,
 }
-"""Each may raise ValueError for a text that has the form and no meaning (the 30th of February)."""
+"""Checkers by format. Each may raise ValueError for a text that is well-formed but has no meaning (30 February)."""
 
 
 def numbers_alike(value: Json) -> Json:
-    """`value` with 1.0 as 1: JSON Schema holds them equal."""
+    """Replace 1.0 by 1 in `value`: JSON Schema treats them as equal."""
     if isinstance(value, dict):
         return {name: numbers_alike(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""A value that a contract allows, for what a simulation has not been given: minimal, and the same every time.
+"""Generates a minimal value that a contract allows, for results that a simulation was not given. Deterministic.
 
-Owns the choice: what the contract says itself (const, enum, default, examples) before what is made up; required parts
-only. Must not be trusted with its own work: whatever it makes is validated by `playbooks.contracts.validation`.
+Values that the contract itself names (const, enum, default, examples) are preferred; only required parts are made. The
+result is validated by `playbooks.contracts.validation` before it is returned.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALTERNATIVES = ("oneOf", "anyOf")
 _UNSURE = frozenset(
     {"const", "enum", "default", "examples", "oneOf", "anyOf", "not", "if", "pattern", "contains", "dependentSchemas"}
 )
-"""Where these are, a candidate is checked before it is taken; elsewhere what is made up fits."""
+"""Keywords with which a candidate has to be checked; without them a generated value fits."""
 
 _SAMPLES = {
     "date": ("2026-01-{:02d}", 28),
@@ -46,15 +46,15 @@ _HINTS: dict[str, tuple[str, ...]] = {
 
 
 class NotGeneratedError(InputError):
-    """No value could be made; the problem points at the part of the contract that stood in the way."""
+    """No value could be generated; the problem points at the part of the contract that prevents it."""
 
 
 class _TooMuchError(Exception):
-    """A bound was reached: unlike a refusal it ends the search for other candidates too."""
+    """A bound was reached: unlike a mismatch, it also ends the search for other candidates."""
 
 
 def generate(contract: JsonObject, pointer: str = "") -> Json:
-    """A value under `contract`, whose place in its document is `pointer`. Raises NotGeneratedError."""
+    """Generate a value for `contract`, whose place in its document is `pointer`. Raises NotGeneratedError."""
     try:
         value = _Maker(contract).make(contract, pointer, 0)
     except NotGeneratedError as error:
@@ -72,7 +72,7 @@ def generate(contract: JsonObject, pointer: str = "") -> Json:
 
 
 def _existing(contract: JsonObject, pointer: str, place: str) -> str:
-    """The place, or the nearest one above it that the contract has: parts are merged on the way."""
+    """Return the place, or its nearest ancestor that exists in the contract: merged parts have none of their own."""
     at, node = pointer, contract
     for segment in parts(place[len(pointer) :]):
         child = pick(node, join("", segment), default=_NOTHING)
@@ -84,14 +84,14 @@ def _existing(contract: JsonObject, pointer: str, place: str) -> str:
 
 @dataclass(slots=True)
 class _Maker:
-    """One making; `root` is where references are looked up, `parts` and `checked` (bytes) bound the work."""
+    """State of one generation; references are resolved in `root`, `parts` and `checked` (bytes) bound the work."""
 
     root: JsonObject
     parts: int = 0
     checked: int = 0
 
     def make(self, schema: Json, place: str, variant: int, depth: int = 0) -> Json:
-        """A value for this part; another `variant` is another value, where there is one."""
+        """Generate a value for this part; another `variant` gives another value, where there is one."""
         self.parts += 1
         if self.parts > MAX_PARTS:
             raise _TooMuchError
@@ -103,7 +103,7 @@ class _Maker:
         return self._choose(node, place, variant, depth)
 
     def _resolved(self, node: JsonObject, place: str) -> JsonObject:
-        """The part with its references and `allOf` merged in."""
+        """Merge the part's references and `allOf` into it."""
         for _ in range(MAX_DEPTH):
             reference = node.get("$ref", node.get("$dynamicRef"))
             every = node.get("allOf")
@@ -118,7 +118,7 @@ class _Maker:
         raise _refused(place, "the contract refers to itself without end")
 
     def _choose(self, node: JsonObject, place: str, variant: int, depth: int) -> Json:
-        """The first candidate that this part allows."""
+        """Return the first candidate that this part allows."""
         refusal: NotGeneratedError | None = None
         for candidate in self._candidates(node, place, variant, depth):
             try:
@@ -145,7 +145,7 @@ class _Maker:
             yield lambda grow=grow: self._make_up(node, place, variant, depth, grow)
 
     def _allows(self, node: JsonObject, value: Json) -> bool:
-        """Whether the value fits this part. What cannot be told here is told by the check of the whole."""
+        """Return true if the value fits this part, by the part alone; the whole is validated later."""
         text = canonical(node)
         self.checked += len(text)
         if self.checked > MAX_CHECKED_BYTES:
@@ -207,7 +207,7 @@ class _Maker:
 
 
 def _alternatives(node: JsonObject) -> Iterator[JsonObject]:
-    """The part with one branch of its `oneOf`, `anyOf` or `if` chosen, in the order written."""
+    """Yield the part with one branch of its `oneOf`, `anyOf` or `if` chosen, in the order written."""
     for keyword in _ALTERNATIVES:
         branches = _list(node.get(keyword))
         rest = {name: value for name, value in node.items() if name != keyword}
@@ -233,7 +233,7 @@ def _type_of(node: JsonObject, depth: int) -> str:
 
 
 def _number(node: JsonObject, variant: int, *, is_whole: bool) -> float:
-    """The least number that is allowed, or 0, or the largest one; multiples where they are asked for."""
+    """Return the lower bound, or 0, or the upper bound, adjusted to `multipleOf`."""
     low, above = _limit(node, "minimum", "exclusiveMinimum", max)
     high, below = _limit(node, "maximum", "exclusiveMaximum", min)
     step = node.get("multipleOf")
@@ -251,7 +251,7 @@ def _number(node: JsonObject, variant: int, *, is_whole: bool) -> float:
 def _limit(
     node: JsonObject, inclusive: str, exclusive: str, pick: Callable[[float, float], float]
 ) -> tuple[float | None, bool]:
-    """The stricter of two limits, and whether it is itself excluded."""
+    """Return the stricter of two limits, and whether it is exclusive."""
     plain, strict = node.get(inclusive), node.get(exclusive)
     first = float(plain) if isinstance(plain, int | float) else None
     second = float(strict) if isinstance(strict, int | float) else None

@@ -1,6 +1,6 @@
-"""Two JSON Schemas as one that asks for both, as far as making a value needs it.
+"""Merges two JSON Schemas into one that requires both, as far as generating a value needs it.
 
-Owns how keywords combine. A keyword that does not combine is the second's; the whole contract is checked at the end.
+Of keywords that cannot be combined the second's is kept; the generated value is validated at the end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from playbooks.common.values import Json, JsonObject
 
 
 def merged(first: JsonObject, second: Json) -> JsonObject:
-    """`first` and `second` together. True asks for nothing; False cannot be met, so it becomes an empty enum."""
+    """Merge `first` and `second`. True requires nothing; False, which no value fits, becomes an empty enum."""
     if isinstance(second, bool):
         return first if second else {**first, "enum": []}
     if not isinstance(second, dict):
@@ -24,7 +24,7 @@ def merged(first: JsonObject, second: Json) -> JsonObject:
 
 
 def _both(first: Json, second: Json) -> Json:
-    """Fields of either; a field of both has to satisfy both."""
+    """Return the fields of either; a field of both has to satisfy both."""
     if not isinstance(first, dict) or not isinstance(second, dict):
         return second
     shared: JsonObject = {name: {"allOf": [first[name], second[name]]} for name in first.keys() & second.keys()}
@@ -41,7 +41,7 @@ def _shared(first: Json, second: Json) -> Json:
     left = first if isinstance(first, list) else [first]
     right = second if isinstance(second, list) else [second]
     found: list[Json] = [item for item in left if item in right]
-    # An integer is a number, whichever of the two says so.
+    # An integer is a number.
     if not found and {"integer", "number"} <= {str(item) for item in (*left, *right)}:
         found = ["integer"]
     return found[0] if len(found) == 1 and not isinstance(first, list) else found

@@ -1,8 +1,8 @@
-"""Whether something is a JSON Schema 2020-12 at all.
+"""Validates JSON Schemas against the meta-schema of 2020-12, merged into one schema.
 
-Owns the published meta-schema in one piece. It comes as eight schemas that all look at every node, and find each other
-by references; put together, with the references resolved, it says the same in a twentieth of the time, which counts
-where a playbook has hundreds of contracts, or one that was made to be slow.
+It is published as eight schemas that each visit every node and refer to each other. Merged, with the references
+resolved, they accept the same in about a twentieth of the time: a contract of 90 x 90 branches takes 0.25 s of CPU
+instead of 4.9 s. That counts for playbooks with hundreds of contracts, and for contracts made to be slow.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _DEFINITION = "#/$defs/"
 
 
 def mismatch(schema: JsonObject) -> ValidationError | None:
-    """What is wrong with a schema as such: its worst fault, with its path; None where it is one."""
+    """Return the most relevant error of a schema, with its path; None where it is valid."""
     return cast("ValidationError | None", best_match(_validator().iter_errors(schema)))
 
 
 def unique_items(validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    """The keyword `uniqueItems`. The library's own compares every pair where items cannot be sorted."""
+    """Check `uniqueItems`. The library's own check compares every pair where items cannot be sorted."""
     if unique is True and validator.is_type(instance, "array"):
         seen = {canonical(formats.numbers_alike(item)) for item in instance}
         if len(seen) != len(instance):
@@ -65,7 +65,7 @@ def _in_one_piece() -> JsonObject:
 
 
 def _resolved(value: Json, definitions: JsonObject) -> Json:
-    """Without references, but for `$dynamicRef`, which is to a schema wherever it stands here."""
+    """Resolve references, except `$dynamicRef`, which always refers to a schema here."""
     if isinstance(value, list):
         return [_resolved(item, definitions) for item in value]
     if not isinstance(value, dict):
@@ -75,5 +75,5 @@ def _resolved(value: Json, definitions: JsonObject) -> Json:
     if isinstance(reference, str):
         definition = _resolved(definitions[reference.split(_DEFINITION)[1]], definitions)
         return {**cast("JsonObject", definition), **resolved}
-    # What describes the keyword of that name.
+    # The schema of the keyword of that name.
     return resolved if reference is None else {**resolved, "$ref": reference}

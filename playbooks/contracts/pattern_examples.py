@@ -1,7 +1,7 @@
-"""A text that a regular expression matches, for the expressions that contracts have: RE2 without assertions inside.
+"""Generates a text that a regular expression of a contract matches: RE2 syntax without assertions inside.
 
-Owns a reader of the common syntax. Must not judge: whoever asks validates the text, so an unknown construct is only
-one more reason to say that nothing could be made.
+The reader knows the common syntax. The caller validates the text, so an unknown construct only means that no text
+could be generated.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _PROPERTIES = {"L": _LOWER, "Ll": _LOWER, "Lu": _UPPER, "N": string.digits, "Nd"
 
 
 class UnreadablePatternError(ValueError):
-    """A construct that this reader does not know."""
+    """The pattern has a construct that this reader does not know."""
 
 
 def matching(pattern: str, *, grow: int = 0, variant: int = 0) -> str:
-    """A short text that `pattern` should match: the first alternative, least counts, the first character of a class.
+    """Generate a short text for `pattern`: the first alternative, minimal counts, the first character of a class.
 
-    `grow` makes everything that may repeat repeat so much more often; `variant` takes another character of each class.
+    `grow` is added to every repetition that allows it; `variant` selects another character of each class.
     Raises UnreadablePatternError.
     """
     reader = _Reader(pattern, grow, variant)
@@ -48,7 +48,7 @@ def matching(pattern: str, *, grow: int = 0, variant: int = 0) -> str:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads a pattern once, and makes the text as it goes."""
+    """Reads a pattern once and builds the text on the way."""
 
     pattern: str
     grow: int
@@ -110,7 +110,7 @@ class _Reader:
 
     def _group(self) -> str:
         if self._takes("?"):
-            # Flags change what matches, not whether what is made does: the validation says.
+            # Flags are skipped: validation shows whether the text matches under them.
             opened = re.compile(r"[imsU]*(?P<end>[:)])|P?<\w+>").match(self.pattern, self.at)
             if opened is None:
                 raise UnreadablePatternError("(?")
@@ -129,7 +129,7 @@ class _Reader:
         return self._one_of(self._escaped(char))
 
     def _escaped(self, char: str) -> str:
-        """The characters that an escape stands for."""
+        """Return the characters of an escape."""
         if char in _CLASSES:
             return _CLASSES[char]
         if char in "DWS":

@@ -1,7 +1,4 @@
-"""Walks a JSON Schema: what it refers to, which patterns it has, what it marks as sensitive.
-
-Owns where subschemas are. Must not import the schema library. Every walk ends, also where references go in circles.
-"""
+"""Walks over JSON Schemas: references, patterns, sensitive marks. Every walk ends, even where references are cyclic."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ _ANY_PLACE = ("additionalProperties", "unevaluatedProperties", "items", "unevalu
 
 
 def problems(schema: JsonObject, pointer: str, pattern_problem: _PatternCheck) -> Iterator[Problem]:
-    """What our own rules refuse in a schema that the library accepts. `pattern_problem` judges a pattern."""
+    """Return violations of our own rules in a schema that the library accepts. `pattern_problem` checks a pattern."""
     for place, node in _subschemas(schema, pointer):
         yield from _reference_problems(schema, place, node)
         if not isinstance(node.get(SENSITIVE, False), bool):
@@ -58,14 +55,14 @@ def problems(schema: JsonObject, pointer: str, pattern_problem: _PatternCheck) -
 
 
 def sensitive_pointers(schema: Json) -> tuple[str, ...]:
-    """Pointers of what is marked, sorted; marks inside a marked place are not repeated."""
+    """Return the sorted pointers of sensitive places, without those inside another one."""
     found = set(_sensitive_paths(schema))
     outer = [path for path in found if not any(path[:size] in found for size in range(len(path)))]
     return tuple(sorted(json_pointer.from_parts(path) for path in outer))
 
 
 def properties_of(schema: Json) -> frozenset[str] | None:
-    """The names that an object under this schema may have, or None where others are allowed or it is not known."""
+    """Return the names that an object under this schema may have, or None where others are allowed or it is unknown."""
     if not isinstance(schema, dict) or schema.get("additionalProperties") is not False:
         return None
     named = schema.get("properties", {})
@@ -75,7 +72,7 @@ def properties_of(schema: Json) -> frozenset[str] | None:
 
 
 def knows(schema: Json, path: Sequence[str]) -> bool:
-    """Whether something may lie at `path` in a value under this schema; true wherever the schema leaves it open."""
+    """Return true if a value under this schema may have something at `path`, or the schema leaves it open."""
     for name in path:
         names = properties_of(schema)
         if names is not None and name not in names:
@@ -98,8 +95,8 @@ def _reference_problems(schema: JsonObject, place: str, node: JsonObject) -> Ite
         yield problem(join(place, "$id"), "NOT_SUPPORTED", "$id inside a contract is not supported")
 
 
-def _pattern_problems(place: str, pattern: str, judge: _PatternCheck) -> Iterator[Problem]:
-    found = judge(pattern)
+def _pattern_problems(place: str, pattern: str, check: _PatternCheck) -> Iterator[Problem]:
+    found = check(pattern)
     if found is not None:
         yield problem(place, "UNSUPPORTED_PATTERN", found)
 
@@ -128,7 +125,7 @@ def _children(node: JsonObject) -> Iterator[tuple[tuple[str, ...], Json]]:
 
 
 def _sensitive_paths(root: Json) -> Iterator[tuple[str, ...]]:
-    """A schema that refers to itself is followed once on each way; one that multiplies is sensitive as a whole."""
+    """Yield sensitive paths. A recursive schema is followed once on each path; one that multiplies is all sensitive."""
     stack: list[tuple[Json, tuple[str, ...], frozenset[str]]] = [(root, (), frozenset())]
     visits = 0
     while stack:
@@ -149,7 +146,7 @@ def _sensitive_paths(root: Json) -> Iterator[tuple[str, ...]]:
 
 
 def _places(node: JsonObject) -> Iterator[tuple[tuple[str, ...], Json]]:
-    """Each subschema with the place in a value, relative to this one, that it speaks of."""
+    """Yield each subschema with the place in a value, relative to this one, that it describes."""
     for (keyword, *rest), child in _children(node):
         if keyword in ("properties", "prefixItems"):
             yield (rest[0],), child
@@ -160,7 +157,7 @@ def _places(node: JsonObject) -> Iterator[tuple[tuple[str, ...], Json]]:
 
 
 def target_of(root: Json, reference: str) -> Json:
-    """The part of a contract that a reference within it names, or None."""
+    """Return the part of a contract that a local reference names, or None."""
     fragment = reference.removeprefix("#")
     if not fragment or fragment.startswith("/"):
         return json_pointer.pick(root, fragment)

@@ -1,8 +1,8 @@
-"""Contracts: JSON Schema 2020-12, written by users, so nothing in them is trusted.
+"""Validation of contracts at publication and of values at run time: JSON Schema 2020-12.
 
-The only module that imports the pattern engine and, beside `metaschema`, the schema library. Owns checking schemas at
-publication and values at run time. Must not know where a value comes from. Invariants: nothing is fetched, no pattern
-can hang, the work for one value is bounded, and no message repeats a value (it may be secret).
+Users write contracts, so nothing in them is trusted: nothing is fetched, no pattern can hang, the work for one value is
+bounded, and no message repeats a value (it may be secret). The only module that imports the pattern engine and, beside
+`metaschema`, the schema library.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ MAX_SCHEMA_BYTES = 256 * 1024
 MAX_PATTERN_CHARACTERS = 1_000
 MAX_PROBLEMS = 50
 MAX_REFERENCES = 10_000
-"""How many `$ref`s one validation may follow; a schema whose references multiply stops here."""
+"""Maximum number of `$ref`s that one validation follows; it stops schemas whose references multiply."""
 
 _DIALECTS = ("https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/schema#")
 _references_left: ContextVar[int] = ContextVar("references_left", default=MAX_REFERENCES)
 MAX_NESTED_REFERENCES = 64
-"""How many of them may lie in one another: a schema that leads back to itself must not use up the stack, on whose end
-the library's native part panics with what is no Exception."""
+"""Maximum depth of `$ref`s: a recursive schema must not exhaust the stack, because the library's native part then
+panics with something that is no Exception."""
 _nested: ContextVar[int] = ContextVar("nested", default=0)
 
 _CODES: dict[str, str] = {
@@ -96,7 +96,7 @@ class _TooManyReferencesError(Exception):
 
 
 class _PatternError(Exception):
-    """A pattern that RE2 does not know."""
+    """RE2 does not support the pattern."""
 
 
 class _Pattern(Protocol):
@@ -104,8 +104,8 @@ class _Pattern(Protocol):
 
 
 def check_schema(schema: Json, pointer: str = "") -> tuple[Problem, ...]:
-    """What is wrong with a contract: not JSON Schema 2020-12, remote or dangling references, patterns that could
-    hang, `x-sensitive` that is not a boolean, too large. Never raises."""
+    """Return the problems of a contract: not JSON Schema 2020-12, remote or dangling references, unsupported patterns,
+    `x-sensitive` that is not a boolean, too large. Never raises."""
     if not isinstance(schema, dict):
         return (problem(pointer, "INVALID_SCHEMA", "a contract is a JSON Schema object"),)
     poison = check_value(schema, pointer)
@@ -126,10 +126,10 @@ def check_schema(schema: Json, pointer: str = "") -> tuple[Problem, ...]:
 
 
 def validate(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, ...]:
-    """What is wrong with a value under a contract; () where it fits. Pointers begin with `pointer`. Never raises.
+    """Return the problems of a value under a contract; () where it fits. Pointers begin with `pointer`. Never raises.
 
-    At most `MAX_PROBLEMS` are told. A missing field is pointed at where it should be. Messages name limits and
-    patterns of the contract, never the value.
+    At most `MAX_PROBLEMS` are returned. The pointer of a missing field is where it should be. Messages name limits
+    and patterns of the contract, never the value.
     """
     poison = check_value(value, pointer)
     if poison:
@@ -146,7 +146,7 @@ def validate(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, 
         return tuple(found.values())
     except Unresolvable:
         return (problem(pointer, "INVALID_SCHEMA", "the contract refers to something that is not in it"),)
-    # A schema may recurse without end or overflow a division: the value cannot be shown to fit, so it does not.
+    # A schema may recurse without end or overflow a division. A value that cannot be validated is invalid.
     except (_TooManyReferencesError, _PatternError, RecursionError, OverflowError, ValueError, TypeError):
         return (problem(pointer, "CANNOT_CHECK", "the contract cannot be applied to this value"),)
     finally:
@@ -155,7 +155,7 @@ def validate(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, 
 
 
 def sensitive_pointers(schema: Json) -> tuple[str, ...]:
-    """JSON Pointers (`*` for any item or member) of what a contract marks with `x-sensitive: true`, sorted."""
+    """Return the sorted JSON Pointers (`*` for any item or member) that a contract marks with `x-sensitive: true`."""
     return contract_schema.sensitive_pointers(schema)
 
 
@@ -180,7 +180,7 @@ def _problems(mismatch: SchemaMismatch, pointer: str) -> Iterator[Problem]:
 
 
 def _from_branches(mismatch: SchemaMismatch, pointer: str) -> Iterator[Problem]:
-    """Tell what the most promising branch misses, where only one could have been meant; else that none fits."""
+    """Report the problems of the best branch, where only one can be meant; else that no branch fits."""
     branches = mismatch.context or []
     deeper = [item for item in branches if len(item.absolute_path) > len(mismatch.absolute_path)]
     indexes = {item.schema_path[0] for item in deeper}
@@ -211,7 +211,7 @@ def _limit(value: Json) -> str:
 
 @lru_cache(maxsize=512)
 def _validator(schema_text: str) -> Validator:
-    # An empty registry: whatever is not inside the schema does not exist.
+    # An empty registry: references out of the schema cannot be resolved.
     return _validator_class()(json.loads(schema_text), registry=Registry(), format_checker=_format_checker())
 
 
@@ -230,7 +230,7 @@ def _validator_class() -> type[Validator]:
 
 @cache
 def _format_checker() -> FormatChecker:
-    """Exactly our formats (the library's own depend on what else is installed)."""
+    """Build a checker of exactly our formats (the library's own depend on installed packages)."""
     found = FormatChecker(formats=())
     for name, test in formats.CHECKS.items():
         found.checks(name, raises=ValueError)(test)

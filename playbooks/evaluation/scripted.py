@@ -26,10 +26,10 @@ def answer(call: HandlerCall) -> HandlerResult:
         kind = str(error.get("kind"))
         known = cast("ErrorKind", kind) if kind in _ERROR_KINDS else "system"
         raise failed(known, "SCRIPTED_ERROR", str(error.get("message") or "the script says so"))
-    return judged(call.config, entry.get("output"), _number(entry.get("confidence")), PROVIDER)
+    return apply_threshold(call.config, entry.get("output"), _number(entry.get("confidence")), PROVIDER)
 
 
-def judged(config: JsonObject, output: Json, confidence: float | None, source: str) -> HandlerResult:
+def apply_threshold(config: JsonObject, output: Json, confidence: float | None, source: str) -> HandlerResult:
     """Apply `config.confidence_threshold` and `config.on_low_confidence` (default: a person reviews) to an answer.
 
     Where a threshold is set, an answer without confidence counts as one of low confidence. Raises StepFailedError

@@ -1,7 +1,7 @@
-"""The shell of a simulation: commands become events on a virtual clock, in place of activities, timers and messages.
+"""Event loop of a simulation: turns commands into events on a virtual clock, in place of activities and timers.
 
-Owns the clock and the order of what happens at one instant. Knows no rule about runs: `machine.advance` decides.
-Invariant: it ends. Whatever a document says, it stops at `max_events` or when `is_over` says so, and tells it.
+`machine.advance` decides, as in a run. A simulation always ends: at `max_events` or when `is_over` returns true, it
+stops and reports that.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from playbooks.engine.model.temporal_messages import RunInput, StepOutcome
 from playbooks.evaluation.steps import Version, gathered
 from playbooks.simulation import interventions
 from playbooks.simulation.given import Given, GivenMessage, unused
-from playbooks.simulation.interventions import Said
+from playbooks.simulation.interventions import SentMessage
 from playbooks.simulation.outcome import Ending, Simulated, Visit, VisitKey
 from playbooks.simulation.people import Decision, People, envelope_of
 from playbooks.simulation.waiting import waiting_for
@@ -66,19 +66,19 @@ MAX_EVENTS = 10_000
 LIMIT = "SIMULATION_LIMIT"
 
 _LAST_YEAR = 9_900
-"""What no wait of a playbook crosses in one step from here: calendars end with the year 9999."""
+"""Upper bound of the virtual clock, far enough from the calendar's end (year 9999) for any single wait."""
 
 _DEADLINE = "deadline"
-# What happens at one instant: first what the run does at once, then work that ends, then people, then timers.
+# Order of events at one instant: immediate ones, then finished work, then people, then timers.
 _AT_ONCE, _WORK, _PEOPLE, _TIMERS = range(4)
 
 _Tag: TypeAlias = VisitKey | str
-"""What a planned event is about: a visit, or a timer by name; dropped with it."""
+"""Subject of a planned event: a visit, or a timer by name. The event is dropped with it."""
 
 
 @dataclass(order=True, slots=True)
 class _Planned:
-    """Something that will happen. `event` is asked for when it does; None means that it does not any more."""
+    """A planned event. `event` is called when it is due; None means that it no longer applies."""
 
     due: datetime
     rank: int
@@ -97,16 +97,16 @@ def simulate(
     max_events: int = MAX_EVENTS,
     is_over: Callable[[], bool] = lambda: False,
 ) -> Simulated:
-    """Play the version's run from `at` (aware UTC) until it ends, waits for what is not given, or reaches a bound.
+    """Simulate a run from `at` (aware UTC) until it ends, waits for something that is not given, or reaches a bound.
 
-    `handlers` are those of installed packages; `is_over` is asked before each event. Total: what a document leads to
-    is in the answer. Equal arguments give equal simulations.
+    `handlers` are those of installed packages; `is_over` is called before each event. Never raises: failures are in
+    the result. Equal arguments give equal simulations.
     """
     return _Driver(version, start, given, at, handlers or {}).run(max_events, is_over)
 
 
 class _Driver:
-    """One simulation under way."""
+    """State of one simulation."""
 
     def __init__(
         self, version: Version, start: RunInput, given: Given, at: datetime, handlers: Mapping[str, HandlerDescription]
@@ -117,18 +117,18 @@ class _Driver:
         self._people = People(start.organization_id, given, self._workers)
         self._began = self._now = at
         self._queue: list[_Planned] = []
-        self._planned = self._heard = 0
+        self._planned = self._received = 0
         self._visits: dict[VisitKey, Visit] = {}
         self._events: list[AuditEvent] = []
         self._decisions: dict[str, Decision] = {}
         self._children: dict[VisitKey, StepOutcome] = {}
-        self._said: dict[str, Said] = {}
+        self._sent: dict[str, SentMessage] = {}
 
     def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
         problems: list[Problem] = []
         self._plan_event(self._now, _AT_ONCE, None, lambda: RunStarted(at=self._now))
         for message in self._workers.given.messages if self._now.year <= _LAST_YEAR else ():
-            self._plan_event(self._now + message.after, _PEOPLE, None, lambda message=message: self._tell(message))
+            self._plan_event(self._now + message.after, _PEOPLE, None, lambda message=message: self._send(message))
         while self._state.status not in FINISHED_RUN and self._has_next():
             if (limit := self._limit(max_events, is_over)) is not None:
                 message = f"the simulation was stopped at its limit, {limit}: does a loop of the playbook end?"
@@ -138,23 +138,23 @@ class _Driver:
             self._now = max(self._now, planned.due)
             event = planned.event()
             if event is not None:
-                self._hear(event)
-        return self._told(tuple(problems))
+                self._apply(event)
+        return self._result(tuple(problems))
 
     def _limit(self, max_events: int, is_over: Callable[[], bool]) -> str | None:
-        """The bound that was reached, in words."""
-        if self._heard >= max_events:
+        """Describe the bound that was reached."""
+        if self._received >= max_events:
             return f"{max_events} events"
         if self._now.year > _LAST_YEAR:
             return f"the year {_LAST_YEAR} of its clock"
         return "the time that one may take" if is_over() else None
 
     def _has_next(self) -> bool:
-        """Whether anything happens by itself. A deadline alone does not: the run waits for somebody until then."""
+        """Return true if an event is planned that nobody has to cause. A deadline alone does not count."""
         return any(planned.tag != _DEADLINE for planned in self._queue)
 
-    def _hear(self, event: Event) -> None:
-        self._heard += 1
+    def _apply(self, event: Event) -> None:
+        self._received += 1
         before = self._state
         after, commands = advance(self._plan, before, event)
         self._events += after.outbox
@@ -243,7 +243,7 @@ class _Driver:
         if self._is_gone(key, visit) or key not in self._state.loops:
             return
         call = activity_inputs.gather_call(self._plan, self._state, key)
-        # Nothing is stored in a simulation, so every result is there itself.
+        # A simulation stores nothing, so results are never references.
         results = {index: value for index, value in call.results.items() if not isinstance(value, PayloadRef)}
         outcome = StepOutcome(status="succeeded", output=gathered(call, results))
         self._plan_event(
@@ -254,7 +254,7 @@ class _Driver:
         )
 
     def _end_child(self, key: str, visit: int) -> None:
-        """The other run takes no time of its own here: what was made of the step is how it ended."""
+        """End the child run at once: the step's result is the child's result."""
         outcome = self._children[key, visit]
         self._plan_event(
             self._now,
@@ -264,11 +264,11 @@ class _Driver:
         )
 
     def _is_gone(self, key: str, visit: int) -> bool:
-        """What was begun and ended with the same event."""
+        """Return true if the visit has ended already."""
         return key not in self._state.steps or self._state.steps[key].visit != visit
 
     def _send_signals(self, before: RunState) -> None:
-        """A `signal_wait` that begins to wait gets the message that is given for it."""
+        """Send the given message to each `signal_wait` that begins to wait."""
         for key, now in self._state.steps.items():
             step = self._plan.step(key)
             if now is before.steps.get(key) or step.signal is None or now.status != "waiting":
@@ -276,15 +276,18 @@ class _Driver:
             given = None if now.incident_at is not None else self._workers.take(key)
             if given is None:
                 continue
-            told = given.output if isinstance(given.output, dict) else {}
-            body: JsonObject = {"name": str(told.get("signal") or step.signal.names[0]), "payload": told.get("payload")}
+            values = given.output if isinstance(given.output, dict) else {}
+            body: JsonObject = {
+                "name": str(values.get("signal") or step.signal.names[0]),
+                "payload": values.get("payload"),
+            }
             due = self._now + (given.duration or timedelta(0))
             self._plan_event(due, _WORK, (key, now.visit), lambda body=body: self._signal(body))
 
     def _signal(self, body: JsonObject) -> Event:
         envelope = Envelope(verb="signal", body=body)
-        # An id of its own: a message that has to be checked is known by it until that is done.
-        request = f"signal-{self._heard}"
+        # A unique id: a message is identified by it until its check is done.
+        request = f"signal-{self._received}"
         return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
 
     def _make_output(self) -> None:
@@ -296,43 +299,43 @@ class _Driver:
     # --- people
 
     def _let_decide(self, key: str) -> None:
-        """Plan what is said next about a step's open task: one decision at a time, so that each sees the last."""
+        """Plan the next decision on a step's open task: one at a time, so that each sees the previous one."""
         step = self._state.steps.get(key)
         if step is None:
             return
         is_open = step.task is not None and step.task.closed_at is None and step.status == "waiting"
-        # Nobody resumes a paused simulation, so nothing that is kept would take effect.
+        # Nobody resumes a paused simulation, so a kept decision would never take effect.
         if step.task is None or not is_open or self._state.pause is not None:
             return
         decision = self._people.next_decision(key, self._plan.step(key), step.task, self._now)
         if decision is not None:
-            self._plan_event(decision.at, _PEOPLE, (key, step.visit), lambda: self._say(decision))
+            self._plan_event(decision.at, _PEOPLE, (key, step.visit), lambda: self._decide(decision))
 
     def _hear_verdict(self, request: str, verdict: Verdict) -> None:
-        if request in self._said:
-            self._said[request] = replace(self._said[request], verdict=verdict)
+        if request in self._sent:
+            self._sent[request] = replace(self._sent[request], verdict=verdict)
             return
         decision = self._decisions[request] = replace(self._decisions[request], verdict=verdict)
-        # Who approves by itself and is refused would be refused again.
+        # An automatic approval that was refused would be refused again.
         if decision.is_given or verdict.outcome != "refused":
             self._let_decide(decision.step)
 
-    def _say(self, decision: Decision) -> Event:
+    def _decide(self, decision: Decision) -> Event:
         request = f"decision-{len(self._decisions) + 1}"
         self._decisions[request] = replace(decision, at=self._now)
         return MessageReceived(at=self._now, envelope=envelope_of(decision), request=request, wants_answer=True)
 
-    def _tell(self, message: GivenMessage) -> Event:
-        request = f"message-{len(self._said) + 1}"
+    def _send(self, message: GivenMessage) -> Event:
+        request = f"message-{len(self._sent) + 1}"
         actor = interventions.actor_of(message, self._state.organization_id)
-        said = self._said[request] = Said(verb=message.verb, body=message.body, at=self._now, actor=actor)
-        envelope = interventions.envelope_of(said)
+        sent = self._sent[request] = SentMessage(verb=message.verb, body=message.body, at=self._now, actor=actor)
+        envelope = interventions.envelope_of(sent)
         return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=True)
 
     def _check(self, request: str) -> None:
         call = activity_inputs.check_call(self._plan, self._state, self._state.requests[request])
-        said = self._said.get(request) or self._decisions.get(request)
-        outcome = interventions.check(self._workers.version, call, said.actor if said else None, self._now)
+        sent = self._sent.get(request) or self._decisions.get(request)
+        outcome = interventions.check(self._workers.version, call, sent.actor if sent else None, self._now)
         self._plan_event(
             self._now, _AT_ONCE, None, lambda: MessageChecked(at=self._now, request=request, outcome=outcome)
         )
@@ -348,10 +351,10 @@ class _Driver:
             self._queue = [planned for planned in self._queue if planned.tag != tag]
             heapq.heapify(self._queue)
 
-    # --- what is told
+    # --- the result
 
     def _note_visits(self, before: RunState, past: tuple[StepState, ...]) -> None:
-        """Keep each visit's last state: the next visit takes its place in the run's."""
+        """Keep each visit's last state: the run's state only holds the latest visit."""
         for step in past:
             self._note((step.key, step.visit), step=step)
         if self._state.steps is before.steps:
@@ -369,9 +372,9 @@ class _Driver:
             known = Visit(step=current, values={})
         self._visits[about] = replace(known, **changes)
 
-    def _told(self, stopped: tuple[Problem, ...]) -> Simulated:
+    def _result(self, stopped: tuple[Problem, ...]) -> Simulated:
         state, ending = self._state, self._ending(is_stopped=bool(stopped))
-        used = unused(self._workers.given, self._workers.used, self._people.used, len(self._said))
+        used = unused(self._workers.given, self._workers.used, self._people.used, len(self._sent))
         return Simulated(
             plan=self._plan,
             ending=ending,
@@ -379,12 +382,12 @@ class _Driver:
             visits=self._visits,
             events=tuple(self._events),
             decisions=tuple(self._decisions.values()),
-            messages=tuple(self._said.values()),
+            messages=tuple(self._sent.values()),
             waiting=waiting_for(self._plan, state) if ending in ("waiting", "paused") else (),
             problems=(*stopped, *self._workers.problems, *used),
             started_at=self._began,
             ended_at=state.completed_at or self._now,
-            heard=self._heard,
+            events_received=self._received,
         )
 
     def _ending(self, *, is_stopped: bool) -> Ending:

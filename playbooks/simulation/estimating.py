@@ -1,6 +1,6 @@
-"""How long a simulated run takes: by its virtual clock, and by its authors' estimates along the critical path.
+"""Duration of a simulated run: by its virtual clock, and by `estimated_duration_minutes` along the critical path.
 
-Owns the arithmetic over `estimated_duration_minutes`. Pure; a step without an estimate counts as nothing and is named.
+A step without an estimate counts as 0 and is listed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from playbooks.simulation.outcome import Simulated
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """`elapsed` is the virtual clock's: estimates, timers, delays of retries, windows. `critical_path` are the keys of
-    the dependent steps whose estimates make the longest sum, `critical_minutes`; `work_minutes` sums all that began."""
+    the dependent steps with the longest sum of estimates, `critical_minutes`; `work_minutes` sums all begun steps."""
 
     elapsed: timedelta
     critical_path: tuple[str, ...]
@@ -25,7 +25,7 @@ class Estimate:
 
 
 def estimate_of(simulated: Simulated) -> Estimate:
-    """The estimate of what ran; each visit of a step counts."""
+    """Estimate the steps that ran; each visit counts."""
     plan = simulated.plan
     visits = Counter(key for (key, _), visit in simulated.visits.items() if visit.has_begun)
     minutes = {step.key: (step.estimated_minutes or 0.0) * visits[step.key] for step in plan.steps}

@@ -1,7 +1,6 @@
-"""What a simulation is given beside the run's input: results of attempts, people's decisions, messages from outside.
+"""Data given to a simulation beside the run's input: results of attempts, decisions, messages from outside.
 
-Owns what may be given for which step. Must not know where it came from. Invariant: nothing that is given is ignored in
-silence: what fits no step is refused, what was not used is told.
+Nothing given is ignored silently: an entry that fits no step is refused, an unused one is reported.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from playbooks.engine.model.state import Choice
 from playbooks.engine.model.step_ref import StepRef
 
 SIMULATED_ERROR = "SIMULATED_ERROR"
-"""Code of an error that the simulation was given; its kind decides about retries, as in a run."""
+"""Code of a given error; its kind decides about retries, as in a run."""
 
 MESSAGES: frozenset[str] = STEP_VERBS | {"signal", "cancel_run"}
-"""Verbs that may be given. Decisions are given by their step; nobody pauses or resumes a simulation."""
+"""Verbs that may be given as messages. Decisions are given by step; a simulation is never paused or resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenAttempt:
-    """What one attempt comes to: `error`, or else `output`. `duration` None means the step's estimate."""
+    """Result of one attempt: `error`, or else `output`. `duration` None means the step's estimate."""
 
     output: Json = None
     error: StepError | None = None
@@ -41,8 +40,8 @@ class GivenAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenVote:
-    """One person's decision. `by` None is somebody new, `roles` None those of the task, `data` None a generated form
-    where approving needs one; `after` counts from the opening of the task (None: the step's estimate)."""
+    """One person's decision. `by` None is a new person, `roles` None those of the task, `data` None a generated form
+    where approving needs one; `after` is the delay from the opening of the task (None: the step's estimate)."""
 
     choice: Choice
     by: str | None = None
@@ -54,7 +53,7 @@ class GivenVote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenMessage:
-    """A control message with its `body`, which reaches the run `after` so long from its beginning."""
+    """A control message with its `body`, which the run receives `after` its start."""
 
     verb: str
     after: timedelta
@@ -65,7 +64,7 @@ class GivenMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """By step key: successive attempts (the last one answers all that follow) and successive decisions.
+    """By step key: successive attempts (the last one repeats) and successive decisions.
 
     `attempts_at`, `votes_at` and `messages_at` are the JSON Pointers of the three in what was sent.
     """
@@ -80,7 +79,7 @@ class Given:
 
 
 def problems_of(given: Given, plan: Plan) -> tuple[Problem, ...]:
-    """What is given for a step that does not exist or does not take it."""
+    """Return problems of entries whose step does not exist or cannot use them."""
     steps = {step.key: step for step in (*plan.steps, *plan.compensations)}
     return (
         *_misplaced(given.attempts, steps, given.attempts_at, _refuses_attempts),
@@ -89,11 +88,11 @@ def problems_of(given: Given, plan: Plan) -> tuple[Problem, ...]:
     )
 
 
-def unused(given: Given, attempts: Mapping[str, int], votes: Mapping[str, int], said: int) -> tuple[Problem, ...]:
-    """A warning for each list of which less was used (by step key) than was given, and for each message that came
-    after the end of the run: all but the first `said`."""
+def unused(given: Given, attempts: Mapping[str, int], votes: Mapping[str, int], sent: int) -> tuple[Problem, ...]:
+    """Return a warning for each list that was not used up (counts by step key), and for each message after the run's
+    end: all but the first `sent`."""
     lists = ((given.attempts, attempts, given.attempts_at), (given.votes, votes, given.votes_at))
-    late = sorted(range(len(given.messages)), key=lambda index: given.messages[index].after)[said:]
+    late = sorted(range(len(given.messages)), key=lambda index: given.messages[index].after)[sent:]
     places = [
         *(
             join(pointer, key, str(used.get(key, 0)))

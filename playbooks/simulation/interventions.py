@@ -1,8 +1,7 @@
-"""What somebody tells a simulated run from outside: a signal, a cancel, what becomes of a step.
+"""Messages to a simulated run from outside: signals, cancels, interventions in steps.
 
-Owns how such a message reaches the run. Must not judge them: whether a step may be skipped or
-completed is the machine's, an output that comes with it is checked as a worker checks it. Invariant: every message that
-reaches the run gets a verdict, which is told.
+The machine decides about them, and an output that a message carries is checked as a worker checks it. Every message
+gets a verdict, which is reported.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from playbooks.simulation.given import GivenMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """A message in a simulation, and what the run answered."""
+class SentMessage:
+    """A message in a simulation, with the run's verdict."""
 
     verb: str
     body: JsonObject
@@ -33,19 +32,19 @@ class Said:
 
 
 def actor_of(message: GivenMessage, organization_id: UUID) -> Actor:
-    """Who says it; somebody nameless where the message names nobody."""
+    """Return the sender; an anonymous one where the message names nobody."""
     name = message.by or "somebody"
     return Actor(id=ids.actor_id(organization_id, name), name=name, roles=message.roles)
 
 
-def envelope_of(said: Said) -> Envelope:
-    """The message by which it reaches the run."""
-    actor: JsonObject = {"sub": said.actor.name, "roles": [*said.actor.roles]}
-    return Envelope(verb=said.verb, body=said.body, actor=actor)
+def envelope_of(sent: SentMessage) -> Envelope:
+    """Return the control message that the run receives."""
+    actor: JsonObject = {"sub": sent.actor.name, "roles": [*sent.actor.roles]}
+    return Envelope(verb=sent.verb, body=sent.body, actor=actor)
 
 
 def check(version: steps.Version, call: CheckCall, actor: Actor | None, at: datetime) -> OutcomeOfCheck:
-    """The check of what somebody says: who says it is known, or nobody cares; what it says is judged as in a run."""
+    """Check a message as in a run, except for its sender, who is trusted in a simulation."""
     actor = actor or asserted_actor(call.organization_id, None)
     try:
         steps.check_message(call.envelope)

@@ -1,7 +1,4 @@
-"""What a simulation came to: data only, for whoever shows it.
-
-Values are as a run would hold them; hiding sensitive ones is for who shows them.
-"""
+"""Result of a simulation, as data. Sensitive values are not redacted here; the API's views do that."""
 
 from __future__ import annotations
 
@@ -14,21 +11,21 @@ from playbooks.common.errors import Problem
 from playbooks.common.values import JsonObject
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
-from playbooks.simulation.interventions import Said
+from playbooks.simulation.interventions import SentMessage
 from playbooks.simulation.people import Decision
 from playbooks.simulation.workers import Source
 
 Ending: TypeAlias = Literal["completed", "failed", "cancelled", "waiting", "paused", "stopped"]
-"""How far the simulation came. `waiting`: for people or a message that nobody gave; `paused`: somebody has to resume;
-`stopped`: a bound of simulation was reached, which a run may not have."""
+"""How the simulation ended. `waiting`: for people or a message that were not given; `paused`: a person has to resume;
+`stopped`: a bound of simulations was reached, which runs may not have."""
 
 VisitKey: TypeAlias = tuple[str, int]
-"""A step's key and the number of the visit."""
+"""Step key and visit number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One visit of a step. `values` are what its conditions read by path; `source` says what made its output."""
+    """One visit of a step. `values` are what its conditions read by path; `source` is where its output came from."""
 
     step: StepState
     values: JsonObject
@@ -36,13 +33,13 @@ class Visit:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the step began: one that was skipped, or cancelled before its turn, did not."""
+        """Return true if the step began: one that was skipped, or cancelled before it was due, did not."""
         return self.step.started_at is not None and self.step.status != "skipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """Somebody who has to act before the run can go on. `roles` are those of the open task, () where none is open."""
+    """A person or message that the run waits for. `roles` are those of the open task, () where none is open."""
 
     kind: Literal["decision", "resume", "step"]
     reason: str
@@ -56,7 +53,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
     """A simulation. `visits` are in the order in which their steps began, were skipped or cancelled; `state.outbox`
-    is empty, its entries are `events`. `heard` counts what the machine was told."""
+    is empty, its entries are `events`. `events_received` is the number of events that the machine received."""
 
     plan: Plan
     ending: Ending
@@ -64,9 +61,9 @@ class Simulated:
     visits: Mapping[VisitKey, Visit]
     events: tuple[AuditEvent, ...]
     decisions: tuple[Decision, ...]
-    messages: tuple[Said, ...]
+    messages: tuple[SentMessage, ...]
     waiting: tuple[Waiting, ...]
     problems: tuple[Problem, ...]
     started_at: datetime
     ended_at: datetime
-    heard: int
+    events_received: int

@@ -1,7 +1,7 @@
-"""What stands in for people: given decisions, and approvals where the simulation may approve by itself.
+"""Simulated people: given decisions, and automatic approvals where the simulation allows them.
 
-Owns who says what next, and when. Must not judge it: eligibility, separation of duties and quorum are the machine's.
-Invariant: everything that a person says gets a verdict, which is told.
+The machine decides about eligibility, separation of duties and quorum. Every decision gets a verdict, which is
+reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from playbooks.simulation.workers import Workers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Something a person said in a simulation, and what the run answered. `is_given`: it was in the request."""
+    """A person's decision in a simulation, with the run's verdict. `is_given`: it was in the request."""
 
     step: str
     at: datetime
@@ -37,7 +37,7 @@ class Decision:
 
 @dataclass(slots=True)
 class People:
-    """The people of one simulation."""
+    """People of one simulation."""
 
     organization_id: UUID
     given: Given
@@ -46,7 +46,7 @@ class People:
     _approvals: Counter[str] = field(default_factory=Counter[str])
 
     def next_decision(self, key: str, step: PlanStep, task: TaskState, now: datetime) -> Decision | None:
-        """What is said next about the open task of `key`, and when; None where nobody says anything."""
+        """Return the next decision on the open task of `key`, and when it comes; None where there is none."""
         name = StepRef.parse(step.key).key
         given = self.given.votes.get(name, ())
         if self.used[name] < len(given):
@@ -72,7 +72,7 @@ class People:
         )
 
     def _actor(self, step: PlanStep, task: TaskState, vote: GivenVote) -> Actor:
-        """Who says it; somebody whom the request does not name is new each time, so no duty is mixed."""
+        """Return the decider. One whom the request does not name is new each time, so separation of duties holds."""
         name = vote.by
         if name is None:
             self._approvals[step.key] += 1
@@ -82,7 +82,7 @@ class People:
 
 
 def envelope_of(decision: Decision) -> Envelope:
-    """The message by which the decision reaches the run."""
+    """Return the control message with the decision."""
     body: JsonObject = {"step": decision.step, "decision": decision.choice}
     if decision.comment is not None:
         body["comment"] = decision.comment
@@ -92,7 +92,7 @@ def envelope_of(decision: Decision) -> Envelope:
 
 
 def _delay(step: PlanStep, task: TaskState, vote: GivenVote) -> timedelta:
-    """When it is said, from the task's opening: as given, else after the estimate, and then within the window."""
+    """Return the delay from the task's opening: as given, else the estimate, bounded by the task's window."""
     if vote.after is not None:
         return vote.after
     estimate = timedelta(minutes=step.estimated_minutes or 0.0)

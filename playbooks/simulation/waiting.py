@@ -1,4 +1,4 @@
-"""Who has to act before a run that stands can go on: read from its state, as `explain` would."""
+"""Who has to act before a waiting run can continue, read from its state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playbooks.simulation.outcome import Waiting
 
 
 def waiting_for(plan: Plan, state: RunState) -> tuple[Waiting, ...]:
-    """What the run waits for, in the order of its steps; a pause comes first."""
+    """Return what the run waits for, in the order of its steps; a pause comes first."""
     return tuple(_waiting(plan, state))
 
 

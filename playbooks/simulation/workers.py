@@ -1,8 +1,5 @@
-"""What stands in for workers: the real evaluation of conditions, inputs, pure handlers and contracts, and a given or
-generated result in place of every effect.
-
-Owns where a result comes from. Must not decide what follows from it: that is the machine's. Invariant: nothing leaves
-the process.
+"""Simulated workers: real evaluation of conditions, inputs, pure handlers and contracts, and a given or generated
+result in place of every effect. Nothing leaves the process.
 """
 
 from __future__ import annotations
@@ -39,7 +36,7 @@ from playbooks.simulation.given import Given, GivenAttempt
 _LONGEST = timedelta(days=366)
 
 Source: TypeAlias = Literal["evaluated", "scripted", "given", "generated"]
-"""Where a step's output comes from: its own pure work, the playbook's script, the request, or its contract."""
+"""Origin of a step's output: its own pure work, the playbook's script, the request, or its contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +50,7 @@ class Attempted:
 
 @dataclass(slots=True)
 class Workers:
-    """The workers of one simulation. `problems` are what could not be made, at their places in the document."""
+    """Workers of one simulation. `problems` are values that could not be generated, at their places in the document."""
 
     version: Version
     given: Given
@@ -121,14 +118,14 @@ class Workers:
         return Attempted(outcome=outcome, took=took, source=source)
 
     def make_output(self, call: OutputCall) -> OutputResult:
-        """The run's output, or the error with which the run fails."""
+        """Return the run's output, or the error with which the run fails."""
         try:
             return OutputResult(output=steps.run_output(self.version, call.context))
         except Exception as caught:
             return OutputResult(error=_step_error(caught))
 
     def form_of(self, key: str) -> JsonObject | None:
-        """A form that satisfies a human step's contract; None where none can be made."""
+        """Return a form that satisfies a human step's contract; None where none can be generated."""
         contract = self.version.step(key).output_contract
         if contract is None:
             return {}
@@ -143,7 +140,7 @@ class Workers:
         return OpenStep(version, version.step(call.step), version.plan_step(call.step), call.context)
 
     def take(self, key: str) -> GivenAttempt | None:
-        """What is given for the next attempt at a step, of any visit or item; the last stands for all that follow."""
+        """Return the given result of a step's next attempt, of any visit or item; the last one repeats."""
         name = str(StepRef.parse(key).item(None))
         attempts = self.given.attempts.get(name, ())
         self.used[name] += 1
@@ -165,7 +162,7 @@ class Workers:
         return "evaluated" if step.plan.carrier == "pure" and step.handler_name in PURE else "generated"
 
     def _work(self, step: OpenStep, call: HandlerCall, given: GivenAttempt | None) -> HandlerResult:
-        """What the handler would make. Raises what the handler would raise."""
+        """Return the handler's simulated result. Raises what the handler would raise."""
         if given is not None:
             return _as_given(step.plan, call, given)
         match self._source(step, given):
@@ -179,7 +176,7 @@ class Workers:
     def _make_up(self, step: OpenStep, call: HandlerCall) -> HandlerResult:
         described = describe(step.plan.worker_type, step.plan.step_type, self.handlers, provider=step.handler_name)
         if described is not None:
-            # A handler resolves its settings before it acts; a path that is missing fails the attempt here as there.
+            # A handler resolves its settings before it acts, so a missing path fails the attempt as in a run.
             transform_at(call.config, described.templates, call.resolve)
         child = step.plan.child
         if child is not None and not child.waits:
@@ -200,7 +197,7 @@ class Workers:
         return _labelled(step.plan, {})
 
     def _generate(self, key: str, contract: JsonObject) -> Json:
-        """A value of the contract, made once a simulation. Raises NotGeneratedError, which is noted."""
+        """Generate a value of the contract, once per simulation. Raises NotGeneratedError, which is recorded."""
         if key not in self._generated:
             try:
                 self._generated[key] = generate(contract, f"{self._place(key)}/output_contract")
@@ -210,14 +207,14 @@ class Workers:
         return self._generated[key]
 
     def _place(self, key: str) -> str:
-        """The step's JSON Pointer in the document."""
+        """Return the step's JSON Pointer in the document."""
         number = self.version.plan_step(key).number
         numbers = [step.step_number for step in self.version.document.steps]
         return f"/steps/{numbers.index(number)}"
 
 
 def _child_of(call: HandlerCall) -> str:
-    """The id that a run would have which the step starts."""
+    """Return the id of the run that the step would start."""
     return str(ids.child_execution_id(call.organization_id, call.effect_key))
 
 
@@ -228,25 +225,25 @@ def _as_given(plan: PlanStep, call: HandlerCall, given: GivenAttempt) -> Handler
         raise StepFailedError(given.error)
     if plan.step_type != "ai":
         return HandlerResult(output=given.output, cost=given.cost)
-    judged = scripted.judged(call.config, given.output, given.confidence, "given")
+    result = scripted.apply_threshold(call.config, given.output, given.confidence, "given")
     return HandlerResult(
-        output=judged.output,
+        output=result.output,
         cost=given.cost,
-        confidence=judged.confidence,
-        confidence_source=judged.confidence_source,
-        needs_review=judged.needs_review,
+        confidence=result.confidence,
+        confidence_source=result.confidence_source,
+        needs_review=result.needs_review,
     )
 
 
 def _labelled(plan: PlanStep, output: Json) -> HandlerResult:
-    """A generated output; an AI's with a confidence that is above every threshold, and labelled."""
+    """Return a generated output; an AI's is labelled and has a confidence above every threshold."""
     if plan.step_type != "ai":
         return HandlerResult(output=output)
     return HandlerResult(output=output, confidence=1.0, confidence_source="generated")
 
 
 def _time_of(plan: PlanStep, given: GivenAttempt | None) -> timedelta:
-    """How long an attempt takes: as given, but not longer than its timeout; else as its author estimates."""
+    """Return the duration of an attempt: as given, at most its timeout; else the author's estimate."""
     limit = _limit(plan)
     if given is not None and given.duration is not None:
         return min(given.duration, limit)
@@ -256,7 +253,7 @@ def _time_of(plan: PlanStep, given: GivenAttempt | None) -> timedelta:
 
 
 def _limit(plan: PlanStep) -> timedelta:
-    """How long an attempt may take; a step that waits for a run has only the timeout that its author gave it."""
+    """Return the timeout of an attempt; a step that waits for a run has only the author's timeout."""
     if plan.child is None or not plan.child.waits:
         return timedelta(seconds=plan.timeout_seconds)
     return _LONGEST if plan.child.timeout_seconds is None else timedelta(seconds=plan.child.timeout_seconds)

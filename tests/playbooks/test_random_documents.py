@@ -78,7 +78,7 @@ def test_has_pointers_or_ends_within_bounds_when_documents_are_random(seed: int)
             assert_points_into(value, problem)
         return
     assert found.ending != "stopped"
-    assert found.heard < MAX_EVENTS
+    assert found.events_received < MAX_EVENTS
     for problem in found.problems:
         if not problem.pointer.startswith("/simulation"):
             assert_points_into(value, problem)

@@ -279,10 +279,10 @@ def test_it_is_paused_when_the_budget_says_so() -> None:
 def test_it_is_stopped_and_says_so_when_a_bound_is_reached() -> None:
     steps = [system(number, f"Step {number}") for number in range(1, 20)]
     done = played(playbook(*steps), bounds={"max_events": 10})
-    assert (done.ending, done.heard, codes(done)) == ("stopped", 10, [("SIMULATION_LIMIT", "")])
+    assert (done.ending, done.events_received, codes(done)) == ("stopped", 10, [("SIMULATION_LIMIT", "")])
     asked: list[int] = []
     done = played(playbook(*steps), bounds={"is_over": lambda: len(asked) > 4 or asked.append(1)})
-    assert (done.ending, done.heard) == ("stopped", 5)
+    assert (done.ending, done.events_received) == ("stopped", 5)
 
 
 def test_it_is_stopped_when_its_clock_leaves_the_calendar() -> None:

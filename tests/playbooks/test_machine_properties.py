@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from random import Random
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,26 +15,22 @@ from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model.control_messages import BUILT_VERBS, Malformed, read_envelope
 from playbooks.engine.model.events import (
     AttemptLost,
-    CancelRequested,
     Event,
-    MessageChecked,
     MessageReceived,
     MessageRefused,
-    OutputMade,
     RunStarted,
-    StepPrepared,
     StepReported,
     TimerFired,
 )
 from playbooks.engine.model.state import RunState
-from playbooks.engine.model.temporal_messages import OutcomeOfCheck, StepOutcome
+from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 from tests.support.plans import INITIATOR, person, plan_of, run_input, step
 from tests.support.random_plans import START, random_plan
 from tests.support.simulation import STATE, Simulation
 
 _FAST = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 _SEEDS = st.integers(min_value=0, max_value=2**32)
-_KEYS = st.sampled_from(["s1", "s2", "s3", "s4", "nowhere"])
+_KEYS = st.sampled_from(["s1", "s2", "s3", "s4", "s1[0]", "s2[1]", "s1!undo", "nowhere"])
 _SMALL = st.integers(min_value=0, max_value=3)
 _ERRORS = st.none() | st.builds(
     StepError,
@@ -51,6 +47,8 @@ _OUTCOMES = st.builds(
     needs_review=st.booleans(),
     wait_until=st.none() | st.just(START + timedelta(minutes=3)),
     cost=st.none() | st.just(Decimal("0.5")),
+    items=st.none() | st.lists(st.integers(), max_size=3),
+    item_count=st.none() | _SMALL,
 )
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
@@ -73,40 +71,43 @@ _BODIES: st.SearchStrategy[Any] = st.fixed_dictionaries(
 _ENVELOPES = st.tuples(st.sampled_from(sorted(BUILT_VERBS)), _BODIES).map(
     lambda pair: read_envelope(pair[0], [pair[1]])
 )
-_AT = st.integers(min_value=0, max_value=10_000).map(lambda seconds: START + timedelta(seconds=seconds))
-_EVENTS: st.SearchStrategy[Any] = st.one_of(
-    st.builds(RunStarted, at=_AT),
-    st.builds(StepPrepared, at=_AT, step=_KEYS, visit=_SMALL, outcome=_OUTCOMES),
-    st.builds(StepReported, at=_AT, step=_KEYS, visit=st.just(1), attempt=_SMALL, outcome=_OUTCOMES),
-    st.builds(AttemptLost, at=_AT, step=_KEYS, visit=st.just(1), attempt=_SMALL),
-    st.builds(
-        TimerFired,
-        at=_AT,
-        timer=st.sampled_from(
-            ["deadline", "resume", "x:y", "retry:s1:1", "window:s2:1", "timer:s3:1", "reminder:s2:1:0"]
-        ),
+_BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
+    "at": st.integers(min_value=0, max_value=10_000).map(lambda seconds: START + timedelta(seconds=seconds)),
+    "step": _KEYS,
+    "visit": st.sampled_from([1, 1, 1, 0, 2]),
+    "attempt": _SMALL,
+    "timer": st.sampled_from(
+        ["deadline", "resume", "x:y", "retry:s1:1", "window:s2:1", "timer:s3:1", "reminder:s2:1:0", "signal:s1:1"]
+        + ["child:s1:1", "again:s1:1", "retry:nowhere:1"]
     ),
-    st.builds(
-        MessageReceived,
-        at=_AT,
-        envelope=_ENVELOPES.filter(lambda message: not isinstance(message, Malformed)),
-        request=st.sampled_from(["r1", "r2", "r3"]),
-        wants_answer=st.booleans(),
+    "envelope": _ENVELOPES.filter(lambda message: not isinstance(message, Malformed)),
+    "request": st.sampled_from(["r1", "r2", "r3", "nothing"]),
+    "wants_answer": st.booleans(),
+    "verb": st.text(max_size=3),
+    "code": st.just("X"),
+    "reason": st.text(max_size=3),
+    "is_free": st.booleans(),
+    "output": _JSON,
+    "error": _ERRORS,
+}
+_BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    StepOutcome: _OUTCOMES,
+    LoopOutcome: st.builds(LoopOutcome, holds=st.booleans(), error=_ERRORS),
+    OutcomeOfCheck: st.builds(
+        OutcomeOfCheck,
+        actor=st.sampled_from([None, INITIATOR, person("anna", "approver"), person("ben", "approver")]),
+        code=st.sampled_from([None, "NOT_ELIGIBLE"]),
     ),
-    st.builds(MessageRefused, at=_AT, verb=st.text(max_size=3), code=st.just("X"), reason=st.text(max_size=3)),
-    st.builds(
-        MessageChecked,
-        at=_AT,
-        request=st.sampled_from(["r1", "r2", "nothing"]),
-        outcome=st.builds(
-            OutcomeOfCheck,
-            actor=st.sampled_from([None, INITIATOR, person("anna", "approver"), person("ben", "approver")]),
-            code=st.sampled_from([None, "NOT_ELIGIBLE"]),
-        ),
-    ),
-    st.builds(CancelRequested, at=_AT, reason=st.none() | st.text(max_size=3)),
-    st.builds(OutputMade, at=_AT, output=_JSON, error=_ERRORS),
-)
+}
+
+
+def _drawn(event: type) -> st.SearchStrategy[Any]:
+    """Any event of this type. A field that nothing here draws is a KeyError: no event type is left out unseen."""
+    hints = get_type_hints(event).items()
+    return st.builds(event, **{name: _BY_TYPE[hint] if name == "outcome" else _BY_FIELD[name] for name, hint in hints})
+
+
+_EVENTS: st.SearchStrategy[Any] = st.one_of(*(_drawn(event) for event in get_args(Event)))
 
 
 @_FAST

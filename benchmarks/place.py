@@ -25,6 +25,7 @@ from cli.servers.processes import ChildProcess, spawn
 from runtime.settings import plain_database_url
 from tests.support.servers import scratch_folder
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 PLUGIN = Path(__file__).parent / "plugin"
 ROOT = Path(__file__).parents[1]
@@ -67,10 +68,8 @@ class Place:
         return await self.database.fetchval(query, playbook, status)
 
     async def until(self, is_true: Callable[[], Awaitable[bool]], *, seconds: float, every: float = 0.01) -> None:
-        """Poll until it holds. TimeoutError when it does not in time."""
-        async with asyncio.timeout(seconds):
-            while not await is_true():  # noqa: ASYNC110 -- what is polled is in other processes
-                await asyncio.sleep(every)
+        """Poll until it holds. AssertionError when it does not in time."""
+        await eventually(is_true, seconds, every=every)
 
     def cpu_seconds(self) -> dict[str, float]:
         """What each process has used so far, its children included."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +10,7 @@ from fastapi import FastAPI
 
 from runtime.tokens import DEFAULT_PERMISSIONS, PERMISSIONS, issue_token
 from tests.support.servers import JWT_SECRET
+from tests.support.waiting import eventually
 
 BASE = "/api/v1"
 
@@ -61,13 +60,24 @@ class Caller:
         return answer.json()["data"]["execution_id"]
 
     async def open_task(self, execution_id: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            found = (await self.get("/tasks", params={"execution_id": execution_id})).json()["data"]
-            if found:
-                return found[0]
-            await asyncio.sleep(0.05)
-        raise AssertionError("no task was opened")
+        async def found() -> list[dict[str, Any]]:
+            return (await self.get("/tasks", params={"execution_id": execution_id})).json()["data"]
+
+        return (await eventually(found))[0]
+
+    async def run(self, execution_id: str, include: str = "steps,timeline", **params: Any) -> dict[str, Any]:
+        answer = await self.get(f"/playbooks/runs/{execution_id}", params={"include": include, **params})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    async def run_once(self, execution_id: str, status: str) -> dict[str, Any]:
+        """The run, once it has this status."""
+
+        async def found() -> dict[str, Any] | None:
+            data = await self.run(execution_id)
+            return data if data["status"] == status else None
+
+        return await eventually(found)
 
 
 class Organization:

@@ -12,6 +12,7 @@ import pytest
 from tests.api.callers import Caller, document
 from tests.api.test_edge import assert_problem
 from tests.api.test_sub_playbooks import book, finished, starting
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -28,19 +29,14 @@ def napping(**policies: Any) -> Any:
     return book({**nap, "config": {"duration_seconds": 0.5}}, policies=policies)
 
 
-async def view(caller: Caller, execution_id: str) -> Any:
-    return (await caller.get(f"/playbooks/runs/{execution_id}?include=steps,timeline")).json()["data"]
-
-
 async def waits(caller: Caller, execution_id: str) -> Any:
     """The run, once it says that it waits for its turn."""
-    deadline = time.monotonic() + 20
-    while True:
-        data = await view(caller, execution_id)
-        if data["waiting_for"] == "concurrency":
-            return data
-        assert time.monotonic() < deadline, data
-        await asyncio.sleep(0.05)
+
+    async def found() -> Any:
+        data = await caller.run(execution_id)
+        return data if data["waiting_for"] == "concurrency" else None
+
+    return await eventually(found)
 
 
 async def cancel(caller: Caller, execution_id: str) -> None:
@@ -76,7 +72,7 @@ async def test_a_run_waits_for_its_key_alone_and_says_so_when_it_is_queued(autho
     begun = time.monotonic()
     await author.open_task(second)
     assert time.monotonic() - begun < 15, "it is told, and does not wait for its own clock"
-    assert (await view(author, second))["waiting_for"] is None
+    assert (await author.run(second))["waiting_for"] is None
     await cancel(author, second)
     await cancel(author, other)
 
@@ -89,7 +85,7 @@ async def test_a_run_that_waits_is_cancelled_and_lets_the_next_one_be_next(autho
     await waits(author, runs[2])
     await cancel(author, runs[1])
     assert (await finished(author, runs[1]))["status"] == "cancelled"
-    assert (await view(author, runs[2]))["waiting_for"] == "concurrency"
+    assert (await author.run(runs[2]))["waiting_for"] == "concurrency"
     await cancel(author, runs[0])
     await author.open_task(runs[2])
     await cancel(author, runs[2])
@@ -131,7 +127,7 @@ async def test_the_oldest_is_cancelled_when_the_policy_makes_room_for_the_newest
     assert old["status"] == "cancelled"
     assert old["cancel_reason"] == f"run {second} of the same key took its place"
     await author.open_task(second)
-    assert (await view(author, second))["status"] == "in_progress"
+    assert (await author.run(second))["status"] == "in_progress"
     await cancel(author, second)
 
 

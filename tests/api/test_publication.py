@@ -16,6 +16,7 @@ from storage.database.tables import transactions
 from tests.api.callers import Caller, Organization, document
 from tests.api.test_edge import assert_problem
 from tests.storage.raw import connected
+from tests.support.waiting import eventually
 
 FUTURE = "2999-01-01T00:00:00Z"
 
@@ -340,9 +341,11 @@ async def test_live_runs_are_cancelled_when_their_version_is_archived(author: Ca
 
 async def _ended(author: Caller, playbook_id: str) -> None:
     """The worker's scheduler completes the transition once no run is live."""
-    async with asyncio.timeout(20):
-        while (await seen(author, playbook_id))["history"][-1]["status"] != "completed":
-            await asyncio.sleep(0.2)
+
+    async def is_completed() -> bool:
+        return (await seen(author, playbook_id))["history"][-1]["status"] == "completed"
+
+    await eventually(is_completed)
     assert (await seen(author, playbook_id))["live_runs"] == 0
 
 

@@ -12,20 +12,11 @@ import pytest
 
 from tests.api.callers import Caller, Organization, document
 from tests.api.test_edge import assert_problem
+from tests.support.waiting import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 pytestmark = pytest.mark.usefixtures("worker")
-
-
-async def wait_until(caller: Caller, execution_id: str, status: str) -> dict[str, object]:
-    deadline = time.monotonic() + 30
-    while True:
-        data = (await caller.get(f"/playbooks/runs/{execution_id}?include=steps,timeline")).json()["data"]
-        if data["status"] == status:
-            return data
-        assert time.monotonic() < deadline, data
-        await asyncio.sleep(0.05)
 
 
 async def test_the_users_own_body_starts_a_run_when_the_contract_allows_it(author: Caller) -> None:
@@ -105,12 +96,17 @@ async def test_waiting_ends_when_the_run_changes(organization: Organization, aut
     execution_id = await author.started(await author.published(document()), amount=20)
     await author.open_task(execution_id)
     path = f"/playbooks/runs/{execution_id}"
-    await asyncio.sleep(0.5)
-    tag = (await author.get(path)).headers["etag"]
+
+    async def tag_that_stays() -> str | None:
+        tag = (await author.get(path)).headers["etag"]
+        begun = time.monotonic()
+        if (await author.get(f"{path}?wait=1", headers={"If-None-Match": tag})).status_code != 304:
+            return None
+        assert time.monotonic() - begun >= 1
+        return tag
+
+    tag = await eventually(tag_that_stays)
     assert (await author.get(path, headers={"If-None-Match": tag})).status_code == 304
-    begun = time.monotonic()
-    assert (await author.get(f"{path}?wait=1", headers={"If-None-Match": tag})).status_code == 304
-    assert time.monotonic() - begun >= 1
     waiting = asyncio.create_task(author.get(f"{path}?wait=30", headers={"If-None-Match": tag}))
     await asyncio.sleep(0.2)
     await author.put(path, {"action": "pause"})

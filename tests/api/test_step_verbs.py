@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.callers import Caller, Organization
 from tests.api.test_edge import assert_problem
-from tests.api.test_runs import wait_until
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -32,13 +32,13 @@ async def started(author: Caller, *steps: dict[str, Any]) -> str:
 
 
 async def waits(author: Caller, run: str, key: str) -> None:
-    """Once the step waits, of which the rows tell."""
-    data: Any = None
-    for _ in range(60):
-        data = (await author.get(f"/playbooks/runs/{run}?include=steps&wait=1")).json()["data"]
-        if any(step["step_key"] == key and step["status"] == "waiting" for step in data["steps"]):
-            return
-    raise AssertionError(data)
+    """Wait until the step waits, by its row."""
+
+    async def is_waiting() -> bool:
+        steps = (await author.run(run, "steps"))["steps"]
+        return any(step["step_key"] == key and step["status"] == "waiting" for step in steps)
+
+    await eventually(is_waiting)
 
 
 async def verb(caller: Caller, run: str, action: str, step: str = "make", **fields: Any) -> Any:
@@ -61,7 +61,7 @@ async def test_an_incident_is_over_when_somebody_says_so(
     await waits(author, run, "make")
     answer = await verb(author, run, action, **fields)
     assert answer.status_code in (200, 202), answer.text
-    data: Any = await wait_until(author, run, status)
+    data: Any = await author.run_once(run, status)
     assert (data["steps"][0]["status"], data["steps"][0]["output_data"]) == (step_status, output)
     recorded = [event for event in data["timeline"] if event["kind"] == action]
     assert [(event["step_key"], event["data"]["reason"]) for event in recorded] == [("make", fields.get("reason"))]
@@ -71,13 +71,12 @@ async def test_an_incident_is_tried_again_when_somebody_wants_it(author: Caller)
     run = await started(author, {"name": "Make", **BROKEN})
     await waits(author, run, "make")
     assert (await verb(author, run, "retry_step", reason="again")).status_code in (200, 202)
-    data: Any = None
-    for _ in range(60):
-        data = (await author.get(f"/playbooks/runs/{run}?include=timeline&wait=1")).json()["data"]
-        if [event["kind"] for event in data["timeline"]].count("incident_opened") == 2:
-            break
-    kinds: list[str] = [event["kind"] for event in data["timeline"]]
-    assert (kinds.count("step_started"), kinds.count("incident_opened")) == (2, 2)
+
+    async def two_incidents() -> list[str] | None:
+        kinds = [event["kind"] for event in (await author.run(run, "timeline"))["timeline"]]
+        return kinds if kinds.count("incident_opened") == 2 else None
+
+    assert (await eventually(two_incidents)).count("step_started") == 2
 
 
 async def test_a_verb_is_refused_when_the_step_or_the_person_does_not_fit(
@@ -112,7 +111,7 @@ async def test_a_signal_ends_a_wait_when_its_name_fits(author: Caller, payload: 
     answers = [await author.post(path, {"name": "lost", "payload": payload}, headers=key) for _ in range(2)]
     assert answers[0].json()["data"] == {"name": "lost", "delivered_to": ["wait"], "kept": False}, answers[0].text
     assert answers[1].status_code in (200, 409)
-    data: Any = await wait_until(author, run, "completed")
+    data: Any = await author.run_once(run, "completed")
     output = data["steps"][0]["output_data"]
     assert (output["signal"], output["payload"], output["timed_out"]) == ("lost", payload, False)
     assert_problem(await author.post(path, {"name": "lost"}), 409, "INVALID_STATUS")
@@ -129,7 +128,7 @@ async def test_a_signal_is_refused_when_the_contract_of_its_step_does_not_allow_
     assert_problem(large, 422, "VALIDATION_ERROR")
     answer = await author.post(path, {"name": "go", "payload": {"parcel": 7}})
     assert answer.json()["data"]["delivered_to"] == ["wait"], answer.text
-    await wait_until(author, run, "completed")
+    await author.run_once(run, "completed")
 
 
 async def test_a_signal_is_kept_when_its_step_comes_later(author: Caller) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +12,7 @@ from runtime.settings import Settings
 from runtime.temporal_client import connect
 from tests.api.callers import Caller, Organization, document
 from tests.api.test_edge import assert_problem
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -44,24 +43,23 @@ def quick(**fields: Any) -> dict[str, Any]:
 
 
 async def finished(caller: Caller, execution_id: str, seconds: float = SOON) -> dict[str, Any]:
-    deadline = time.monotonic() + seconds
-    while True:
-        data = (await caller.get(f"/playbooks/runs/{execution_id}?include=steps,timeline&wait=10")).json()["data"]
-        if data["status"] in ("completed", "failed", "cancelled"):
-            return data
-        assert time.monotonic() < deadline, data
+    async def found() -> dict[str, Any] | None:
+        data = await caller.run(execution_id)
+        return data if data["status"] in ("completed", "failed", "cancelled") else None
+
+    return await eventually(found, seconds)
 
 
 async def child_of(caller: Caller, execution_id: str, key: str = "child") -> str:
     """The run that a step has started, once it is shown."""
-    deadline = time.monotonic() + SOON
-    while True:
-        data = (await caller.get(f"/playbooks/runs/{execution_id}?include=steps")).json()["data"]
-        found = [step["child_execution_id"] for step in data["steps"] if step["step_key"] == key]
-        if found and found[0] is not None:
-            return found[0]
-        assert time.monotonic() < deadline, data
-        await asyncio.sleep(0.1)
+
+    async def found() -> str | None:
+        steps = (await caller.run(execution_id, "steps"))["steps"]
+        return next((step["child_execution_id"] for step in steps if step["step_key"] == key), None)
+
+    child = await eventually(found, SOON)
+    assert child is not None
+    return child
 
 
 @pytest.fixture

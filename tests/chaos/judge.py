@@ -21,6 +21,7 @@ import asyncpg
 
 from runtime.settings import plain_database_url
 from tests.chaos.crowd import Crowd
+from tests.support.waiting import eventually
 
 FINISHED = ("completed", "failed", "cancelled")
 _RUNS = """SELECT id::text, version, transaction_status AS status,
@@ -92,12 +93,17 @@ async def _look_on(crowd: Crowd, watch: Watch) -> None:
 
 async def all_ended(crowd: Crowd, watch: Watch, seconds: float) -> None:
     """Wait until every accepted run is finished; names those that are not."""
-    deadline = time.monotonic() + seconds
-    while left := [run for run in crowd.accepted if watch.now.get(run, (0, "no row"))[1] not in FINISHED]:
-        if time.monotonic() > deadline:
-            told = {run: watch.now.get(run) for run in left[:5]}
-            raise AssertionError(f"{len(left)} of {len(crowd.accepted)} accepted runs did not end: {told}")
-        await asyncio.sleep(0.2)
+
+    def left() -> dict[str, tuple[int, str]]:
+        seen = {run: watch.now.get(run, (0, "no row")) for run in crowd.accepted}
+        return {run: at for run, at in seen.items() if at[1] not in FINISHED}
+
+    try:
+        await eventually(lambda: not left(), seconds, every=0.2)
+    except AssertionError as error:
+        unfinished = left()
+        some = dict(list(unfinished.items())[:5])
+        raise AssertionError(f"{len(unfinished)} of {len(crowd.accepted)} accepted runs did not end: {some}") from error
 
 
 def assert_sound(crowd: Crowd, watch: Watch, *, spoiled: Mapping[str, Set[str]] | None = None) -> None:

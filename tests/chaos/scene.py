@@ -19,6 +19,7 @@ from tests.chaos.crowd import Crowd
 from tests.chaos.judge import all_ended, assert_sound, watching
 from tests.support.servers import scratch_folder
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "benchmarks" / "plugin"
@@ -145,6 +146,4 @@ def machine() -> str:
 
 async def until_in_mid_step(crowd: Crowd, *, accepted: int = 1) -> None:
     """Wait until so many runs are accepted, and effects of some of them are at work."""
-    async with asyncio.timeout(60):
-        while len(crowd.accepted) < accepted or len(crowd.in_mid_step()) < MID_STEP:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: len(crowd.accepted) >= accepted and len(crowd.in_mid_step()) >= MID_STEP, 60, every=0.02)

@@ -14,6 +14,7 @@ from tests.chaos.faults import kill, start
 from tests.chaos.judge import FINISHED, all_ended, assert_sound, watching
 from tests.chaos.scene import Place, running_place, until_in_mid_step
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.soak
 CHANGED = Path(__file__).parent / "changed_code"
@@ -49,9 +50,7 @@ async def test_runs_are_stuck_and_go_on_when_changed_code_came_and_went(place: P
     crowd = await place.crowd("changed code")
     async with watching(crowd) as watch, crowd.at_work():
         await crowd.offer(RUNS)
-        async with asyncio.timeout(30):
-            while any(watch.now.get(run, (0, ""))[0] == 0 for run in crowd.accepted):
-                await asyncio.sleep(0.1)
+        await eventually(lambda: all(watch.now.get(run, (0, ""))[0] > 0 for run in crowd.accepted))
         await until_in_mid_step(crowd)
         hit = len(crowd.in_mid_step())
         await asyncio.to_thread(kill, stack, ["worker"])
@@ -59,12 +58,12 @@ async def test_runs_are_stuck_and_go_on_when_changed_code_came_and_went(place: P
         live, working = watch.unfinished(), crowd.runs_in_mid_step()
         assert hit > 0
         await asyncio.to_thread(stack.start_changed_worker)
-        stuck: dict[str, str] = {}
-        async with asyncio.timeout(STUCK_WITHIN):
-            while not working <= set(stuck):
-                found = await asyncio.to_thread(stack.rows, _STUCK, crowd.organization_id)
-                stuck = {row["id"]: row["reason"] for row in found}
-                await asyncio.sleep(0.5)
+
+        async def all_stuck() -> dict[str, str] | None:
+            found = await asyncio.to_thread(stack.rows, _STUCK, crowd.organization_id)
+            return {row["id"]: row["reason"] for row in found} if working <= {row["id"] for row in found} else None
+
+        stuck = await eventually(all_stuck, STUCK_WITHIN, every=0.5) or {}
         # A run whose last flush was on its way already may be finished in its row: no workflow code was needed for it.
         assert {run for run in working if watch.now[run][1] in FINISHED} == set(), "changed code must not finish them"
         await asyncio.to_thread(kill, stack, ["worker"])

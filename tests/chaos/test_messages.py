@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 
 from tests.chaos.judge import all_ended, assert_sound, watching
 from tests.chaos.scene import Place, running_place
+from tests.support.waiting import eventually
 
 DEEP = 1_000
 NAUGHTY = (
@@ -178,12 +179,10 @@ def _assert_clear(answer: httpx2.Response, name: str, *, is_refused: bool = Fals
 
 
 async def _task_of(http: httpx2.AsyncClient, run: str) -> str:
-    async with asyncio.timeout(20):
-        while True:
-            found = (await http.get("/tasks", params={"execution_id": run})).json()["data"]
-            if found:
-                return found[0]["task_id"]
-            await asyncio.sleep(0.1)
+    async def found() -> list[dict[str, str]]:
+        return (await http.get("/tasks", params={"execution_id": run})).json()["data"]
+
+    return (await eventually(found))[0]["task_id"]
 
 
 async def _post(http: httpx2.AsyncClient, path: str, body: bytes) -> httpx2.Response:

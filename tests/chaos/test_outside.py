@@ -18,6 +18,7 @@ from tests.chaos.comparing import temporal_of
 from tests.chaos.crowd import Crowd
 from tests.chaos.judge import Watch, all_ended, assert_sound, watching
 from tests.chaos.scene import Place, running_place, until_in_mid_step
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.soak
 RUNS = 100
@@ -63,12 +64,11 @@ async def test_other_runs_go_on_when_workflows_are_taken_from_outside(place: Pla
 
 
 async def _someone_in_mid_step(crowd: Crowd, watch: Watch, spoiled: Collection[str], *, has_spoken: bool) -> list[str]:
-    async with asyncio.timeout(30):
-        while True:
-            able = {run for run, (version, _) in watch.now.items() if version > 0 or not has_spoken}
-            if found := sorted((crowd.runs_in_mid_step() & able) - set(spoiled)):
-                return found
-            await asyncio.sleep(0.05)
+    def found() -> list[str]:
+        able = {run for run, (version, _) in watch.now.items() if version > 0 or not has_spoken}
+        return sorted((crowd.runs_in_mid_step() & able) - set(spoiled))
+
+    return await eventually(found)
 
 
 async def _do(client: Client, deed: str, workflow: str, rng: Random) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.faults import kill, processes_of, start
 from tests.chaos.judge import all_ended, assert_sound, watching
 from tests.chaos.scene import Place, running_place
-from tests.support.stack import wait_until
+from tests.support.waiting import wait_until
 
 ACCEPTED = 10
 _QUEUED = """SELECT id::text FROM universal_transactions WHERE organization_id = $1

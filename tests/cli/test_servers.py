@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from importlib.machinery import ModuleSpec
 from importlib.metadata import distribution
 from pathlib import Path
@@ -22,6 +21,7 @@ from cli.servers.postgres import PostgresServer, start_postgres
 from cli.servers.processes import ServerStartError, spawn
 from cli.servers.temporal import TemporalServer, start_temporal
 from tests.support import servers
+from tests.support.waiting import wait_until
 
 
 async def _fetch(url: str, query: str) -> object:
@@ -139,7 +139,6 @@ def test_ends_children_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_kills_a_child_when_it_ignores_the_signal(tmp_path: Path) -> None:
     child = spawn("stubborn", ["sh", "-c", "trap '' TERM; echo up; sleep 60"], log=tmp_path / "log")
-    while not child.last_words():
-        time.sleep(0.01)
+    wait_until(child.last_words, 20, "its first words", every=0.01)
     child.stop(grace_seconds=0.2)
     assert not child.is_running

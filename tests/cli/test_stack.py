@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import httpx2
@@ -14,19 +13,13 @@ import psutil
 import pytest
 
 from tests.support import servers, stacks
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
 def home() -> Generator[Path]:
     with servers.scratch_folder() as folder:
         yield folder
-
-
-def _eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_goes_on_where_it_stopped_when_started_again(home: Path) -> None:
@@ -72,7 +65,12 @@ def test_starts_a_process_again_when_it_was_killed(home: Path) -> None:
         pids = stack.description()["pids"]
         for name in ("worker", "temporal", "postgres", "api"):
             os.kill(pids[name], signal.SIGKILL)
-        _eventually(lambda: all(stack.description()["pids"][name] != pids[name] for name in pids if name != "dev"), 40)
+
+        def are_new() -> bool:
+            now = stack.description()["pids"]
+            return all(now[name] != pids[name] for name in pids if name != "dev")
+
+        wait_until(are_new, 40, "new processes")
         api_url = stack.description()["api_url"]
 
         def is_ready() -> bool:
@@ -81,7 +79,7 @@ def test_starts_a_process_again_when_it_was_killed(home: Path) -> None:
             except httpx2.HTTPError:
                 return False
 
-        _eventually(is_ready, 40)
+        wait_until(is_ready, 40, "the API to be ready")
 
 
 @pytest.mark.soak
@@ -119,7 +117,6 @@ def test_leaves_nothing_behind_when_the_start_fails(home: Path) -> None:
 
 def test_stops_at_once_when_interrupted_during_the_start(home: Path) -> None:
     with stacks.dev_process(home / "data", home=home) as stack:
-        _eventually(lambda: bool(stack.family()))
-        family = stack.family()
+        family = wait_until(stack.family, 20, "its first process")
         assert stack.stop() == 0
         assert stacks.wait_until_gone(family) == []

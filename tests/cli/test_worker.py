@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli.servers.ports import any_free_port
 from tests.support import servers, stacks
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -36,11 +36,11 @@ def _worker(home: Path, database_url: str, temporal_address: str) -> Generator[t
 
 
 def _wait_for(condition: Callable[[], bool], worker: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
+    def holds() -> bool:
         assert worker.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return condition()
+
+    wait_until(holds, 60, "the worker")
 
 
 def test_takes_work_and_ends_in_order_when_temporal_comes_late(database_url: str, tmp_path: Path) -> None:

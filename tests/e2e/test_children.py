@@ -7,7 +7,8 @@ import sys
 import time
 from typing import Any
 
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 NAP: dict[str, Any] = {
     "name": "Nap",

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from tests.support.outside import HANGS, Outside, outside
-from tests.support.stack import Client, Stack, example, wait_until
+from tests.support.stack import Client, Stack, example
+from tests.support.waiting import wait_until
 
 SECRETS = {
     "loan-approval": ("84-120933-K", "mira.lindqvist@example.com", "DE02120300000000202051"),

@@ -6,7 +6,8 @@ import time
 from uuid import UUID
 
 from tests.support.grants import VOTERS, Grants
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 
 def test_paused_run_goes_on_where_it_was_when_everything_was_restarted(own_stack: Stack) -> None:

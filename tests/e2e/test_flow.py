@@ -12,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.stack import Client, Stack, wait_until
+from tests.support.stack import Client, Stack
+from tests.support.waiting import wait_until
 
 _CODES = itertools.count(1)
 _PURE: dict[str, Any] = {"step_type": "system", "worker_type": "data_processor"}

@@ -11,7 +11,8 @@ import pytest
 
 from storage.runs.audit_trail import EventRow, is_intact
 from tests.support.grants import VOTERS, Grants
-from tests.support.stack import Stack, wait_until
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 TABLES = ("universal_transactions", "universal_transaction_lines", "core_entities")
 SOON = 40

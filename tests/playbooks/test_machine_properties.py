@@ -77,8 +77,10 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "visit": st.sampled_from([1, 1, 1, 0, 2]),
     "attempt": _SMALL,
     "timer": st.sampled_from(
-        ["deadline", "resume", "x:y", "retry:s1:1", "window:s2:1", "timer:s3:1", "reminder:s2:1:0", "signal:s1:1"]
-        + ["child:s1:1", "again:s1:1", "retry:nowhere:1"]
+        [
+            *("deadline", "resume", "x:y", "retry:s1:1", "window:s2:1", "timer:s3:1", "reminder:s2:1:0"),
+            *("signal:s1:1", "child:s1:1", "again:s1:1", "retry:nowhere:1"),
+        ]
     ),
     "envelope": _ENVELOPES.filter(lambda message: not isinstance(message, Malformed)),
     "request": st.sampled_from(["r1", "r2", "r3", "nothing"]),

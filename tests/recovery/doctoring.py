@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from cli.doctor import run_doctor
 from runtime.settings import plain_database_url
 from tests.support.grants import VOTERS, Grants
 from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 TABLES = ("universal_transactions", "universal_transaction_lines", "core_entities", "core_relationships")
 
@@ -93,8 +93,9 @@ def make_patient(stack: Stack) -> Patient:
     assert grants.author.finished(completed)["status"] == "completed"
     assert grants.author.finished(failed)["status"] == "failed"
     stranger = stack.make_organization("stranger")
-    time.sleep(2)
-    return Patient(stack=stack, completed=completed, failed=failed, waiting=waiting, stranger=stranger)
+    patient = Patient(stack=stack, completed=completed, failed=failed, waiting=waiting, stranger=stranger)
+    wait_until(lambda: patient.found()[1]["fresh"] == 0, 30, "the runs to rest")
+    return patient
 
 
 def _failing() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from runtime.start_run import start_run
 from storage.runs import audit_trail
 from storage.runs.audit_trail import is_intact
 from tests.recovery.conftest import Place
+from tests.support.waiting import eventually
 
 
 @workflow.defn(name="PlaybookRun", sandboxed=False)
@@ -34,14 +35,18 @@ async def test_row_says_stuck_while_the_workflow_fails_and_not_when_the_fix_is_d
     start = await place.accept()
     async with Worker(place.client, task_queue=place.settings.task_queue, workflows=[BrokenRun]):
         await start_run(place.client, place.settings, start)
-        async with asyncio.timeout(60):
-            while await place.stuck(start) is None:
-                await asyncio.sleep(1)
-                await reconcile_once(place.reconciler)
-    assert "WorkflowTaskFailed" in (await place.stuck(start) or "")
-    async with place.worker(), asyncio.timeout(60):
-        while await place.stuck(start) is not None:
-            await asyncio.sleep(0.5)
+
+        async def stuck() -> str | None:
+            await reconcile_once(place.reconciler)
+            return await place.stuck(start)
+
+        assert "WorkflowTaskFailed" in (await eventually(stuck, 60, every=1) or "")
+
+    async def is_free() -> bool:
+        return await place.stuck(start) is None
+
+    async with place.worker():
+        await eventually(is_free, 60)
     assert (await place.row(start)).status == "in_progress"
     await place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id)).terminate()
 
@@ -54,13 +59,13 @@ async def test_run_is_cancelled_with_what_was_flushed_when_no_worker_can_replay_
     handle = place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id))
     async with place.worker():
         await start_run(place.client, place.settings, start)
-        async with asyncio.timeout(20):
-            while (await place.row(start)).status == "queued":
-                await asyncio.sleep(0.1)
+
+        async def has_begun() -> bool:
+            return (await place.row(start)).status != "queued"
+
+        await eventually(has_begun)
     await handle.terminate()
-    async with asyncio.timeout(20):
-        while await reconcile_once(place.reconciler) == 0:
-            await asyncio.sleep(0.2)
+    await eventually(lambda: reconcile_once(place.reconciler))
     row = await place.row(start)
     assert (row.status, row.cancel_reason) == ("cancelled", "its workflow was terminated in Temporal")
     assert "in_progress" not in row.step_statuses.values()
@@ -77,16 +82,17 @@ async def test_rows_and_history_tell_the_same_when_the_workflow_was_terminated(
     handle = place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id))
     async with place.worker():
         await start_run(place.client, place.settings, start)
-        async with asyncio.timeout(20):
-            while "waiting" not in (await place.row(start)).step_statuses.values():
-                await asyncio.sleep(0.1)
+
+        async def is_waiting() -> bool:
+            return "waiting" in (await place.row(start)).step_statuses.values()
+
+        await eventually(is_waiting)
     if is_in_mid_task:
         # Nobody takes the task that this makes; who replays the history does, and forgets what it flushes in it.
         await handle.signal("frobnicate", {})
     await handle.terminate()
-    async with place.worker(), asyncio.timeout(20):
-        while await reconcile_once(place.reconciler) == 0:
-            await asyncio.sleep(0.2)
+    async with place.worker():
+        await eventually(lambda: reconcile_once(place.reconciler))
     row = await place.row(start)
     assert (row.status, row.cancel_reason) == ("cancelled", "its workflow was terminated in Temporal")
     assert not {"waiting", "in_progress"} & set(row.step_statuses.values())
@@ -132,10 +138,13 @@ async def test_every_run_is_looked_at_when_there_are_more_than_a_round_takes(
     monkeypatch.setattr(reconciler_module, "RUNS_A_ROUND", 2)
     started = [await place.spoken() for _ in range(5)]
     ended = 0
-    async with asyncio.timeout(20):
-        while ended < len(started):
-            ended += await reconcile_once(place.reconciler)
-            await asyncio.sleep(0.1)
+
+    async def all_ended() -> bool:
+        nonlocal ended
+        ended += await reconcile_once(place.reconciler)
+        return ended >= len(started)
+
+    await eventually(all_ended)
     assert {(await place.row(start)).status for start in started} == {"failed"}
 
 

@@ -33,6 +33,7 @@ from tests.api.callers import document
 from tests.conftest import MakeOrganization
 from tests.recovery.conftest import ANNA, Accept
 from tests.recovery.test_sweeper import exists, id_of
+from tests.support.waiting import eventually
 
 NOW = timedelta(0)
 LATER = timedelta(hours=1)
@@ -179,9 +180,11 @@ async def test_a_schedule_is_kept_when_the_process_that_took_it_is_gone(
         await schedule_once(later)
         assert await world.status() == "draft", "it is not due yet"
         working = asyncio.create_task(run_scheduler(later))
-        async with asyncio.timeout(15):
-            while await world.status() != "active":
-                await asyncio.sleep(0.1)
+
+        async def is_active() -> bool:
+            return await world.status() == "active"
+
+        await eventually(is_active)
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
@@ -379,9 +382,11 @@ async def test_a_scheduled_archiving_cancels_or_is_refused_when_runs_are_live(
     assert [each.status for each in await world.history()] == ["completed", "failed"]
     await world.schedule("archive", moves=("active", "deleted"), cancels_runs=True)
     await schedule_once(scheduler_of(database, client, settings))
-    async with asyncio.timeout(10):
-        while [each.status for each in await world.history()][2:] != ["completed"]:
-            await asyncio.sleep(0.05)
+
+    async def is_completed() -> bool:
+        return [each.status for each in await world.history()][2:] == ["completed"]
+
+    await eventually(is_completed)
     assert (await world.status(), await world.run_status(run.execution_id)) == ("deleted", "cancelled")
 
 

@@ -25,6 +25,7 @@ from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.runs import admission
 from tests.recovery.conftest import ANNA, Accept
+from tests.support.waiting import eventually
 
 AT_ONCE = timedelta(0)
 
@@ -109,9 +110,7 @@ async def test_the_sweeper_goes_on_when_temporal_and_the_database_were_away(
         await sweeping
     client = await connect(settings)
     sweeping = asyncio.create_task(run_sweeper(context_of(database, client, settings)))
-    async with asyncio.timeout(10):
-        while not await exists(client, run):
-            await asyncio.sleep(0.1)
+    await eventually(lambda: exists(client, run))
     sweeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sweeping

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,6 +21,7 @@ from storage.runs.repairs import UnfinishedRun
 from storage.runs.run_rows import RunRow
 from tests.api.callers import document
 from tests.recovery.conftest import Place, publish_into
+from tests.support.waiting import eventually, holds
 
 SLOT = Slot(label="concurrency:refund:key", max_runs=1)
 
@@ -38,12 +37,6 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("activities.concurrency.signal_run", lose)
 
 
-async def until(holds: Callable[[], Awaitable[object]], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not await holds():
-            await asyncio.sleep(0.1)
-
-
 async def started(place: Place, **fields: Any) -> RunInput:
     start = await place.accept(**fields)
     await start_run(place.client, place.settings, start)
@@ -57,7 +50,7 @@ async def parent_of(place: Place, child: Any) -> RunInput:
     step = {"name": "Child", "step_number": 1, "step_type": "system", "worker_type": "sub_playbook", "config": config}
     plan = await publish_into(place.database, place.organization_id, document(steps=[step]))
     start = await started(place, plan=plan)
-    await until(lambda: _waits(place, start))
+    await eventually(lambda: _waits(place, start))
     return start
 
 
@@ -96,15 +89,14 @@ async def test_a_parent_learns_of_its_childs_end_when_the_message_was_lost(place
         parent = await parent_of(place, document())
         child = await child_row(place, parent)
         assert await resend(place) == 0
-        await until(lambda: _waits_itself(place, child))
+        await eventually(lambda: _waits_itself(place, child))
         await handle_of(place, child.execution_id).signal("cancel_run", {})
-        await until(lambda: _is_row_over(place, child))
-        await asyncio.sleep(0.5)
-        assert not await is_over(place, parent)
+        await eventually(lambda: _is_row_over(place, child))
+        await holds(lambda: _waits(place, parent), 0.5)
         cooldown = SignalCooldown()
         assert await resend(place, cooldown) == 1
         assert await resend(place, cooldown) == 0, "the same signal is not sent again and again"
-        await until(lambda: is_over(place, parent))
+        await eventually(lambda: is_over(place, parent))
     row = await place.row(parent)
     assert row.error is not None
     assert (row.status, row.error.code) == ("failed", "CHILD_CANCELLED")
@@ -124,9 +116,9 @@ async def test_a_parent_learns_it_when_its_child_was_terminated(place: Place) ->
     async with place.worker():
         parent = await parent_of(place, document())
         child = await child_row(place, parent)
-        await until(lambda: _waits_itself(place, child))
+        await eventually(lambda: _waits_itself(place, child))
         await handle_of(place, child.execution_id).terminate()
-        await until(lambda: _reconciled(place, parent))
+        await eventually(lambda: _reconciled(place, parent))
     row = await place.row(parent)
     assert row.error is not None
     assert row.error.code == "CHILD_CANCELLED"
@@ -141,9 +133,9 @@ async def test_a_child_is_cancelled_when_its_parent_was_terminated(place: Place)
     async with place.worker():
         parent = await parent_of(place, document())
         child = await child_row(place, parent)
-        await until(lambda: _waits_itself(place, child))
+        await eventually(lambda: _waits_itself(place, child))
         await handle_of(place, parent.execution_id).terminate()
-        await until(lambda: _reconciled(place, replace(parent, execution_id=child.execution_id)))
+        await eventually(lambda: _reconciled(place, replace(parent, execution_id=child.execution_id)))
     ended = await child_row(place, parent)
     assert (ended.status, ended.cancel_reason) == ("cancelled", "the run that started it and waited for it is over")
 
@@ -152,16 +144,15 @@ async def test_a_child_is_cancelled_when_its_parent_was_terminated(place: Place)
 async def test_a_run_takes_its_turn_when_nobody_told_it(place: Place) -> None:
     async with place.worker():
         first = await started(place, slot=SLOT)
-        await until(lambda: _waits(place, first))
+        await eventually(lambda: _waits(place, first))
         second = await started(place, slot=SLOT)
-        await until(lambda: _queues(place, second))
+        await eventually(lambda: _queues(place, second))
         assert await resend(place) == 0
         await handle_of(place, first.execution_id).signal("cancel_run", {})
-        await until(lambda: is_over(place, first))
-        await asyncio.sleep(0.5)
-        assert await _queues(place, second)
+        await eventually(lambda: is_over(place, first))
+        await holds(lambda: _queues(place, second), 0.5)
         assert await resend(place) == 1
-        await until(lambda: _waits(place, second))
+        await eventually(lambda: _waits(place, second))
         await handle_of(place, second.execution_id).terminate()
 
 

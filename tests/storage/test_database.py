@@ -17,6 +17,7 @@ from storage.database.tables import entities
 from storage.identity.organizations import create_organization, find_organization, own_organization
 from tests.chaos.proxy import Proxy
 from tests.conftest import MakeOrganization
+from tests.support.waiting import holds
 
 
 def _entity(organization_id: UUID) -> dict[str, object]:
@@ -148,8 +149,7 @@ async def test_organization_is_found_once_the_server_is_up_and_the_reason_is_nam
         await find_organization(late_url, "nobody")
     monkeypatch.setattr("storage.identity.organizations._PATIENCE_SECONDS", 10)
     waiting = asyncio.create_task(find_organization(late_url, "nobody"))
-    await asyncio.sleep(0.5)
-    assert not waiting.done()
+    await holds(lambda: not waiting.done(), 0.5)
     assert server.port is not None
     proxy = Proxy(server.port, Random(0))
     proxy.start(port)

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from runtime.settings import plain_database_url
 from storage.database.migrate import upgrade
 from storage.identity.organizations import create_organization
 from tests.support.servers import ENCRYPTION_KEYS, JWT_SECRET, SERVICE_PASSWORD
+from tests.support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -255,27 +255,16 @@ class Client:
 
     def task(self, execution_id: str, step_name: str, seconds: float = 30) -> Any:
         """The open task of a run's step, once it is there."""
-        found: list[Any] = []
 
-        def is_open() -> bool:
+        def open_tasks() -> list[Any]:
             answer = self.get("/tasks", params={"execution_id": execution_id, "limit": 50})
             assert answer.status_code == 200, answer.text
-            found[:] = [task for task in answer.json()["data"] if task["step_name"] == step_name]
-            return bool(found)
+            return [task for task in answer.json()["data"] if task["step_name"] == step_name]
 
-        wait_until(is_open, seconds, f"task {step_name} of run {execution_id}")
-        return found[0]
+        return wait_until(open_tasks, seconds, f"task {step_name} of run {execution_id}")[0]
 
     def decide(self, task: Any, decision: str = "approve", **body: Any) -> httpx2.Response:
         return self.post(f"/tasks/{task['task_id']}/decisions", {"decision": decision, **body})
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Polls until the condition holds; fails with what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
 
 
 @contextmanager

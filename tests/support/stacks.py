@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.support.waiting import wait_until
 
 ANY_PORTS = ("--port", "0", "--temporal-port", "0", "--ui-port", "0")
 
@@ -54,11 +55,12 @@ class DevProcess:
     def description(self) -> dict[str, Any]:
         """The content of `dev.json`; waits until it is there. Fails when the process has ended."""
         path = self.data_dir / "dev.json"
-        deadline = time.monotonic() + 90
-        while not path.exists():
+
+        def is_there() -> bool:
             assert self.popen.poll() is None, self.popen.communicate()
-            assert time.monotonic() < deadline, "the stack did not start"
-            time.sleep(0.1)
+            return path.exists()
+
+        wait_until(is_there, 90, "the stack to start")
         return json.loads(path.read_text())
 
     def family(self) -> list[psutil.Process]:

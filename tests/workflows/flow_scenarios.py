@@ -17,7 +17,8 @@ from playbooks.engine.model.plan import (
 )
 from playbooks.engine.model.temporal_messages import LoopCall, ParentRun, Slot, StepOutcome
 from tests.support.plans import child, effect, human, plan_of, step, undoing
-from tests.workflows.playing import SIGNED, Handle, Stage, until, update, vote
+from tests.support.waiting import eventually
+from tests.workflows.playing import SIGNED, Handle, Stage, update, vote
 
 _ONCE = RetryPolicy(max_retries=0)
 
@@ -64,7 +65,7 @@ async def joins(stage: Stage) -> Handle:
             effect("two", 5, after=("first",), mutex=MutexPlan(name="lab", region="two")),
         )
     )
-    await until(lambda: _has_opened(stage, "slow", "cancelled"))
+    await eventually(lambda: _has_opened(stage, "slow", "cancelled"))
     slow.set()
     return handle
 
@@ -80,12 +81,12 @@ async def signals(stage: Stage) -> Handle:
             step("lost", 3, after=("kept",), carrier="signal", worker_type="signal_wait", signal=lost),
         )
     )
-    await until(lambda: stage.world.tasks)
+    await eventually(lambda: stage.world.tasks)
     await handle.signal("signal", {"name": "early", "payload": {"n": 1}})
     await handle.signal("signal", {"name": "now"})
     await handle.signal("signal", ["nonsense"])
     await update(handle, "decide", vote("h", "anna"))
-    await until(lambda: _has_opened(stage, "lost"))
+    await eventually(lambda: _has_opened(stage, "lost"))
     await update(handle, "signal", {"name": "now", "payload": 2})
     return handle
 
@@ -103,9 +104,9 @@ async def ways_back(stage: Stage) -> Handle:
             step("end", 5, after=("skipped",)),
         )
     )
-    await until(lambda: len(stage.world.tasks) == 1)
+    await eventually(lambda: len(stage.world.tasks) == 1)
     await update(handle, "decide", {**vote("check", "anna"), "decision": "request_changes"})
-    await until(lambda: len(stage.world.tasks) == 2)
+    await eventually(lambda: len(stage.world.tasks) == 2)
     await update(handle, "decide", vote("check", "ben"))
     return handle
 
@@ -122,9 +123,9 @@ async def undone(stage: Stage) -> Handle:
             compensations=(undoing("book", 1, retry=_ONCE), undoing("pay", 2)),
         )
     )
-    await until(lambda: _has_opened(stage, "pay"))
+    await eventually(lambda: _has_opened(stage, "pay"))
     await update(handle, "retry_step", {"step": "pay", "actor": {"sub": "anna"}})
-    await until(lambda: stage.world.tasks)
+    await eventually(lambda: stage.world.tasks)
     await update(handle, "cancel_run", {"reason": "no money"})
     return handle
 
@@ -142,12 +143,12 @@ async def children(stage: Stage) -> Handle:
         child("left", 4, after=("slow",)),
     )
     handle = await stage.start(plan, parent=ParentRun(execution_id=UUID(int=7), step="s", visit=1, depth=2))
-    await until(lambda: _has_opened(stage, "slow"))
+    await eventually(lambda: _has_opened(stage, "slow"))
     await handle.signal("child_ended", {"step": "slow", "visit": 2, "execution_id": "another", **SIGNED})
     await handle.signal("child_ended", {"step": "slow"})
     ended.add("slow")
     await handle.signal("child_ended", told_of(handle, "slow"))
-    await until(lambda: _has_opened(stage, "left"))
+    await eventually(lambda: _has_opened(stage, "left"))
     await update(handle, "cancel_run", {"reason": "no money"})
     return handle
 
@@ -158,8 +159,8 @@ async def turns(stage: Stage) -> Handle:
     stage.world.frees = lambda _: next(answers)
     handle = await stage.start(plan_of(step("a", 1)), slot=Slot(label="key", max_runs=1))
     for asked in (1, 2):
-        await until(lambda asked=asked: len(stage.world.asked) == asked)
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
+        await eventually(lambda asked=asked: len(stage.world.asked) == asked)
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
         await handle.signal("slot_free", SIGNED)
     return handle
 

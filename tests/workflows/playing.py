@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -111,13 +110,6 @@ async def update(handle: Handle, verb: str, *arguments: Any) -> Verdict:
 
 async def state_of(handle: Handle) -> RunState:
     return await handle.query("state", result_type=RunState)
-
-
-async def until(is_true: Callable[[], object], *, seconds: float = 10.0) -> None:
-    """Wait until something holds. TimeoutError where it never does."""
-    async with asyncio.timeout(seconds):
-        while not is_true():
-            await asyncio.sleep(0.01)
 
 
 async def events_of(handle: Handle, *kinds: EventType.ValueType) -> list[HistoryEvent]:

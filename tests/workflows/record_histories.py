@@ -22,8 +22,9 @@ from playbooks.engine.model.plan import ApprovalPlan, RetryPolicy
 from playbooks.engine.model.temporal_messages import ENGINE_VERSION, StepOutcome
 from tests.support.plans import effect, human, plan_of, step
 from tests.support.servers import running_temporal, scratch_folder
+from tests.support.waiting import eventually
 from tests.workflows import flow_scenarios
-from tests.workflows.playing import Handle, Stage, until, update, vote
+from tests.workflows.playing import Handle, Stage, update, vote
 
 FOLDER = Path(__file__).parents[1] / "histories"
 Scenario: TypeAlias = Callable[[Stage], Awaitable[Handle]]
@@ -43,7 +44,7 @@ async def approval(stage: Stage) -> Handle:
     """Two of three approve; refused votes, malformed signals, and a claim between."""
     rules = ApprovalPlan(threshold=2, max_voters=3, self_approval=False)
     handle = await stage.start(plan_of(human("h", 1, approval=rules), step("b", 2, after=("h",))))
-    await until(lambda: stage.world.tasks)
+    await eventually(lambda: stage.world.tasks)
     await handle.signal("decide", "nonsense")
     await handle.signal("frobnicate")
     await update(handle, "claim", {"step": "h", "actor": {"sub": "anna", "roles": ["approver"]}})
@@ -71,11 +72,11 @@ async def pause(stage: Stage) -> Handle:
     """Paused with an attempt running and a vote kept, then resumed."""
     gate = stage.world.gate("a")
     handle = await stage.start(plan_of(effect("a", 1), human("h", 2), step("b", 3, after=("a", "h"))))
-    await until(lambda: stage.world.tasks)
+    await eventually(lambda: stage.world.tasks)
     await update(handle, "pause", {"reason": "lunch"})
     await update(handle, "decide", vote("h", "anna"))
     gate.set()
-    await until(
+    await eventually(
         lambda: any(
             line.key == "a" and line.status == "completed" for flush in stage.world.flushes for line in flush.steps
         )
@@ -95,7 +96,7 @@ async def parallel(stage: Stage) -> Handle:
 async def cancelled(stage: Stage) -> Handle:
     """Cancelled by a message while a task is open."""
     handle = await stage.start(plan_of(human("h", 1), step("b", 2, after=("h",))), timeout_minutes=60.0)
-    await until(lambda: stage.world.tasks)
+    await eventually(lambda: stage.world.tasks)
     await update(handle, "cancel_run", {"reason": "no money"})
     return handle
 
@@ -114,7 +115,7 @@ async def conditions(stage: Stage) -> Handle:
         ),
         debug=True,
     )
-    await until(lambda: stage.world.tasks)
+    await eventually(lambda: stage.world.tasks)
     await update(handle, "decide", vote("d", "anna", data={"n": 2}))
     return handle
 
@@ -123,7 +124,7 @@ async def last_task(stage: Stage) -> Handle:
     """Messages that come while the last flush is on its way."""
     gate = stage.world.gate("flush:completed")
     handle = await stage.start(plan_of(step("a", 1)))
-    await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "completed")
+    await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "completed")
     await handle.signal("decide", vote("a", "anna"))
     await update(handle, "pause")
     gate.set()

@@ -10,7 +10,8 @@ from temporalio.exceptions import CancelledError
 
 from playbooks.common.values import Verdict
 from tests.support.plans import effect, human, plan_of, step
-from tests.workflows.playing import Handle, Stage, state_of, until, update, vote
+from tests.support.waiting import eventually
+from tests.workflows.playing import Handle, Stage, state_of, update, vote
 
 PLAN = plan_of(effect("a", 1), human("h", 2, after=("a",)), step("b", 3, after=("h",)))
 
@@ -44,7 +45,7 @@ async def test_closes_as_cancelled_when_temporal_cancels_before_the_first_task(s
 async def test_closes_as_cancelled_when_temporal_cancels_a_waiting_run(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         await handle.cancel()
         await closes_as_cancelled(handle)
     last = stage.world.flushes[-1]
@@ -57,7 +58,7 @@ async def test_closes_as_cancelled_when_temporal_cancels_a_waiting_run(stage: St
 async def test_closes_as_cancelled_when_a_message_asks_for_it(stage: Stage, is_update: bool) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         if is_update:
             assert (await update(handle, "cancel_run", {"reason": "no money"})).outcome == "accepted"
         else:
@@ -72,17 +73,17 @@ async def test_cancels_the_effect_in_flight_when_the_run_is_cancelled(stage: Sta
     stage.world.gate("a")
     async with stage.worker(max_heartbeat_throttle_interval=timedelta(milliseconds=100)):
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.calls)
+        await eventually(lambda: stage.world.calls)
         await update(handle, "cancel_run")
         await closes_as_cancelled(handle)
-        await until(lambda: stage.world.cancelled == ["a"])
+        await eventually(lambda: stage.world.cancelled == ["a"])
 
 
 async def test_keeps_its_result_when_temporal_cancels_a_run_that_has_ended(stage: Stage) -> None:
     last_flush = stage.world.gate("flush:completed")
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1)))
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "completed")
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "completed")
         await handle.cancel()
         last_flush.set()
         assert (await handle.result()).status == "completed"
@@ -100,7 +101,7 @@ async def test_answers_everybody_when_people_speak_while_it_is_being_cancelled(s
     last_flush = stage.world.gate("flush:cancelled")
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         await update(handle, "cancel_run")
         late: list[Verdict] = [await update(handle, "decide", vote("h", "anna")), await update(handle, "cancel_run")]
         last_flush.set()

@@ -11,8 +11,9 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from playbooks.engine.model.plan import RetryPolicy
 from playbooks.engine.model.temporal_messages import ParentRun, Slot, StepOutcome
 from tests.support.plans import child, plan_of, step
+from tests.support.waiting import eventually, holds
 from tests.workflows.flow_scenarios import told_of
-from tests.workflows.playing import SIGNED, Handle, Stage, state_of, until, update
+from tests.workflows.playing import SIGNED, Handle, Stage, state_of, update
 from tests.workflows.short_lived import ShortLivedRunWorkflow
 
 PLAN = plan_of(child("c", 1), step("b", 2, after=("c",)))
@@ -32,7 +33,7 @@ async def closed_as(handle: Handle) -> WorkflowExecutionStatus | None:
 async def test_goes_on_when_it_is_told_that_its_child_has_ended(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: is_waiting(stage))
+        await eventually(lambda: is_waiting(stage))
         shown = [flush.run.children for flush in stage.world.flushes]
         stage.world.ends = lambda _: DONE
         await handle.signal("child_ended", told_of(handle, "c"))
@@ -49,11 +50,11 @@ async def test_does_not_believe_a_client_when_it_says_what_only_the_service_says
     stage.world.ends = lambda _: StepOutcome(status="ready")
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: is_waiting(stage))
+        await eventually(lambda: is_waiting(stage))
         stage.world.ends = lambda _: DONE
         unsigned = {name: value for name, value in told_of(handle, "c").items() if name not in SIGNED}
         await handle.signal("child_ended", unsigned)
-        await until(lambda: "message_refused" in stage.world.event_kinds)
+        await eventually(lambda: "message_refused" in stage.world.event_kinds)
         assert (await state_of(handle)).steps["c"].status == "waiting"
         await update(handle, "cancel_run")
         with pytest.raises(WorkflowFailureError):
@@ -63,7 +64,7 @@ async def test_does_not_believe_a_client_when_it_says_what_only_the_service_says
 async def test_passes_a_cancel_down_and_ends_when_it_is_cancelled(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: is_waiting(stage))
+        await eventually(lambda: is_waiting(stage))
         await update(handle, "cancel_run", {"reason": "no money"})
         with pytest.raises(WorkflowFailureError):
             await handle.result()
@@ -76,11 +77,11 @@ async def test_waits_for_a_start_on_its_way_before_it_cancels_what_came_of_it(st
     gate = stage.world.gate("c")
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.calls)
+        await eventually(lambda: stage.world.calls)
         await update(handle, "cancel_run")
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "cancelled")
-        await asyncio.sleep(0.3)
-        assert stage.world.let_go == [], "nobody knows yet whether there is a child"
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "cancelled")
+        # Nobody knows yet whether there is a child.
+        await holds(lambda: stage.world.let_go == [], 0.3)
         assert await closed_as(handle) == WorkflowExecutionStatus.RUNNING
         gate.set()
         with pytest.raises(WorkflowFailureError):
@@ -94,7 +95,7 @@ async def test_leaves_a_child_alone_when_nobody_waits_for_it(stage: Stage) -> No
     plan = plan_of(child("c", 1, waits=False), child("b", 2, after=("c",)))
     async with stage.worker():
         handle = await stage.start(plan)
-        await until(lambda: len(stage.world.calls) == 2)
+        await eventually(lambda: len(stage.world.calls) == 2)
         await update(handle, "cancel_run")
         gate.set()
         with pytest.raises(WorkflowFailureError):
@@ -114,11 +115,10 @@ async def test_tells_its_parent_after_its_rows_say_how_it_ended(stage: Stage, en
     async with stage.worker():
         handle = await stage.start(plan, parent=PARENT, slot=SLOT)
         if ending == "cancelled":
-            await until(lambda: stage.world.calls)
+            await eventually(lambda: stage.world.calls)
             await update(handle, "cancel_run")
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == ending)
-        await asyncio.sleep(0.2)
-        assert stage.world.told == []
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == ending)
+        await holds(lambda: stage.world.told == [], 0.2)
         gate.set()
         try:
             await handle.result()
@@ -139,7 +139,7 @@ async def test_waits_for_its_turn_and_takes_it_when_it_is_told(stage: Stage) -> 
     stage.world.frees = lambda _: len(stage.world.asked) > 1
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1)), slot=SLOT)
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for == "concurrency")
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for == "concurrency")
         assert stage.world.step_calls == []
         await handle.signal("slot_free", SIGNED)
         assert (await handle.result()).status == "completed"
@@ -153,7 +153,7 @@ async def test_makes_room_with_its_first_question_only_when_the_oldest_have_to_g
     slot = Slot(label="key", max_runs=1, on_limit="cancel_oldest")
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1)), slot=slot)
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
         await handle.signal("slot_free", SIGNED)
         await handle.result()
     assert [call.cancels_oldest for call in stage.world.asked] == [True, False]
@@ -175,13 +175,13 @@ async def test_stays_itself_when_it_goes_on_as_a_new_execution(stage: Stage) -> 
     stage.world.frees = lambda _: bool(turns)
     async with stage.worker(workflow=ShortLivedRunWorkflow):
         handle = await stage.start(PLAN, slot=SLOT, parent=PARENT)
-        await until(lambda: stage.world.asked)
+        await eventually(lambda: stage.world.asked)
         for _ in range(8):
             await handle.signal("slot_free", SIGNED)
             await asyncio.sleep(0.05)
         turns.append(True)
         await handle.signal("slot_free", SIGNED)
-        await until(lambda: is_waiting(stage))
+        await eventually(lambda: is_waiting(stage))
         for _ in range(8):
             await handle.signal("child_ended", told_of(handle, "c"))
             await asyncio.sleep(0.05)

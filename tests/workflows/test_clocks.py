@@ -14,7 +14,8 @@ from playbooks.common.values import StepError
 from playbooks.engine.model.plan import ApprovalPlan, RetryPolicy
 from playbooks.engine.model.temporal_messages import StepOutcome
 from tests.support.plans import effect, human, plan_of, step
-from tests.workflows.playing import Handle, Stage, state_of, until, vote
+from tests.support.waiting import eventually
+from tests.workflows.playing import Handle, Stage, state_of, vote
 
 
 async def now_of(environment: WorkflowEnvironment) -> datetime:
@@ -79,9 +80,9 @@ async def test_keeps_the_answer_when_the_window_closes_after_it(
     rules = ApprovalPlan(window_minutes=60.0, on_timeout="reject")
     async with skipping.worker():
         handle = await skipping.start(plan_of(human("h", 1, approval=rules), human("i", 2, after=("h",))))
-        await until(lambda: skipping.world.tasks)
+        await eventually(lambda: skipping.world.tasks)
         await handle.signal("decide", vote("h", "anna"))
-        await until(lambda: len(skipping.world.tasks) == 2)
+        await eventually(lambda: len(skipping.world.tasks) == 2)
         await time_skipping.sleep(timedelta(hours=2))
         await handle.signal("decide", vote("i", "ben"))
         await handle.result()
@@ -93,7 +94,7 @@ async def test_keeps_the_answer_when_the_window_closes_after_it(
 async def test_resumes_by_itself_when_the_pause_had_an_end(skipping: Stage, time_skipping: WorkflowEnvironment) -> None:
     async with skipping.worker():
         handle = await skipping.start(plan_of(human("h", 1), step("b", 2, after=("h",))))
-        await until(lambda: skipping.world.tasks)
+        await eventually(lambda: skipping.world.tasks)
         end = await now_of(time_skipping) + timedelta(hours=4)
         await handle.signal("pause", {"until": end.isoformat()})
         await handle.signal("decide", vote("h", "anna"))

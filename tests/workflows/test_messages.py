@@ -16,7 +16,8 @@ from temporalio.service import RPCError
 
 from playbooks.common.values import JsonObject
 from tests.support.plans import effect, human, plan_of, step
-from tests.workflows.playing import Stage, events_of, state_of, until, update, vote
+from tests.support.waiting import eventually
+from tests.workflows.playing import Stage, events_of, state_of, update, vote
 
 PLAN = plan_of(human("h", 1), step("b", 2, after=("h",)))
 TASK_FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
@@ -63,7 +64,7 @@ SIGNALS: list[tuple[str, list[Payload]]] = [
 async def test_records_each_as_refused_and_goes_on_when_signals_are_malformed(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         for name, payloads in SIGNALS:
             await stage.signal_raw(handle, name, *payloads)
         assert (await update(handle, "decide", vote("h", "anna"))).outcome == "accepted"
@@ -78,7 +79,7 @@ async def test_records_each_as_refused_and_goes_on_when_signals_are_malformed(st
 async def test_rejects_without_a_trace_when_an_update_is_malformed(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         before = await state_of(handle)
         bodies: list[list[Any]] = [[], ["approve"], [{"step": "h"}], [{**vote("h", "anna"), "x": 1}], [{}, {}], [None]]
         for arguments in bodies:
@@ -99,7 +100,7 @@ async def test_rejects_without_a_trace_when_an_update_is_malformed(stage: Stage)
 async def test_answers_a_refusal_and_records_it_when_a_vote_is_not_admissible(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         stranger: JsonObject = {"step": "h", "decision": "approve", "actor": {"sub": "dan", "roles": ["clerk"]}}
         nobody: JsonObject = {"step": "h", "decision": "approve"}
         assert (await update(handle, "decide", stranger)).code == "NOT_ELIGIBLE"
@@ -114,7 +115,7 @@ async def test_counts_one_vote_when_a_person_speaks_on_all_paths_at_once(stage: 
     plan = plan_of(human("h", 1, approval=None), step("b", 2, after=("h",)))
     async with stage.worker():
         handle = await stage.start(plan)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         await asyncio.gather(
             handle.signal("decide", vote("h", "anna")),
             *(update(handle, "decide", vote("h", "anna")) for _ in range(4)),
@@ -131,9 +132,9 @@ async def test_records_the_signal_when_it_comes_in_the_last_workflow_task(stage:
     last_flush = stage.world.gate("flush:completed")
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1), human("h", 2, after=("a",))))
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         await update(handle, "decide", vote("h", "anna"))
-        await until(lambda: stage.world.flushes[-1].run.status == "completed")
+        await eventually(lambda: stage.world.flushes[-1].run.status == "completed")
         seen = len(stage.world.flushes)
         await handle.signal("decide", vote("h", "ben", "reject"))
         await handle.signal("pause", "nonsense")
@@ -171,7 +172,7 @@ async def test_loses_no_acknowledged_signal_when_the_run_ends_under_a_hail_of_th
 async def test_keeps_the_vote_when_the_run_is_paused_and_counts_it_at_resume(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         await handle.signal("pause", {"reason": "lunch"})
         assert (await update(handle, "decide", vote("h", "anna"))).outcome == "kept"
         assert (await state_of(handle)).status == "paused"
@@ -193,9 +194,9 @@ async def test_keeps_an_early_decision_when_its_step_comes_later(stage: Stage) -
 async def test_goes_on_when_a_pause_has_an_absurd_end(stage: Stage, until_text: str) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         await handle.signal("pause", {"until": until_text})
-        await until(lambda: stage.world.flushes[-1].run.status == "paused")
+        await eventually(lambda: stage.world.flushes[-1].run.status == "paused")
         await update(handle, "resume")
         await update(handle, "decide", vote("h", "anna"))
         assert (await handle.result()).status == "completed"
@@ -205,7 +206,7 @@ async def test_goes_on_when_a_pause_has_an_absurd_end(stage: Stage, until_text: 
 async def test_takes_any_number_when_a_form_holds_it(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         body = json.dumps(vote("h", "anna")).encode()[:-1] + b', "data": {"n": ' + b"9" * 400 + b', "m": 1e999}}'
         await stage.signal_raw(handle, "decide", payload(body))
         assert (await handle.result()).status == "completed"

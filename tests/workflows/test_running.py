@@ -18,7 +18,8 @@ from playbooks.engine.digest import digest_of_lines
 from playbooks.engine.model.plan import ApprovalPlan, RetryPolicy
 from playbooks.engine.model.temporal_messages import RunResult, StepCall, StepOutcome
 from tests.support.plans import ORGANIZATION, effect, human, plan_of, step
-from tests.workflows.playing import Stage, events_of, state_of, until, update, vote
+from tests.support.waiting import eventually, holds
+from tests.workflows.playing import Stage, events_of, state_of, update, vote
 from tests.workflows.short_lived import ShortLivedRunWorkflow
 from workflows import calls
 
@@ -154,7 +155,7 @@ async def test_sends_the_attempt_again_when_a_deploy_stops_its_worker(
     gate = stage.world.gate("a")
     async with stage.worker(passed=("workflows",)):
         handle = await stage.start(plan_of(effect("a", 1, retry=RetryPolicy(max_retries=0))))
-        await until(lambda: stage.world.calls)
+        await eventually(lambda: stage.world.calls)
     gate.set()
     async with stage.worker(passed=("workflows",)):
         assert (await handle.result()).status == "completed"
@@ -176,7 +177,7 @@ async def test_is_a_timeout_when_an_attempt_takes_too_long(stage: Stage) -> None
 async def test_goes_on_when_the_worker_restarts_between_steps(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1), human("h", 2, after=("a",)), step("b", 3, after=("h",))))
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
     async with stage.worker():
         await update(handle, "decide", vote("h", "anna"))
         assert (await handle.result()).status == "completed"
@@ -200,10 +201,9 @@ async def test_has_one_flush_in_flight_and_the_next_carries_the_rest_when_flushi
     gate = stage.world.gate("flush")
     async with stage.worker():
         handle = await stage.start(plan_of(*(effect(f"e{n}", n) for n in range(1, 9))))
-        await until(lambda: len(stage.world.calls) == 8)
-        await until(lambda: len(stage.world.flushes) == 1)
-        await asyncio.sleep(0.3)
-        assert len(stage.world.flushes) == 1
+        await eventually(lambda: len(stage.world.calls) == 8)
+        await eventually(lambda: len(stage.world.flushes) == 1)
+        await holds(lambda: len(stage.world.flushes) == 1, 0.3)
         gate.set()
         await handle.result()
     assert len(stage.world.flushes) <= 4
@@ -236,9 +236,9 @@ async def test_hears_people_when_the_lane_is_busy(stage: Stage) -> None:
     steps = [step("s1", 1), *(step(f"s{n}", n, after=(f"s{n - 1}",)) for n in range(2, 8))]
     async with stage.worker():
         handle = await stage.start(plan_of(*steps))
-        await until(lambda: len(stage.world.calls) >= 2)
+        await eventually(lambda: len(stage.world.calls) >= 2)
         await handle.signal("pause")
-        await until(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "paused")
+        await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "paused")
         assert len(stage.world.calls) < 7
         await handle.signal("resume")
         await handle.result()
@@ -255,7 +255,7 @@ async def test_goes_on_as_a_new_execution_when_its_history_grows(stage: Stage) -
     async with stage.worker(workflow=ShortLivedRunWorkflow):
         handle = await stage.start(plan, timeout_minutes=60.0)
         first_run = handle.first_execution_run_id
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         assert (await update(handle, "decide", vote("h", "anna"))).outcome == "accepted"
         await until_new(stage, handle.id, first_run)
         assert (await update(handle, "pause", {"reason": "lunch"})).outcome == "accepted"
@@ -280,15 +280,17 @@ async def test_goes_on_as_a_new_execution_when_its_history_grows(stage: Stage) -
 async def until_new(stage: Stage, workflow_id: str, old_run: str | None) -> None:
     """Wait until a new execution of the workflow runs."""
     handle = stage.client.get_workflow_handle(workflow_id)
-    async with asyncio.timeout(10):
-        while (await handle.describe()).run_id == old_run:
-            await asyncio.sleep(0.02)
+
+    async def is_new() -> bool:
+        return (await handle.describe()).run_id != old_run
+
+    await eventually(is_new)
 
 
 async def test_stays_itself_when_many_messages_come_between_executions(stage: Stage) -> None:
     async with stage.worker(workflow=ShortLivedRunWorkflow):
         handle = await stage.start(plan_of(human("h", 1)))
-        await until(lambda: stage.world.tasks)
+        await eventually(lambda: stage.world.tasks)
         for _ in range(10):
             await handle.signal("frobnicate")
             await handle.signal("claim", {"step": "h", "actor": {"sub": "anna", "roles": ["approver"]}})

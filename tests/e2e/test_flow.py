@@ -15,6 +15,9 @@ import pytest
 from tests.support.stack import Client, Stack
 from tests.support.waiting import wait_until
 
+MOST_EVENTS, MOST_BYTES = 51_200, 50 * 1024 * 1024
+"""Temporal terminates an execution whose history is longer (limit.historyCount.error, limit.historySize.error)."""
+
 _CODES = itertools.count(1)
 _PURE: dict[str, Any] = {"step_type": "system", "worker_type": "data_processor"}
 _NOTE: dict[str, Any] = {"step_type": "system", "worker_type": "notification_sender", "config": {"message": "hello"}}
@@ -251,6 +254,15 @@ def test_loop_over_5000_items_is_done_under_the_limits_of_a_history(
     )
     assert told[0]["n"] == count + 1
     row = stack.rows("select metadata from universal_transactions where id = $1", UUID(run))[0]
-    executions = len(row["metadata"]["temporal_run_ids"])
-    print(f"{count} items, {executions} executions of the workflow")
-    assert executions > 1, "a history of so many items has to be continued"
+    histories = [_history(stack, run, execution) for execution in row["metadata"]["temporal_run_ids"]]
+    print(f"{count} items, histories of {histories} events and bytes")
+    assert max(events for events, _ in histories) < MOST_EVENTS
+    assert max(size for _, size in histories) < MOST_BYTES
+
+
+def _history(stack: Stack, run: str, execution: str) -> tuple[int, int]:
+    """Events and bytes of one execution's history."""
+    workflow = f"playbook-run/{stack.organization_id}/{run}"
+    described = stack.temporal_cli("workflow", "describe", "-w", workflow, "-r", execution, "--output", "json")
+    info = json.loads(described)["workflowExecutionInfo"]
+    return int(info["historyLength"]), int(info["historySizeBytes"])

@@ -79,8 +79,7 @@ async def test_a_decision_is_refused_and_changes_nothing_when_it_may_not_be(
         assert_problem(await manager.post(path, shape), 422, "VALIDATION_ERROR")
     assert (await manager.get(f"/tasks/{task_id}")).json()["data"]["votes"] == []
     assert (await manager.post(path, APPROVE)).status_code == 200
-    closed = await manager.post(path, APPROVE)
-    assert (closed.status_code, closed.json()["code"]) in ((409, "TASK_CLOSED"), (409, "ALREADY_DECIDED"))
+    assert_problem(await manager.post(path, APPROVE), 409, "TASK_CLOSED")
 
 
 async def test_a_decision_counts_once_when_it_is_sent_at_the_same_time_again(
@@ -93,7 +92,7 @@ async def test_a_decision_counts_once_when_it_is_sent_at_the_same_time_again(
     task = (await manager.get(f"/tasks/{task_id}")).json()["data"]
     assert len(task["votes"]) == 1
     late = await manager.post(f"/tasks/{task_id}/decisions", APPROVE, headers=keyed)
-    assert late.status_code == 409
+    assert_problem(late, 409, "TASK_CLOSED")
 
 
 async def test_a_decision_is_kept_when_the_run_is_paused(
@@ -104,10 +103,6 @@ async def test_a_decision_is_kept_when_the_run_is_paused(
     await author.put(f"/playbooks/runs/{execution_id}", {"action": "pause"})
     kept = await manager.post(f"/tasks/{task_id}/decisions", APPROVE)
     assert (kept.status_code, kept.json()["data"]["verdict"]["outcome"]) == (202, "kept")
-    assert_problem(await manager.post(f"/tasks/{task_id}/decisions", APPROVE), 409, "ALREADY_DECIDED")
-    await author.put(f"/playbooks/runs/{execution_id}", {"action": "resume"})
-    finished = await author.get(f"/playbooks/runs/{execution_id}?wait=20")
-    assert finished.json()["data"]["status"] == "completed"
 
 
 async def test_a_ticket_lets_its_holder_decide_through_temporal_when_it_is_for_that_task(

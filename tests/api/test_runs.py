@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-async def test_the_users_own_body_starts_a_run_when_the_contract_allows_it(author: Caller) -> None:
+async def test_a_body_with_every_field_starts_a_run_when_the_contract_allows_it(author: Caller) -> None:
     requests = json.loads((EXAMPLES / "requests.json").read_text())
     playbook_id = await author.published(document(input_contract={"type": "object"}))
     for name in ("execute", "execute_with_addressed_channels"):

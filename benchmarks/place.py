@@ -37,7 +37,7 @@ class Place:
 
     stack: Stack
     http: httpx2.AsyncClient
-    database: asyncpg.Pool[Any]
+    database: asyncpg.Pool
     temporal: TemporalClient
     effects: Path
     yard: ChildProcess

@@ -178,7 +178,7 @@ async def test_form_is_checked_when_it_matters(world: World) -> None:
     wrong = await ask(world, signed(world, decision({"score": 101, "tags": ["a", 1]})), checks_form=True)
     assert wrong.code == "CONTRACT_VALIDATION_FAILED"
     assert wrong.actor == replace(PERSON, via="api"), "the machine needs to know who sent a wrong form"
-    assert {error["pointer"] for error in wrong.errors} == {"/data/score", "/data/tags/1"}
+    assert sorted(str(error["pointer"]) for error in wrong.errors) == ["/data/score", "/data/tags/1"]
     missing = await ask(world, signed(world, decision()), checks_form=True)
     assert [error["pointer"] for error in missing.errors] == ["/data/score"]
     assert (await ask(world, signed(world, decision({"score": 101})))).code is None

@@ -32,4 +32,6 @@ async def test_notification_is_sealed_when_its_playbook_has_something_sensitive(
     assert "DE00" not in str(data)
     assert "example.com" not in str(data)
     assert data["channels"] == ["email"]
-    assert world.deps.sealer.open(data)["message"] == "Paid to DE00"
+    opened = world.deps.sealer.open(data)
+    assert isinstance(opened, dict)
+    assert opened["message"] == "Paid to DE00"

@@ -66,7 +66,8 @@ def compiled(
 ) -> tuple[PlaybookDocument, Plan]:
     """The document with these steps and its plan."""
     head = {"name": "Test", "code": f"test-{playbook_id.hex[:12]}", "industry": "TESTING"}
-    document = read_document({**head, "steps": steps, **fields})
+    whole: Any = {**head, "steps": steps, **fields}
+    document = read_document(whole)
     result = compile_playbook(document, playbook_id=playbook_id, version=1, handlers=handlers)
     assert result.plan is not None, result.problems
     return document, result.plan

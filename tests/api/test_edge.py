@@ -117,7 +117,7 @@ async def test_the_trace_id_is_the_callers_when_it_sends_one(http: httpx2.AsyncC
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "é", "x" * 20_000])
 async def test_unauthorized_is_answered_when_the_token_is_none(http: httpx2.AsyncClient, token: str) -> None:
-    headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
+    headers = [(b"Authorization", f"Bearer {token}".encode())] if token else []
     answer = await http.get(f"{BASE}/playbooks", headers=headers)
     assert_problem(answer, 401, "UNAUTHORIZED")
     assert answer.headers["www-authenticate"] == "Bearer"

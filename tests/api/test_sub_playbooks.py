@@ -6,10 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from temporalio.client import Client
 
-from runtime.settings import Settings
-from runtime.temporal_client import connect
 from tests.api.callers import Caller, Organization, document
 from tests.api.test_edge import assert_problem
 from tests.support.waiting import eventually
@@ -57,18 +54,7 @@ async def child_of(caller: Caller, execution_id: str, key: str = "child") -> str
         steps = (await caller.run(execution_id, "steps"))["steps"]
         return next((step["child_execution_id"] for step in steps if step["step_key"] == key), None)
 
-    child = await eventually(found, SOON)
-    assert child is not None
-    return child
-
-
-@pytest.fixture
-async def client(settings: Settings) -> Client:
-    return await connect(settings)
-
-
-def workflow_of(organization: Organization, execution_id: str) -> str:
-    return f"playbook-run/{organization.id}/{execution_id}"
+    return await eventually(found, SOON)
 
 
 async def test_a_run_gets_its_childs_output_when_it_waits(author: Caller) -> None:
@@ -156,36 +142,6 @@ async def test_a_step_fails_when_somebody_cancels_its_child(author: Caller) -> N
     await author.delete(f"/playbooks/runs/{below}")
     run = await finished(author, execution_id)
     assert (run["status"], run["error_details"]["code"]) == ("failed", "CHILD_CANCELLED")
-
-
-async def test_a_parent_learns_it_when_its_child_is_terminated_from_outside(
-    organization: Organization, author: Caller, client: Client
-) -> None:
-    child = document()
-    await author.published(child)
-    execution_id = await author.started(await author.published(book(starting(child["code"]))), amount=5)
-    below = await child_of(author, execution_id)
-    await author.open_task(below)
-    await client.get_workflow_handle(workflow_of(organization, below)).terminate()
-    run = await finished(author, execution_id, 60)
-    assert (run["status"], run["error_details"]["code"]) == ("failed", "CHILD_CANCELLED")
-
-
-async def test_a_child_is_cancelled_when_its_parent_is_terminated_from_outside(
-    organization: Organization, author: Caller, client: Client
-) -> None:
-    child = document()
-    await author.published(child)
-    execution_id = await author.started(await author.published(book(starting(child["code"]))), amount=5)
-    below = await child_of(author, execution_id)
-    await author.open_task(below)
-    await client.get_workflow_handle(workflow_of(organization, execution_id)).terminate()
-    assert (await finished(author, execution_id))["status"] == "cancelled"
-    found = await finished(author, below, 60)
-    assert (found["status"], found["cancel_reason"]) == (
-        "cancelled",
-        "the run that started it and waited for it is over",
-    )
 
 
 async def test_a_playbook_that_starts_itself_ends_at_its_depth(author: Caller) -> None:

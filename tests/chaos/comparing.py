@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -133,9 +132,7 @@ async def _compare_on(crowd: Crowd, client: Client, found: Comparisons, rng: Ran
             connection.terminate()
 
 
-async def _compare(
-    crowd: Crowd, client: Client, connection: asyncpg.Connection[Any], run: str, found: Comparisons
-) -> None:
+async def _compare(crowd: Crowd, client: Client, connection: asyncpg.Connection, run: str, found: Comparisons) -> None:
     if run in found.asked:
         return  # Temporal refuses a second question to a busy workflow
     found.asked.add(run)
@@ -156,7 +153,7 @@ async def _compare(
 
 
 async def _difference(
-    crowd: Crowd, client: Client, connection: asyncpg.Connection[Any], run: str, lags: list[float]
+    crowd: Crowd, client: Client, connection: asyncpg.Connection, run: str, lags: list[float]
 ) -> str | None:
     """What is not equal, once the row has caught up or has had time enough."""
     state = await _state(crowd, client, run)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import pytest
 
@@ -49,7 +49,7 @@ class ClockedStack(Stack):
         return self.folder / f"clock.{part}"
 
     def _spawn(self, *command: str) -> ChildProcess:
-        (part,) = (part for part in ("worker", "api") if part == command[0])
+        (part,) = (part for part in get_args(Ours) if part == command[0])
         self.step(part, 0)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LD_PRELOAD", str(self._built()))

@@ -63,7 +63,7 @@ async def test_runs_are_stuck_and_go_on_when_changed_code_came_and_went(place: P
             found = await asyncio.to_thread(stack.rows, _STUCK, crowd.organization_id)
             return {row["id"]: row["reason"] for row in found} if working <= {row["id"] for row in found} else None
 
-        stuck = await eventually(all_stuck, STUCK_WITHIN, every=0.5) or {}
+        stuck = await eventually(all_stuck, STUCK_WITHIN, every=0.5)
         # A run whose last flush was on its way already may be finished in its row: no workflow code was needed for it.
         assert {run for run in working if watch.now[run][1] in FINISHED} == set(), "changed code must not finish them"
         await asyncio.to_thread(kill, stack, ["worker"])

@@ -38,7 +38,7 @@ async def test_plan_comes_back_equal_and_shows_its_order(sample: Sample) -> None
     async with sample.database.reading(sample.organization_id) as session:
         assert await plans.get_plan(session, sample.playbook_id) == sample.plan
         kinds = select(relationships.c.relationship_type, func.count()).group_by(relationships.c.relationship_type)
-        found = dict(tuple(row) for row in await session.connection.execute(kinds))
+        found = {row[0]: row[1] for row in await session.connection.execute(kinds)}
     assert found == {"playbook_has_step": 2, "step_depends_on": 1}
 
 

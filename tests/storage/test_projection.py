@@ -229,7 +229,7 @@ async def test_poison_is_left_out_by_column_and_the_rest_is_stored(sample: Sampl
     assert len(steps["register"].attempts) == 1
     assert steps["check"].output == {"pin": "1234", "fine": True}
     left_out = [item for item in events if item.kind == "value_quarantined"]
-    assert {"output", "event.data"} <= {item.data["column"] for item in left_out}
+    assert {"output", "event.data"} <= {str(item.data["column"]) for item in left_out}
     assert [item.number for item in events] == list(range(1, len(events) + 1))
     assert is_intact(run, events)
     # The machine's own numbers go on where they were.
@@ -296,7 +296,9 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(data=st.dictionaries(st.text(alphabet="xyz", min_size=1, max_size=3), JSON_VALUES, max_size=4))
 async def test_chain_holds_over_the_values_as_stored(sample: Sample, data: dict[str, Any]) -> None:
     run = await _new(sample)
@@ -305,7 +307,9 @@ async def test_chain_holds_over_the_values_as_stored(sample: Sample, data: dict[
     assert is_intact(run, events)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(
     flushes=st.lists(
         st.tuples(

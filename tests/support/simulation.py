@@ -108,14 +108,14 @@ class Simulation:
         return self.state
 
     def _play_once(self) -> None:
-        options: list[Callable[[], None]] = [
+        options: list[Callable[[], object]] = [
             lambda at=at: self._do(self._work.pop(at)) for at in range(len(self._work))
         ]
         options += [lambda name=name: self._fire(name) for name in sorted(self.state.timers)]
         if self.messages > 0:
             options.append(self._say)
             if self.rng.random() < 0.05:
-                options.append(lambda: self.post(DrainRequested(at=self.now)) and None)
+                options.append(lambda: self.post(DrainRequested(at=self.now)))
         if not options:
             self._rescue()
             return

@@ -31,7 +31,7 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     return kept | {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")} | settings
 
 
-def run(*arguments: str | Path, home: Path, timeout: float = 120, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, home: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, without a terminal, and in a directory that knows no stack of its own."""
     return subprocess.run(
         command(*arguments),
@@ -41,7 +41,7 @@ def run(*arguments: str | Path, home: Path, timeout: float = 120, **settings: st
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout,
+        timeout=120,
     )
 
 

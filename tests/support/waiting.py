@@ -25,10 +25,12 @@ def wait_until(look: Callable[[], T], seconds: float, what: str, *, every: float
 
 
 @overload
-async def eventually(look: Callable[[], Awaitable[T]], seconds: float = ..., *, every: float = ...) -> T: ...
+async def eventually(look: Callable[[], Awaitable[T | None]], seconds: float = ..., *, every: float = ...) -> T: ...
 @overload
-async def eventually(look: Callable[[], T], seconds: float = ..., *, every: float = ...) -> T: ...
-async def eventually(look: Callable[[], Awaitable[T] | T], seconds: float = 30, *, every: float = 0.05) -> T:
+async def eventually(look: Callable[[], T | None], seconds: float = ..., *, every: float = ...) -> T: ...
+async def eventually(
+    look: Callable[[], Awaitable[T | None] | T | None], seconds: float = 30, *, every: float = 0.05
+) -> T:
     """`wait_until` for the event loop: `look` may be a coroutine function, which is cut off at the deadline, too."""
     found: T | None = None
     try:

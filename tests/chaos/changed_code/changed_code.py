@@ -42,4 +42,4 @@ def _restore_timers_and_one_more(shell: Shell) -> None:
     _restore_timers(shell)
 
 
-Shell.restore_timers = _restore_timers_and_one_more
+Shell.restore_timers = _restore_timers_and_one_more  # pyright: ignore[reportAttributeAccessIssue]

@@ -6,6 +6,7 @@ database_url           service role's URL of the same database (session)
 empty_database_url     superuser's URL of a new database without tables (each test)
 temporal               TemporalServer, running, without Web UI (session)
 settings               Settings over these servers (session)
+stack                  Stack: processes as a user starts them, for tests that break nothing (session)
 database               storage.database.sessions.Database as the service role (session)
 organization_id        id of a fresh organization (each test)
 new_organization       async function that makes further ones: `await new_organization("name") -> UUID`
@@ -24,6 +25,7 @@ from hypothesis import settings as examples
 
 from tests.support import servers
 from tests.support.databases import admin_database_url, database, database_url, settings
+from tests.support.stack import Stack, running_stack
 
 # A busy machine makes no test fail: examples are bounded in number and equal in every run, never in time.
 examples.register_profile(
@@ -66,6 +68,12 @@ def empty_database_url(postgres: PostgresServer) -> str:
 def temporal(server_folder: Path) -> Generator[TemporalServer]:
     with servers.running_temporal(server_folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stack() -> Generator[Stack]:
+    with servers.scratch_folder() as folder, running_stack(folder) as running:
+        yield running
 
 
 @pytest.fixture

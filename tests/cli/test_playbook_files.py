@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from playbooks.common.errors import MalformedRequestError, ValidationError
 from runtime.tokens import issue_token
 from runtime.yaml_text import to_yaml
 from tests.support import stacks
-from tests.support.servers import JWT_SECRET, scratch_folder
-from tests.support.stack import Stack, running_stack
+from tests.support.servers import JWT_SECRET
+from tests.support.stack import Stack
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "grants-intake.playbook.json"
 SMALL: dict[str, Any] = {
@@ -33,7 +32,7 @@ def written(path: Path, document: Any) -> Path:
 
 
 def playbooks(home: Path, *arguments: str | Path, **settings: str) -> Any:
-    return stacks.run("playbooks", *arguments, home=home, PLAYBOOK_DATA_DIR=str(home / "none"), **settings)
+    return stacks.run_here("playbooks", *arguments, home=home, PLAYBOOK_DATA_DIR=str(home / "none"), **settings)
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.yaml", "a.yml"])
@@ -139,12 +138,6 @@ def test_both_formats_are_strict_when_a_file_is_read(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(error):
             read_file(tmp_path / name)
-
-
-@pytest.fixture(scope="module")
-def stack() -> Generator[Stack]:
-    with scratch_folder() as folder, running_stack(folder) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One stack for the journeys that break nothing; those that break something start their own."""
+"""Journeys that break nothing share one stack; a file whose tests break something, and mend it, has its own."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from tests.support.servers import scratch_folder
 from tests.support.stack import Stack, running_stack
 
 
-@pytest.fixture(scope="session")
-def stack() -> Generator[Stack]:
-    with scratch_folder() as folder, running_stack(folder) as running:
-        yield running
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_stack() -> Generator[Stack]:
     with scratch_folder() as folder, running_stack(folder) as running:
         yield running

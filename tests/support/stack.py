@@ -26,6 +26,7 @@ from cli.servers.postgres import PostgresServer, start_postgres
 from cli.servers.processes import ChildProcess, spawn
 from cli.servers.temporal import TemporalServer, start_temporal, temporal_program
 from runtime.settings import plain_database_url
+from runtime.tokens import DEFAULT_PERMISSIONS, issue_token
 from storage.database.migrate import upgrade
 from storage.identity.organizations import create_organization
 from tests.support.servers import ENCRYPTION_KEYS, JWT_SECRET, SERVICE_PASSWORD
@@ -59,7 +60,7 @@ class Stack:
     temporal: TemporalServer | None = None
     api: ChildProcess | None = None
     worker: ChildProcess | None = None
-    _tokens: dict[str, str] = field(default_factory=dict)
+    organization_ids: dict[str, UUID] = field(default_factory=dict[str, UUID])
 
     @property
     def api_url(self) -> str:
@@ -104,6 +105,7 @@ class Stack:
 
     async def _make_organization(self, code: str) -> UUID:
         row = await create_organization(self.admin_url, code=code, name=code.title())
+        self.organization_ids[code] = row.id
         return row.id
 
     def start_postgres(self) -> None:
@@ -159,16 +161,14 @@ class Stack:
     # --- use
 
     def token(self, user: str, *roles: str, organization: str | None = None, permissions: str | None = None) -> str:
-        """A bearer token as `playbook token` prints it."""
-        command = [sys.executable, "-m", "cli.main", "token", "--org", organization or self.organization]
-        command += ["--user", user, "--roles", ",".join(roles)]
-        if permissions is not None:
-            command += ["--permissions", permissions]
-        key = " ".join(command)
-        if key not in self._tokens:
-            done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
-            self._tokens[key] = done.stdout.strip()
-        return self._tokens[key]
+        """A bearer token like those of `playbook token`, without a process for each."""
+        return issue_token(
+            JWT_SECRET,
+            organization_id=self.organization_ids[organization or self.organization],
+            subject=user,
+            roles=roles,
+            permissions=DEFAULT_PERMISSIONS if permissions is None else permissions.split(","),
+        )
 
     def client(self, user: str, *roles: str, **token: Any) -> Client:
         return Client(self.api_url, self.token(user, *roles, **token))

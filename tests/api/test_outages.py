@@ -111,8 +111,9 @@ async def test_everything_but_the_probe_is_answered_with_503_when_the_database_i
 
 
 async def test_a_verb_says_that_no_worker_is_there_when_none_answers(
-    settings: Settings, new_organization: MakeOrganization
+    settings: Settings, new_organization: MakeOrganization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("api.temporal_client.VERDICT_TIMEOUT", timedelta(seconds=1))
     async with api_with(settings, task_queue="nobody-listens") as client:
         author = Organization(await new_organization("idle"), client).caller("anna", admin=True)
         execution_id = await author.started(await author.published(document()), amount=5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,34 @@ from tests.support.waiting import wait_until
 TABLES = ("universal_transactions", "universal_transaction_lines", "core_entities")
 SOON = 40
 """Seconds: a row is fresh for 5, a round comes every 5, and what is missing is looked at for 12."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Runs whose workflow, or whose rows, somebody took away. `before`: the restored run as it had ended."""
+
+    terminated: str
+    task: str
+    deleted: str
+    restored: str
+    before: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def taken(stack: Stack) -> Taken:
+    """All of them at once, so that the reconciler's rounds are waited for once."""
+    grants = Grants(stack)
+    terminated, deleted, restored = registered(grants), registered(grants), registered(grants)
+    task = grants.member(VOTERS[0]).task(terminated, "Committee Review")
+    with backup_of(stack, restored) as statements:
+        for name in VOTERS:
+            grants.vote(restored, name)
+        before = grants.author.finished(restored)
+        stack.temporal_cli("workflow", "terminate", "-w", workflow_of(stack, terminated), "--reason", "by mistake")
+        stack.temporal_cli("workflow", "delete", "-w", workflow_of(stack, deleted), "--yes")
+        restore(stack, statements)
+        assert grants.author.run(restored)["status"] == "in_progress"
+    return Taken(terminated=terminated, task=task["task_id"], deleted=deleted, restored=restored, before=before)
 
 
 @pytest.fixture
@@ -83,20 +112,17 @@ def assert_intact(stack: Stack, run: str) -> list[str]:
     return [entry["kind"] for entry in entries]
 
 
-def test_row_is_cancelled_when_the_workflow_is_terminated(stack: Stack, grants: Grants) -> None:
-    run = registered(grants)
-    task = grants.member(VOTERS[0]).task(run, "Committee Review")
-    stack.temporal_cli("workflow", "terminate", "-w", workflow_of(stack, run), "--reason", "by mistake")
+def test_row_is_cancelled_when_the_workflow_is_terminated(stack: Stack, grants: Grants, taken: Taken) -> None:
+    run = taken.terminated
     ended = grants.author.finished(run, SOON)
     assert (ended["status"], ended["cancel_reason"]) == ("cancelled", "its workflow was terminated in Temporal")
     assert {step["status"] for step in ended["steps"]} == {"completed", "cancelled"}
-    assert grants.member(VOTERS[0]).get(f"/tasks/{task['task_id']}").json()["data"]["state"] == "cancelled"
+    assert grants.member(VOTERS[0]).get(f"/tasks/{taken.task}").json()["data"]["state"] == "cancelled"
     assert assert_intact(stack, run)[-1] == "run_cancelled"
 
 
-def test_run_is_failed_as_lost_when_temporal_does_not_know_it(stack: Stack, grants: Grants) -> None:
-    run = registered(grants)
-    stack.temporal_cli("workflow", "delete", "-w", workflow_of(stack, run), "--yes")
+def test_run_is_failed_as_lost_when_temporal_does_not_know_it(stack: Stack, grants: Grants, taken: Taken) -> None:
+    run = taken.deleted
     ended = grants.author.finished(run, SOON)
     assert (ended["status"], ended["error_details"]["code"]) == ("failed", "RUN_LOST")
     assert assert_intact(stack, run)[-1] == "run_lost"
@@ -127,15 +153,9 @@ def test_rows_catch_up_when_a_backup_is_restored_under_a_live_run(stack: Stack, 
     assert [entry["hash"] for entry in trail_of(stack, run)][: len(before)] == before
 
 
-def test_row_is_finished_when_a_backup_is_restored_after_the_end(stack: Stack, grants: Grants) -> None:
-    run = registered(grants)
-    with backup_of(stack, run) as statements:
-        for name in VOTERS:
-            grants.vote(run, name)
-        before = grants.author.finished(run)
-        restore(stack, statements)
-        assert grants.author.run(run)["status"] == "in_progress"
-        after = grants.author.finished(run, SOON)
+def test_row_is_finished_when_a_backup_is_restored_after_the_end(stack: Stack, grants: Grants, taken: Taken) -> None:
+    run, before = taken.restored, taken.before
+    after = grants.author.finished(run, SOON)
     same = ("status", "output_data", "steps", "timeline", "completed_at", "execution_summary")
     assert {name: after.get(name) for name in same} == {name: before.get(name) for name in same}
     assert_intact(stack, run)

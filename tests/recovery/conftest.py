@@ -27,7 +27,6 @@ from recovery.context import RecoveryContext
 from recovery.reconciler import Reconciler
 from runtime.settings import Settings
 from runtime.temporal_client import connect
-from storage.database.migrate import upgrade
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.identity.organizations import create_organization
@@ -136,8 +135,7 @@ class Place:
 
 @pytest.fixture
 async def place(postgres: PostgresServer, settings: Settings) -> AsyncGenerator[Place]:
-    admin = servers.fresh_database(postgres)
-    await asyncio.to_thread(upgrade, admin, servers.SERVICE_PASSWORD)
+    admin = await asyncio.to_thread(servers.migrated_database, postgres)
     organization = await create_organization(admin, code="alone", name="Alone")
     url = servers.service_url(postgres, admin)
     own = settings.model_copy(update={"database_url": url, "task_queue": f"queue-{organization.id}"})

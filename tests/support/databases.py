@@ -26,11 +26,7 @@ __all__ = ["admin_database_url", "database", "database_url", "settings"]
 
 @pytest.fixture(scope="session")
 def admin_database_url(postgres: PostgresServer) -> str:
-    from storage.database.migrate import upgrade
-
-    url = servers.fresh_database(postgres)
-    upgrade(url, servers.SERVICE_PASSWORD)
-    return url
+    return servers.migrated_database(postgres)
 
 
 @pytest.fixture(scope="session")

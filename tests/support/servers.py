@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import shutil
 import tempfile
@@ -10,9 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
+
 from cli.servers.ports import any_free_port
 from cli.servers.postgres import PostgresServer, create_database, start_postgres
 from cli.servers.temporal import TemporalServer, start_temporal
+from runtime.settings import plain_database_url
+from storage.database.migrate import upgrade
 
 SERVICE_PASSWORD = "service-password"
 ENCRYPTION_KEYS = "test:" + base64.b64encode(bytes(range(32))).decode()
@@ -55,6 +60,29 @@ def running_temporal(folder: Path, *, port: int | None = None) -> Generator[Temp
 def fresh_database(server: PostgresServer) -> str:
     """Admin URL of a new, empty database of this server."""
     return create_database(server, f"test_{uuid4().hex}")
+
+
+def migrated_database(server: PostgresServer) -> str:
+    """Admin URL of a new database with our tables: a copy of one that was migrated, once for each server."""
+    template = _TEMPLATES.get(server.port)
+    if template is None:
+        template = fresh_database(server)
+        upgrade(template, SERVICE_PASSWORD)
+        _TEMPLATES[server.port] = template
+    name = f"test_{uuid4().hex}"
+    asyncio.run(_copy(server, template.rsplit("/", 1)[1], name))
+    return template.rsplit("/", 1)[0] + f"/{name}"
+
+
+_TEMPLATES: dict[int, str] = {}
+
+
+async def _copy(server: PostgresServer, template: str, name: str) -> None:
+    connection = await asyncpg.connect(plain_database_url(server.admin_url))
+    try:
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        await connection.close()
 
 
 def service_url(server: PostgresServer, admin_url: str) -> str:

@@ -191,7 +191,7 @@ SOAK = groups("soak-", 20, 100_000)
 async def test_replays_when_plans_outcomes_and_messages_are_random(stage: Stage, group: Group) -> None:
     players, workflow = Players(stage), group.workflow
     async with stage.worker(workflow=workflow, max_cached_workflows=group.cached):
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(300):
             handles = await asyncio.gather(*(players.play(group.first + n) for n in range(group.runs)))
         told = [history for handle in handles for history in await histories_of(stage, handle)]
     assert len(told) >= group.runs

@@ -30,7 +30,7 @@ def napping(**policies: Any) -> Any:
 
 
 async def waits(caller: Caller, execution_id: str) -> Any:
-    """The run, once it says that it waits for its turn."""
+    """The run, once it waits for the concurrency limit."""
 
     async def found() -> Any:
         data = await caller.run(execution_id)
@@ -59,7 +59,7 @@ async def test_never_more_than_two_go_on_and_all_complete_in_order_when_two_may(
     assert "slot_taken" in kinds[4]
 
 
-async def test_a_run_waits_for_its_key_alone_and_says_so_when_it_is_queued(author: Caller) -> None:
+async def test_a_run_waits_for_its_key_alone_and_shows_it(author: Caller) -> None:
     playbook_id = await author.published(limited())
     first = await author.started(playbook_id, customer="c1")
     second = await author.started(playbook_id, customer="c1")
@@ -71,7 +71,7 @@ async def test_a_run_waits_for_its_key_alone_and_says_so_when_it_is_queued(autho
     await cancel(author, first)
     begun = time.monotonic()
     await author.open_task(second)
-    assert time.monotonic() - begun < 15, "it is told, and does not wait for its own clock"
+    assert time.monotonic() - begun < 15, "it is notified, and does not wait for its own timer"
     assert (await author.run(second))["waiting_for"] is None
     await cancel(author, second)
     await cancel(author, other)

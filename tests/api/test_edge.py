@@ -1,4 +1,4 @@
-"""What never reaches a route: bodies that cannot be read, values that cannot be stored, callers without a name."""
+"""Requests that never reach a route: unreadable bodies, values that cannot be stored, callers without a name."""
 
 from __future__ import annotations
 

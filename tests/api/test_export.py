@@ -61,6 +61,6 @@ async def test_a_playbook_is_made_when_it_is_sent_as_yaml(author: Caller, kind: 
         (b"a: " + b"[" * 90 + b"]" * 90, 422),
     ],
 )
-async def test_a_yaml_body_is_refused_when_json_could_not_say_it(author: Caller, text: bytes, status: int) -> None:
+async def test_a_yaml_body_is_refused_when_json_has_no_such_value(author: Caller, text: bytes, status: int) -> None:
     answer = await author.ask("POST", "/playbooks", content=text, headers={"Content-Type": "application/yaml"})
     assert_problem(answer, status, "VALIDATION_ERROR")

@@ -145,7 +145,7 @@ async def test_no_request_is_answered_with_a_server_error_when_it_is_nonsense(
         content = json.dumps(body).encode() if method != "GET" else None
         sent = {"Content-Type": "application/json", **headers}
         answer = await author.ask(method, target, content=content, params=query, headers=sent)
-        # A run's verbs need a worker, and none is there: that is said with 503 and is no fault of the service.
+        # A run's verbs need a worker, and none is there: 503 is the right answer.
         assert answer.status_code < 500 or answer.json()["code"] == "WORKER_UNAVAILABLE", (route, body, answer.text)
         if answer.status_code >= 400:
             assert answer.headers["content-type"] == "application/problem+json", answer.text

@@ -1,4 +1,4 @@
-"""The API while Temporal or PostgreSQL is away: it answers, it says so, and it loses nothing it accepted."""
+"""The API while Temporal or PostgreSQL is away: it answers 503 and loses no run that it accepted."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_everything_but_the_probe_is_answered_with_503_when_the_database_i
         assert (await client.get("/readyz")).status_code == 503
 
 
-async def test_a_verb_says_that_no_worker_is_there_when_none_answers(
+async def test_a_verb_is_answered_with_503_when_no_worker_answers(
     settings: Settings, new_organization: MakeOrganization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.temporal_client.VERDICT_TIMEOUT", timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""The life cycle over REST: transitions, permissions, overrides, schedules, live runs, and what is told of them."""
+"""The life cycle over REST: transitions, permissions, overrides, schedules, live runs, and notifications."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def kinds(data: dict[str, Any]) -> list[str]:
 # -- now -------------------------------------------------------------------------------------------------------------
 
 
-async def test_what_else_is_touched_is_told_when_a_second_version_is_published(author: Caller) -> None:
+async def test_side_effects_are_reported_when_a_second_version_is_published(author: Caller) -> None:
     written = document()
     first = await author.published(written)
     draft = (await author.put(f"/playbooks/{first}", {**written, "create_new_version": True})).json()["data"]["id"]

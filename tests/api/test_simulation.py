@@ -1,4 +1,4 @@
-"""Simulations over HTTP: nothing is stored, a draft will do, and what is refused says where."""
+"""Simulations over HTTP: nothing is stored, a draft will do, and a refusal has a pointer."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_a_simulation_is_refused_when_it_may_not_or_cannot_be_played(
     assert_problem(await nobody.post(path, {}), 403, "FORBIDDEN")
 
 
-async def test_values_are_told_by_their_size_when_the_answer_would_be_too_large(author: Caller) -> None:
+async def test_values_are_replaced_by_their_size_when_the_answer_would_be_too_large(author: Caller) -> None:
     steps = [
         {"name": f"Copy {number}", "step_number": number, "step_type": "system", "worker_type": "data_processor"}
         for number in range(1, 31)
@@ -134,11 +134,11 @@ async def test_messages_reach_the_run_when_they_are_given(author: Caller) -> Non
 
 async def test_a_message_is_refused_with_its_pointer_when_the_playbook_has_no_such_step(author: Caller) -> None:
     draft = await author.draft(document())
-    told = [
+    messages = [
         {"verb": "skip_step", "after_minutes": 5, "body": {"step": "aprove_refund"}},
         {"verb": "pause", "after_minutes": 1},
     ]
-    answer = await author.post(f"/playbooks/{draft}/simulate", {"simulation": {"messages": told}})
+    answer = await author.post(f"/playbooks/{draft}/simulate", {"simulation": {"messages": messages}})
     assert_problem(answer, 422, "VALIDATION_ERROR")
     assert [(item["pointer"], item["code"]) for item in answer.json()["errors"]] == [
         ("/simulation/messages/0/body/step", "UNKNOWN_STEP"),

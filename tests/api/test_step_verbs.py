@@ -1,4 +1,4 @@
-"""Signals, and what somebody says becomes of a step, with a real worker."""
+"""Signals and manual decisions about a step, with a real worker."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def verb(caller: Caller, run: str, action: str, step: str = "make", **fiel
         ("fail_step", {"reason": "in vain"}, "failed", "failed", None),
     ],
 )
-async def test_an_incident_is_over_when_somebody_says_so(
+async def test_an_incident_is_closed_by_a_verb(
     author: Caller, action: str, fields: dict[str, Any], status: str, step_status: str, output: Any
 ) -> None:
     run = await started(author, {"name": "Make", **BROKEN})

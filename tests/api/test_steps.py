@@ -192,7 +192,7 @@ async def test_steps_come_with_what_was_asked_for_when_they_are_read(author: Cal
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-async def test_what_can_never_run_is_told_when_a_draft_cannot_be_published(author: Caller) -> None:
+async def test_problems_are_listed_when_a_draft_cannot_be_published(author: Caller) -> None:
     written = document()
     written["steps"][1]["dependencies"] = [{"depends_on_step_number": 7}]
     playbook_id = await author.draft(written)

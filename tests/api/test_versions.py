@@ -81,7 +81,7 @@ async def test_a_second_draft_is_refused_and_the_first_named_when_there_is_one(a
     assert_problem(await author.post(f"/playbooks/{draft}/versions"), 409, "ALREADY_EXISTS")
 
 
-async def test_differences_are_told_when_two_versions_are_compared(author: Caller, stranger: Caller) -> None:
+async def test_differences_of_two_versions(author: Caller, stranger: Caller) -> None:
     first, second = await published_twice(author)
     path = f"/playbooks/{second}/versions/compare"
     data = (await author.get(path)).json()["data"]

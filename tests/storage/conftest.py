@@ -1,4 +1,4 @@
-"""What tests of the storage room share."""
+"""Fixtures of the storage tests."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ async def test_finished_run_never_changes_but_its_trail_goes_on(sample: Sample) 
     assert is_intact(run, events)
 
 
-async def test_newer_execution_raises_epoch_and_older_one_is_not_heard(sample: Sample) -> None:
+async def test_newer_execution_raises_epoch_and_older_one_is_ignored(sample: Sample) -> None:
     run = await _new(sample)
     await _apply(sample, sample.flush(run, 9, step("register", 9), events=(event(2), event(3))))
     # A reset goes back: lower seq, event numbers again from where it was reset to.

@@ -1,4 +1,4 @@
-"""What a flush costs, and amounts that no column can hold."""
+"""Round trips of a flush, and amounts that no column can hold."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ async def test_flush_takes_few_round_trips_when_many_rows_change(sample: Sample)
         events=tuple(event(number) for number in range(2, 60)),
         priority="high",
     )
-    said: list[str] = []
+    statements: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        said.append(statement)
+        statements.append(statement)
 
     async with sample.database.writing(sample.organization_id) as session:
         engine = session.connection.engine.sync_engine
@@ -58,4 +58,4 @@ async def test_flush_takes_few_round_trips_when_many_rows_change(sample: Sample)
         finally:
             sql_event.remove(engine, "before_cursor_execute", note)
     # Hold the run, lines, the task, the priority's label, events, the run.
-    assert len(said) == 6, said
+    assert len(statements) == 6, statements

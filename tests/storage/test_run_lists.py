@@ -56,7 +56,7 @@ async def _page(sample: Sample, filters: RunFilter) -> Any:
 
 
 def _value(row: RunRow, sort_by: str) -> Any:
-    """What a run is sorted by."""
+    """The value by which a run is sorted."""
     assert row.started_at or row.status == "queued"
     match sort_by:
         case "started_at":
@@ -183,7 +183,7 @@ async def test_list_goes_on_behind_a_strangers_row_that_looks_like_ours(many: Sa
     assert {*seen, page.items[0].execution_id} == set(many.runs)
 
 
-async def test_total_is_exact_below_the_bound_and_says_so_above(many: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_total_is_exact_below_the_bound_and_marked_above(many: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = [
         {},
         {"statuses": STATUSES},

@@ -103,7 +103,7 @@ async def test_the_oldest_are_in_the_way_as_far_as_room_is_needed(sample: Sample
     assert nobody == ()
 
 
-async def test_those_are_told_whose_turn_it_is_and_who_have_not_begun(sample: Sample) -> None:
+async def test_runs_are_notified_that_may_begin_and_have_not_begun(sample: Sample) -> None:
     found = [await entered(sample, TWO) for _ in range(4)]
     await shown(sample, found[0])
     async with sample.database.writing(sample.organization_id) as session:
@@ -181,7 +181,7 @@ async def test_a_child_is_found_when_it_ended_and_its_parent_still_waits(sample:
     assert await found() == []
     await end(sample, child)
     assert await found() == [child.execution_id]
-    assert await found(timedelta(days=9_000)) == [], "its own workflow has a moment to say it"
+    assert await found(timedelta(days=9_000)) == [], "its own workflow has a moment to report it"
     await shown(sample, parent, 2, children=())
     assert await found() == []
 
@@ -203,7 +203,7 @@ async def test_a_child_is_found_when_its_parent_is_over_and_nobody_cancels_it(sa
     assert await found() == (left.execution_id,)
 
 
-async def test_input_is_sealed_at_more_places_when_whoever_starts_the_run_says_so(sample: Sample) -> None:
+async def test_input_is_sealed_at_more_places_when_the_start_asks_for_it(sample: Sample) -> None:
     start = sample.run_input(input={"secret": "s3cret", "other": "hidden", "open": 1})
     row = (await sample.insert(NewRun(input=start, sensitive_input=("/other",)))).row
     assert row.input["open"] == 1

@@ -117,7 +117,7 @@ def _codes() -> list[str]:
     return [*codes, good, good.lower(), good + "\n", good + ".V1", good.replace("V10", "V"), "V1", ".", ""]
 
 
-async def test_check_of_smart_codes_says_what_the_pattern_says(admin_database_url: str) -> None:
+async def test_check_of_smart_codes_equals_the_pattern(admin_database_url: str) -> None:
     pattern = re.compile(r"HERA\.[A-Z0-9_]{3,30}(\.[A-Z0-9_]{2,40}){3,8}\.V[0-9]+", re.ASCII | re.IGNORECASE)
     async with connected(admin_database_url) as admin:
         rule = await admin.fetchval(

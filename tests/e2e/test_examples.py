@@ -77,7 +77,7 @@ def check_rows(stack: Stack, name: str, run: str, status: str) -> list[dict[str,
 
 
 @pytest.mark.soak
-def test_a_loan_is_paid_out_when_everybody_says_yes(stack: Stack, author: Client) -> None:
+def test_a_loan_is_paid_out_when_everybody_approves(stack: Stack, author: Client) -> None:
     answers: dict[str, list[Any]] = {
         "POST /alpha/reports": [{"score": 735, "delinquencies": 0}],
         "POST /beta/reports": [503, {"score": 712, "delinquencies": 0}],

@@ -1,4 +1,4 @@
-"""What a user is promised when something breaks: processes are killed, stopped and started again."""
+"""Promises for the case that something breaks: processes are killed, stopped and started again."""
 
 from __future__ import annotations
 

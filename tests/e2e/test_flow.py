@@ -1,4 +1,4 @@
-"""Control flow on the real processes: what the API and the rows say of loops, joins, ways back and ends."""
+"""Control flow on the real processes: loops, joins, ways back and ends, in the API and in the rows."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ def test_first_message_decides_and_the_other_branch_is_cancelled_when_a_join_nee
     done = author.finished(run)
     assert done["status"] == "completed", done["error_details"]
     assert _steps(done) == [("paid", 1, "completed"), ("refused", 1, "cancelled"), ("joined", 1, "completed")]
-    told = next(step for step in done["steps"] if step["step_key"] == "paid")
-    assert told["output_data"]["payload"] == {"amount": 5}
+    paid = next(step for step in done["steps"] if step["step_key"] == "paid")
+    assert paid["output_data"]["payload"] == {"amount": 5}
 
 
 def test_signal_takes_its_timeout_branch_when_nobody_sends_it(author: Client) -> None:
@@ -228,9 +228,9 @@ def test_doctor_finds_nothing_when_all_of_these_ran(stack: Stack, author: Client
     """Last on purpose: it looks at the rows and histories of what ran before."""
     assert author.get("/playbooks/runs").json()["total"] > 0
     command = [sys.executable, "-m", "cli.main", "doctor", "--json", "--older-than", "0", "--org", stack.organization]
-    told = subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=120, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert json.loads(told.stdout)["differences"] == []
+    done = subprocess.run(command, env=stack.environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["differences"] == []
 
 
 @pytest.mark.soak
@@ -247,12 +247,12 @@ def test_loop_over_5000_items_is_done_under_the_limits_of_a_history(
     assert done["status"] == "completed", done["error_details"]
     made = done["output_data"]["check"]
     assert (made["completed"], len(made["results"])) == (count, count)
-    told = stack.rows(
+    counted = stack.rows(
         "select count(*) as n from universal_transaction_lines where transaction_id = $1"
         " and line_type = 'step_execution' and line_data->>'status' = 'completed'",
         UUID(run),
     )
-    assert told[0]["n"] == count + 1
+    assert counted[0]["n"] == count + 1
     row = stack.rows("select metadata from universal_transactions where id = $1", UUID(run))[0]
     histories = [_history(stack, run, execution) for execution in row["metadata"]["temporal_run_ids"]]
     print(f"{count} items, histories of {histories} events and bytes")

@@ -1,4 +1,4 @@
-"""The worked example, end to end: what the API, the rows and the history say must be one story."""
+"""The worked example, end to end: the API, the rows and the history agree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_award_follows_votes_when_committee_approves(grants: Grants, awarded: st
     assert [step["step_key"] for step in run["steps"]] == STEPS
 
 
-def test_rows_tell_the_same_story_when_the_run_is_completed(stack: Stack, awarded: str) -> None:
+def test_rows_agree_with_the_api_when_the_run_is_completed(stack: Stack, awarded: str) -> None:
     rows = stack.rows("select * from universal_transactions where id = $1", UUID(awarded))
     assert len(rows) == 1
     assert rows[0]["transaction_type"] == "PLAYBOOK_RUN"

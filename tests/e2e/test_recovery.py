@@ -1,4 +1,4 @@
-"""What happens to runs when somebody takes their workflow, or their rows, away from outside: nothing stays wrong."""
+"""Runs are repaired after somebody took their workflow, or their rows, away from outside."""
 
 from __future__ import annotations
 

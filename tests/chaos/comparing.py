@@ -1,7 +1,7 @@
-"""Rows against Temporal while both move: how often they tell the same, two seconds of lag allowed.
+"""Rows against Temporal while both move: how often they agree, two seconds of lag allowed.
 
 Owns single comparisons and their count. A comparison asks a workflow for its state, and then watches the row until it
-says as much: the same `seq` with the same status and steps, or a later one that the workflow has reached by then, too.
+has caught up: the same `seq` with the same status and steps, or a later one that the workflow has reached by then, too.
 What cannot be asked, because a process is away, is no comparison.
 """
 
@@ -55,7 +55,7 @@ _AWAY = (
 class Comparisons:
     """`unequal`: when each was found, and what was. `unanswered`: somebody was away, so nothing was compared.
 
-    `lags`: seconds until the row said as much as the workflow had, per comparison.
+    `lags`: seconds until the row had caught up with the workflow, per comparison.
     """
 
     equal: int = 0
@@ -77,15 +77,13 @@ class Comparisons:
 
     def __str__(self) -> str:
         lags = sorted(self.lags) or [0.0]
-        told = (
-            f"lag p50 {lags[len(lags) // 2]:.1f} s, p99 {lags[len(lags) * 99 // 100]:.1f} s, longest {lags[-1]:.1f} s"
-        )
+        lag = f"lag p50 {lags[len(lags) // 2]:.1f} s, p99 {lags[len(lags) * 99 // 100]:.1f} s, longest {lags[-1]:.1f} s"
         equal = f"{self.equal} of {self.count} comparisons equal ({self.share:.2%})"
-        return f"{equal}, {told}, {self.unanswered} not possible"
+        return f"{equal}, {lag}, {self.unanswered} not possible"
 
 
 async def temporal_of(stack: Stack) -> Client:
-    """A client with the service's keys: it can read what a run says. It does not log that a server is away."""
+    """A client with the service's keys: it can read the answers of runs. It does not log that a server is away."""
     quiet = LoggingConfig(filter=TelemetryFilter(core_level="ERROR", other_level="ERROR"))
     return await Client.connect(
         stack.temporal_address,
@@ -155,7 +153,7 @@ async def _compare(crowd: Crowd, client: Client, connection: asyncpg.Connection,
 async def _difference(
     crowd: Crowd, client: Client, connection: asyncpg.Connection, run: str, lags: list[float]
 ) -> str | None:
-    """What is not equal, once the row has caught up or has had time enough."""
+    """Describe what is not equal once the row has caught up or has had time enough."""
     state = await _state(crowd, client, run)
     asked = time.monotonic()
     while True:
@@ -178,11 +176,11 @@ async def _difference(
 def _of_equal_seq(state: RunState, row: asyncpg.Record) -> str | None:
     if row["status"] != state.status:
         return f"seq {state.seq}: row {row['status']}, workflow {state.status}"
-    told = {key: step.status for key, step in state.steps.items() if step.status != "pending"}
+    expected = {key: step.status for key, step in state.steps.items() if step.status != "pending"}
     for column in ("statuses", "lines"):
         stored = {key: value for key, value in json.loads(row[column] or "{}").items() if value != "pending"}
-        if stored != told:
-            return f"seq {state.seq}: {column} {stored}, workflow {told}"
+        if stored != expected:
+            return f"seq {state.seq}: {column} {stored}, workflow {expected}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Helpers that judge say what they found, as tests do."""
+"""Assertions in helpers are rewritten by pytest, as in tests."""
 
 import pytest
 

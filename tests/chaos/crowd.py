@@ -1,4 +1,4 @@
-"""Authors who start runs and people who decide, all at once, and what each of them was told.
+"""Authors who start runs and people who decide, all at once, and the answers that each of them got.
 
 Owns the load and its record: every run that was accepted, every decision that was acknowledged, every answer that no
 client should ever get. Everything that is chosen comes from the seed. An outage is met as a client should meet it: with
@@ -53,7 +53,7 @@ def _approve(number: int, wanted: int) -> dict[str, Any]:
 
 
 def playbooks() -> dict[str, dict[str, Any]]:
-    """What is run, by code: every carrier, people alone and in a committee, steps in a row and side by side."""
+    """Documents by code: every carrier, people alone and in a committee, steps in a row and side by side."""
     steps = {
         "chaos-chain": [_step(n, "data_processor") for n in range(1, 7)],
         "chaos-effects": [_sleep(n, 800 + 200 * n) for n in range(1, 6)],
@@ -80,7 +80,7 @@ class Vote:
 class Crowd:
     """`effects` is the file in which `bench_sleep` notes when it begins and when it is done.
 
-    `code_of` says of each accepted run which playbook it follows.
+    `code_of`: the playbook of each accepted run.
     """
 
     stack: Stack
@@ -135,7 +135,7 @@ class Crowd:
 
     def done_twice(self) -> int:
         """Effects that were done more than once: their worker was thought lost. The key is the same, so whoever gets
-        the effect can tell."""
+        the effect can recognize it."""
         return sum(1 for count in self._noted("done").values() if count > 1)
 
     def _noted(self, what: str) -> Counter[str]:
@@ -200,7 +200,7 @@ class Crowd:
             self.odd.append(f"decide: {answer.status_code} {answer.text[:300]}")
 
     async def _patiently(self, http: httpx2.AsyncClient, method: str, path: str, **options: Any) -> httpx2.Response:
-        """The answer, once there is one that does not say "try again". The last one when the block ends meanwhile."""
+        """The answer, once there is one other than "try again". The last one when the block ends meanwhile."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(httpx2.TransportError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 When: TypeAlias = Literal["while it waits", "when its answer is there"]
-"""While it waits: the request is out, nobody will hear the answer. When its answer is there: nobody looks at it."""
+"""While it waits: the request is out, nobody will read the answer. When its answer is there: nobody looks at it."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Cut:
 
 
 async def cut(operation: Callable[[], Coroutine[Any, Any, Any]], at: int, when: When) -> bool:
-    """Whether the operation was cancelled; False where it was through before its `at`-th suspension."""
+    """True when the operation was cancelled; False where it was through before its `at`-th suspension."""
 
     async def await_cut() -> None:
         await Cut(operation(), at, when)

@@ -1,4 +1,4 @@
-"""What is done to the processes of a stack, by name: killed, frozen, started again."""
+"""Faults of a stack's processes, by name: killed, frozen, started again."""
 
 from __future__ import annotations
 

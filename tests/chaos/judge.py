@@ -1,6 +1,6 @@
-"""What must hold after every fault, and how soon runs moved again.
+"""Conditions that hold after every fault, and how soon runs moved again.
 
-Owns the verdict. It looks from outside only: at the rows as the superuser sees them, at what clients were told, and
+Owns the verdict. It looks from outside only: at the rows as the superuser sees them, at the answers of clients, and
 with `playbook doctor`, which compares the rows with Temporal's histories.
 """
 
@@ -107,7 +107,7 @@ async def all_ended(crowd: Crowd, watch: Watch, seconds: float) -> None:
 
 
 def assert_sound(crowd: Crowd, watch: Watch, *, spoiled: Mapping[str, Set[str]] | None = None) -> None:
-    """Nothing accepted is lost, nothing was done or decided twice, and rows and histories tell the same.
+    """Nothing accepted is lost, nothing was done or decided twice, and rows and histories agree.
 
     `spoiled`: runs that somebody took from outside, with the ends that they may have; all others are completed. Votes
     in these may be gone with what was taken back.

@@ -28,7 +28,7 @@ MOVES_WITHIN, MOST_MOVE_WITHIN = 30.0, 10.0
 STARTS_A_SECOND = 10
 """Half of them have effects that take seconds: many runs are live while two cores still have room for a recovery."""
 MID_STEP = 5
-"""Effects that must be at work when a fault comes: a scene in which nothing was hit says nothing."""
+"""Effects that must be at work when a fault comes: a scene in which nothing was hit proves nothing."""
 ALL_EQUAL_AFTER = 30.0
 """Seconds after the last fault from when on no comparison of a row with its workflow may fail."""
 
@@ -140,7 +140,7 @@ async def play(
 
 
 def machine() -> str:
-    """How busy it is, others' work included: seconds that were measured on a busy machine say little."""
+    """How busy it is, others' work included: seconds that were measured on a busy machine mean little."""
     return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 

@@ -46,10 +46,10 @@ SOON = 5.0
 
 @dataclass
 class RunsThatListen:
-    """Instead of Temporal: notes who was started and what was said, and answers a moment later."""
+    """Instead of Temporal: notes starts and updates, and answers a moment later."""
 
     started: list[UUID] = field(default_factory=list[UUID])
-    said: dict[str | None, Actor] = field(default_factory=dict[str | None, Actor])
+    updates: dict[str | None, Actor] = field(default_factory=dict[str | None, Actor])
 
     async def start(self, run_input: RunInput) -> None:
         self.started.append(run_input.execution_id)
@@ -58,7 +58,7 @@ class RunsThatListen:
     async def update(
         self, organization_id: UUID, execution_id: UUID, verb: str, body: JsonObject, actor: Actor, *, update_id: str
     ) -> Verdict:
-        self.said[update_id] = actor
+        self.updates[update_id] = actor
         await asyncio.sleep(0)
         return Verdict(outcome="accepted")
 
@@ -171,7 +171,7 @@ class Deciding:
     run: UUID | None = None
 
     async def prepare(self) -> None:
-        self.world.runs.said.clear()
+        self.world.runs.updates.clear()
         self.run = (await self.world.sample.insert()).row.execution_id
         task = TaskState(id=ids.task_id(self.run, "register", 1), opened_at=T0, roles=("clerk",))
         waiting = step("register", 1, status="waiting", completed_at=None, output=None, task=task)
@@ -198,9 +198,9 @@ class Deciding:
     async def look(self, *, is_done: bool) -> None:
         assert self.run is not None
         assert await self.world.whole_run(self.run) is not None
-        assert set(self.world.runs.said.values()) <= {BEN}
-        assert len(self.world.runs.said) <= 1, "a repeat is the same message"
-        assert self.world.runs.said or not is_done
+        assert set(self.world.runs.updates.values()) <= {BEN}
+        assert len(self.world.runs.updates) <= 1, "a repeat is the same message"
+        assert self.world.runs.updates or not is_done
 
 
 OPERATIONS: dict[str, type[Any]] = {"start_run": Starting, "apply_flush": Flushing, "decide": Deciding}

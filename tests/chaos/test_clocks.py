@@ -63,8 +63,8 @@ class ClockedStack(Stack):
             subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.library, source], check=True)
         return self.library
 
-    def tells(self, part: Ours) -> float:
-        """What a process of ours with this clock would read."""
+    def time_of(self, part: Ours) -> float:
+        """The time that a process of ours with this clock reads."""
         env = {**self.environment, "LD_PRELOAD": str(self._built()), "CHAOS_CLOCK": str(self.clock(part))}
         code = "import time; from datetime import datetime, UTC; print(datetime.now(UTC).timestamp())"
         return float(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True).stdout)
@@ -88,7 +88,7 @@ async def test_every_run_goes_on_when_clocks_are_stepped(place: Place, parts: tu
         for seconds in STEPS:
             for part in parts:
                 stack.step(part, seconds)
-                ahead = await asyncio.to_thread(stack.tells, part) - _now()
+                ahead = await asyncio.to_thread(stack.time_of, part) - _now()
                 assert abs(ahead - seconds) < 10, "the clock must be stepped"
             await asyncio.sleep(3)
 

@@ -1,4 +1,4 @@
-"""Rows and workflows tell the same while everything moves: 99.9 % of comparisons, 2 s of lag allowed."""
+"""Rows and workflows agree while everything moves: 99.9 % of comparisons, 2 s of lag allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.soak
 SHARE = 0.999
 RUNS_A_SECOND = 2.5
 ENOUGH = 1_000
-"""Comparisons below which a share of 99.9 % says nothing."""
+"""Comparisons below which a share of 99.9 % means nothing."""
 
 
 @pytest.fixture(scope="module")

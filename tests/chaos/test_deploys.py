@@ -1,4 +1,4 @@
-"""A worker with changed code meets old histories: runs stop and say so, and go on with the code that they know."""
+"""A worker with changed code meets old histories: runs are marked as stuck, and go on with the code that they know."""
 
 from __future__ import annotations
 

@@ -59,12 +59,12 @@ class SmallDisksStack(Stack):
         assert running is not None
         return running.process
 
-    def said(self, server: Server) -> int:
+    def complaints_of(self, server: Server) -> int:
         log = (self.folder / f"{server}.log").read_text(errors="replace") + self._words_of_ours(server)
         return sum(log.count(complaint) for complaint in COMPLAINTS[server])
 
     def _words_of_ours(self, server: Server) -> str:
-        """Temporal tells its clients, too."""
+        """Temporal reports it to its clients, too."""
         logs = [self.folder / "worker.log", self.folder / "api.log"] if server == "temporal" else []
         return "".join(log.read_text(errors="replace") for log in logs if log.exists())
 
@@ -84,7 +84,7 @@ def place() -> Generator[Place]:
 async def test_every_run_goes_on_when_a_disk_was_full(place: Place, server: Server) -> None:
     stack = place.stack
     assert isinstance(stack, SmallDisksStack)
-    before = stack.said(server)
+    before = stack.complaints_of(server)
 
     async def full() -> None:
         filler = stack.disk(server) / "filler"
@@ -102,8 +102,8 @@ async def test_every_run_goes_on_when_a_disk_was_full(place: Place, server: Serv
             await asyncio.to_thread(start)
 
     await play(place, f"disk of {server} full", full, runs=100, moves_within=60.0)
-    complaints = stack.said(server) - before
-    print(f"{server} said {complaints} times that its disk is full")
+    complaints = stack.complaints_of(server) - before
+    print(f"{server} reported {complaints} times that its disk is full")
     assert complaints > 0, "the disk must have been too small for something"
 
 

@@ -145,7 +145,7 @@ async def test_every_answer_is_clear_when_input_is_poison(place: Place) -> None:
 
 @pytest.mark.soak
 async def test_every_answer_is_clear_when_comments_and_reasons_are_poison(place: Place) -> None:
-    """One run at a committee: a member says unsayable things, the author steers it with unsayable reasons."""
+    """One run at a committee: a member writes impossible comments, the author steers it with impossible reasons."""
     crowd = await place.crowd("poisoned comments")
     await crowd.version_of("chaos-committee")
     async with watching(crowd) as watch:
@@ -170,12 +170,12 @@ async def test_every_answer_is_clear_when_comments_and_reasons_are_poison(place:
 
 
 def _assert_clear(answer: httpx2.Response, name: str, *, is_refused: bool = False) -> None:
-    """Never a 5xx, and a refusal says why in a code that a program can read."""
-    told = f"{name}: {answer.status_code} {answer.text[:300]}"
+    """Never a 5xx, and a refusal has a code that a program can read."""
+    message = f"{name}: {answer.status_code} {answer.text[:300]}"
     if is_refused:
-        assert answer.status_code >= 400, told
-    assert answer.status_code < 500, told
-    assert answer.status_code < 400 or answer.json()["code"], told
+        assert answer.status_code >= 400, message
+    assert answer.status_code < 500, message
+    assert answer.status_code < 400 or answer.json()["code"], message
 
 
 async def _task_of(http: httpx2.AsyncClient, run: str) -> str:

@@ -48,24 +48,24 @@ async def test_other_runs_go_on_when_workflows_are_taken_from_outside(place: Pla
         await until_in_mid_step(crowd)
         for turn in range(EACH):
             for deed in ENDS:
-                # Every other one has rows already; one that has not spoken yet still looks as if it had never started.
-                victims = await _someone_in_mid_step(crowd, watch, spoiled, has_spoken=turn % 2 == 0)
+                # Every other one has rows already; one that has not flushed yet still looks as if it had never started.
+                victims = await _someone_in_mid_step(crowd, watch, spoiled, has_flushed=turn % 2 == 0)
                 victim = rng.choice(victims)
                 if await _do(client, deed, crowd.workflow_of(victim), rng):
                     spoiled[victim] = deed
         await offering
         await all_ended(crowd, watch, 120)
     ends = {run: ENDS[deed] for run, deed in spoiled.items()}
-    told = sorted((deed, watch.now[run][1]) for run, deed in spoiled.items())
-    print(f"outside: {len(spoiled)} of {len(crowd.accepted)} runs taken in mid-step: {told}")
+    ends_by_deed = sorted((deed, watch.now[run][1]) for run, deed in spoiled.items())
+    print(f"outside: {len(spoiled)} of {len(crowd.accepted)} runs taken in mid-step: {ends_by_deed}")
     assert set(spoiled.values()) == set(ENDS), "each must have been done"
     assert len({run for run, deed in spoiled.items() if watch.now[run][1] == "cancelled"}) > EACH
     await asyncio.to_thread(assert_sound, crowd, watch, spoiled=ends)
 
 
-async def _someone_in_mid_step(crowd: Crowd, watch: Watch, spoiled: Collection[str], *, has_spoken: bool) -> list[str]:
+async def _someone_in_mid_step(crowd: Crowd, watch: Watch, spoiled: Collection[str], *, has_flushed: bool) -> list[str]:
     def found() -> list[str]:
-        able = {run for run, (version, _) in watch.now.items() if version > 0 or not has_spoken}
+        able = {run for run, (version, _) in watch.now.items() if version > 0 or not has_flushed}
         return sorted((crowd.runs_in_mid_step() & able) - set(spoiled))
 
     return await eventually(found)

@@ -78,8 +78,8 @@ async def test_runs_start_once_when_two_workers_sweep(place: Place) -> None:
 
 
 @pytest.mark.soak
-async def test_api_says_try_again_when_the_database_is_frozen(place: Place) -> None:
-    """A frozen database is neither up nor down; callers are told within their patience, and never a bare 500."""
+async def test_api_answers_503_when_the_database_is_frozen(place: Place) -> None:
+    """A frozen database is neither up nor down; callers get an answer within their patience, and never a bare 500."""
     crowd = await place.crowd("frozen database")
     frozen = processes_of(place.stack, "postgres")
     for process in frozen:

@@ -83,7 +83,7 @@ def _drain(terminal: int) -> None:
 
 
 class _FakeService:
-    """Just enough of the API for the plot: one published version, and a run that ends as it is told."""
+    """Just enough of the API for the plot: one published version, and a run that ends as `end` demands."""
 
     def __init__(self, end: str) -> None:
         self.end = end
@@ -103,10 +103,10 @@ class _FakeService:
         return httpx2.Response(200, json={"success": True, "data": data})
 
     def play(self) -> list[str]:
-        told: list[str] = []
+        lines: list[str] = []
         transport = httpx2.MockTransport(self.answer)
-        Play(lambda _person: Api("http://api.example", "token", transport=transport), told.append).perform()
-        return told
+        Play(lambda _person: Api("http://api.example", "token", transport=transport), lines.append).perform()
+        return lines
 
 
 def test_tells_the_version_when_one_is_published_already() -> None:
@@ -119,7 +119,7 @@ def test_fails_when_the_run_does_not_complete(end: str) -> None:
         _FakeService(end).play()
 
 
-def test_says_where_when_the_api_refuses() -> None:
+def test_names_the_request_when_the_api_refuses() -> None:
     with pytest.raises(ApiProblemError, match="403 FORBIDDEN: no /a: wrong") as caught:
         _FakeService("refused").play()
     assert caught.value.code == "FORBIDDEN"

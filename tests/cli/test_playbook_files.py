@@ -45,7 +45,7 @@ def test_a_file_is_valid_when_it_can_be_published(tmp_path: Path, name: str) -> 
     assert "warning NO_REVIEWERS at /steps/2/required_roles" in done.stderr
 
 
-def test_problems_are_told_on_stderr_and_for_machines_when_a_file_is_wrong(tmp_path: Path) -> None:
+def test_problems_are_printed_for_people_and_for_machines_when_a_file_is_wrong(tmp_path: Path) -> None:
     step = {**SMALL["steps"][0], "condition": "steps.nosuch.status == 'completed'"}
     good, bad = written(tmp_path / "a.json", SMALL), written(tmp_path / "b.yaml", {**SMALL, "steps": [step]})
     done = playbooks(tmp_path, "validate", good, bad, "--json")
@@ -108,7 +108,7 @@ def test_it_ends_with_2_when_it_was_called_wrongly(tmp_path: Path, arguments: tu
     assert "Traceback" not in done.stderr
 
 
-def test_it_says_that_nobody_answers_when_the_api_is_away(tmp_path: Path) -> None:
+def test_the_reason_is_printed_when_the_api_is_away(tmp_path: Path) -> None:
     away = {"PLAYBOOK_API_URL": "http://127.0.0.1:1", "PLAYBOOK_TOKEN": "hush"}
     done = playbooks(tmp_path, "pull", "a-code", "--json", **away)
     assert done.returncode == 1
@@ -174,7 +174,7 @@ def test_a_file_goes_there_and_back_when_it_is_kept_in_a_folder(tmp_path: Path, 
     assert '+  "description": "second",' in shown.stdout.splitlines()
 
 
-def test_what_the_api_says_is_passed_on_when_it_refuses(tmp_path: Path, account: dict[str, str]) -> None:
+def test_the_problem_is_printed_when_the_api_refuses(tmp_path: Path, account: dict[str, str]) -> None:
     missing = playbooks(tmp_path, "pull", "nosuch-book", **account)
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "nosuch-book" in missing.stderr

@@ -78,7 +78,7 @@ async def test_starts_from_a_rest_when_initialization_was_interrupted() -> None:
             assert await _fetch(server.admin_url, "select 1") == 1
 
 
-def test_says_why_when_postgres_cannot_start() -> None:
+def test_gives_the_reason_when_postgres_cannot_start() -> None:
     with servers.scratch_folder() as folder, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""The worker process: it waits for Temporal, says when it takes work, and ends in order."""
+"""The worker process: it waits for Temporal, writes its ready file when it takes work, and ends in order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The jobs: each measures the service and its yardstick in turn, in the same minute, on the same server.
 
-A job answers figures. Every time is taken from outside: for ours from the REST call to the row that says completed, for
-the yardstick from the start of the workflow to its result.
+A job answers figures. Every time is taken from outside: for ours from the REST call to the completed row, for the
+yardstick from the start of the workflow to its result.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ async def in_turn(place: Place, rounds: int, **measured: Measured) -> dict[str, 
 
 
 async def run_one(place: Place, playbook: str) -> float:
-    """Seconds from the REST call to the row that says completed."""
+    """Seconds from the REST call to the row with status completed."""
     began = now()
     run = await place.execute(playbook)
     query = "SELECT transaction_status = 'completed' FROM universal_transactions WHERE id = $1"
@@ -151,7 +151,7 @@ def _named(pure: str, effect: str) -> list[tuple[str, str]]:
 
 
 async def step_times(place: Place, playbook: str) -> list[float]:
-    """Milliseconds from one step's end to the next one's, as the rows tell them."""
+    """Milliseconds from one step's end to the next one's, by the rows."""
     query = """SELECT extract(epoch FROM (l.line_data->>'completed_at')::timestamptz) * 1000 AS at, l.transaction_id
         FROM universal_transaction_lines l JOIN universal_transactions t ON t.id = l.transaction_id
         WHERE t.target_entity_id = $1::uuid AND l.line_type = 'step_execution'

@@ -16,7 +16,7 @@ _CHUNK = 50_000
 _LIMIT_MS = 50
 
 # Copies of one finished run's rows, with other ids, playbooks, people, dates, statuses and priorities: what is stored
-# is what is served. The divisors have no factor in common, so that no filter says anything about another.
+# is what is served. The divisors have no factor in common, so that no filter implies another.
 _COPY_RUNS = """INSERT INTO universal_transactions
 SELECT copy.* FROM universal_transactions t
 CROSS JOIN generate_series($2::int, $3::int) n
@@ -81,7 +81,7 @@ async def long_lists(place: Place, size: Size) -> list[Figure]:
 
 
 async def _lists(place: Place, playbook: str) -> dict[str, dict[str, Any]]:
-    """The ways to ask for a list, by what is said of them."""
+    """Queries of a list, by their description."""
     next_page = {by: await _cursor(place, sort_by=by, limit=100) for by in ("started_at", "completed_at", "duration")}
     (far,) = (await _ask(place, limit=1, offset=2_000))["data"]
     return {

@@ -72,7 +72,7 @@ class Place:
         await eventually(is_true, seconds, every=every)
 
     def cpu_seconds(self) -> dict[str, float]:
-        """What each process has used so far, its children included."""
+        """Processor seconds of each process so far, its children included."""
         assert self.stack.api
         assert self.stack.worker
         assert self.stack.temporal

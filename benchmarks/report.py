@@ -17,7 +17,7 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What one side measured over the rounds, and the processor seconds of each process, as medians."""
+    """Figures of one side over the rounds, and the processor seconds of each process, as medians."""
 
     values: tuple[float, ...]
     cpu: dict[str, float] = field(default_factory=dict[str, float])
@@ -110,8 +110,10 @@ def write(figures: Sequence[Figure], size: str) -> None:
     names = {_job_of(row) for row in new}
     measured |= dict.fromkeys(names, how)
     rows = sorted([*(row for row in rows if _job_of(row) not in names), *new], key=_job_of)
-    told = [f"- {', '.join(sorted(job for job in measured if measured[job] == how))}: {how}" for how in _once(measured)]
-    PAGE.write_text(before + "\n".join([BEGIN, *told, "", *heading, *rows, END]) + after)
+    notes = [
+        f"- {', '.join(sorted(job for job in measured if measured[job] == how))}: {how}" for how in _once(measured)
+    ]
+    PAGE.write_text(before + "\n".join([BEGIN, *notes, "", *heading, *rows, END]) + after)
 
 
 def _read(block: str) -> tuple[dict[str, str], list[str]]:

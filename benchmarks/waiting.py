@@ -51,7 +51,7 @@ async def many_waiting(place: Place, size: Size) -> list[Figure]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Taken:
-    """What one round of ours took: seconds, kilobytes a run, processor seconds while all waited."""
+    """Cost of one round of ours: seconds, kilobytes a run, processor seconds while all waited."""
 
     waiting: float
     approved: float

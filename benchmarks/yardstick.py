@@ -39,7 +39,7 @@ async def noop(value: dict[str, int]) -> dict[str, int]:
 
 @activity.defn
 async def pause(milliseconds: int) -> dict[str, int]:
-    """Beats, as ours does, so that a lost worker is noticed as soon. Says when it begins, so that repeats are seen."""
+    """Sends heartbeats, as ours does, so that a lost worker is noticed as soon; notes its begin, to show repeats."""
     info = activity.info()
     note("begin", f"{info.workflow_id}/{info.activity_id}")
     for _ in range(max(1, milliseconds // 100)):

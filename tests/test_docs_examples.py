@@ -126,7 +126,7 @@ def _answers(file: Path) -> list[Any]:
 
 
 def _assert_shows(real: Any, shown: Any, name: str) -> None:
-    """What a page shows is there: fields by name, values equal but for ids of traces."""
+    """Assert that the answer has what the page shows: fields by name, values equal but for ids of traces."""
     if isinstance(shown, dict):
         for key, value in shown.items():
             assert key in real, (name, key, real)

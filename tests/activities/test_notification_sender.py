@@ -1,4 +1,4 @@
-"""What a step's notification keeps in the rows."""
+"""The row of a step's notification."""
 
 from __future__ import annotations
 

@@ -331,7 +331,7 @@ async def test_workflow_is_asked_to_cancel_when_it_exists(world: World, settings
 
 
 class Shout:
-    """What an installed package brings."""
+    """Workers of an installed package."""
 
     description = HandlerDescription(
         name="shout", step_type="system", is_pure=False, config_schema={"type": "object"}, summary="shouts"

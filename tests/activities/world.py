@@ -1,4 +1,4 @@
-"""What activities of a test share: the real database, one playbook version, and calls to its steps."""
+"""The world in which activities are tested: the real database, one playbook version, and calls to its steps."""
 
 from __future__ import annotations
 

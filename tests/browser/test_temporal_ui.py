@@ -1,4 +1,4 @@
-"""What an operator sees in the Temporal Web UI: steps by name, progress, readable inputs through the codec."""
+"""The Temporal Web UI as an operator sees it: steps by name, progress, readable inputs through the codec."""
 
 from __future__ import annotations
 

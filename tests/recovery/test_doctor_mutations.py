@@ -100,25 +100,25 @@ def patient() -> Generator[Patient]:
 
 
 def test_nothing_is_found_when_the_service_is_clean(patient: Patient) -> None:
-    code, told = patient.doctor()
-    assert told["differences"] == []
+    code, report = patient.doctor()
+    assert report["differences"] == []
     assert code == 0
-    assert (told["runs"], told["fresh"], told["expired"]) == (3, 0, 0)
-    assert told["organizations"] == 2
+    assert (report["runs"], report["fresh"], report["expired"]) == (3, 0, 0)
+    assert report["organizations"] == 2
 
 
 def test_one_run_is_looked_at_when_it_is_named(patient: Patient) -> None:
-    _, told = patient.doctor("--org", "demo", "--run", patient.failed)
-    assert (told["runs"], told["differences"]) == (1, [])
+    _, report = patient.doctor("--org", "demo", "--run", patient.failed)
+    assert (report["runs"], report["differences"]) == (1, [])
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_difference_is_found_when_rows_are_spoiled(patient: Patient, mutation: str) -> None:
     code, statement = MUTATIONS[mutation]
     with patient.spoiled(statement, UUID(patient.completed)):
-        exit_code, told = patient.found()
-    found = [each for each in told["differences"] if each["code"] == code]
-    assert found, told
+        exit_code, report = patient.found()
+    found = [each for each in report["differences"] if each["code"] == code]
+    assert found, report
     assert found[0]["execution_id"] == patient.completed
     assert exit_code == 1
 
@@ -148,7 +148,7 @@ def test_waiting_run_is_found_when_its_row_is_finished(patient: Patient) -> None
         assert "STATUS_DIFFERS" in patient.codes()
 
 
-def test_command_says_two_when_the_database_is_not_there(patient: Patient) -> None:
+def test_command_exits_with_2_when_the_database_is_not_there(patient: Patient) -> None:
     away = {"PLAYBOOK_DATABASE_URL": "postgresql://playbook_service:x@127.0.0.1:1/none"}
     command = [sys.executable, "-m", "cli.main", "doctor"]
     environment = {**patient.stack.environment, **away}

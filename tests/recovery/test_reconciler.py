@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 @workflow.defn(name="PlaybookRun", sandboxed=False)
 class BrokenRun:
-    """What a worker with a bug runs: every workflow task fails."""
+    """Workflow of a worker with a bug: every workflow task fails."""
 
     @workflow.run
     async def run(self, _start: RunInput) -> None:

@@ -84,7 +84,7 @@ class World:
         return stored.id
 
     async def is_at_rest(self) -> bool:
-        """Whether its last transition is completed."""
+        """True when its last transition is completed."""
         return [each.status for each in await self.history()][-1:] == ["completed"]
 
     async def history(self) -> tuple[TransitionRow, ...]:

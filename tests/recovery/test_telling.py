@@ -1,4 +1,4 @@
-"""What runs wait for in other runs reaches them, whoever was not there to say it."""
+"""Runs get what they wait for in other runs, also when its signal was lost."""
 
 from __future__ import annotations
 

@@ -53,6 +53,6 @@ def test_hides_secrets_when_logged_under_any_name(output: io.StringIO) -> None:
     assert "ValueError" in output.getvalue()
 
 
-def test_says_nothing_when_below_the_level(output: io.StringIO) -> None:
+def test_logs_nothing_below_the_level(output: io.StringIO) -> None:
     structlog.stdlib.get_logger("ours").debug("detail")
     assert output.getvalue() == ""

@@ -1,1 +1,1 @@
-"""What tests of several rooms share: servers, people, documents."""
+"""Helpers for tests of several rooms: servers, people, documents."""

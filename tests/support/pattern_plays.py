@@ -50,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Play:
-    """What one play came to. `lines` is its trace."""
+    """Result of one play. `lines` is its trace."""
 
     simulated: Simulated
     lines: tuple[str, ...]
@@ -65,7 +65,7 @@ class Play:
         return [_span(visit) for _, visit in found]
 
     def ran(self, key: str) -> bool:
-        """Whether a step was ever begun."""
+        """True when the step was ever begun."""
         return any(span.begun is not None for span in self.spans(key))
 
     def only(self, key: str) -> Span:
@@ -82,7 +82,7 @@ class Play:
         return sorted(names, key=lambda name: int(name.partition("[")[2].rstrip("]")))
 
     def comes_before(self, first: str, second: str) -> bool:
-        """Whether `begin a` (its first time) stands before `end b` (its first time); both without the minute."""
+        """True when `begin a` (its first time) stands before `end b` (its first time); both without the minute."""
         said = [line.partition(" ")[2] for line in self.lines]
         return said.index(first) < said.index(second)
 

@@ -57,7 +57,7 @@ def child(key: str, number: int, *, after: tuple[str, ...] = (), waits: bool = T
 
 
 def undoing(key: str, number: int, **fields: Any) -> PlanStep:
-    """What undoes the step `key`."""
+    """The compensation of the step `key`."""
     defaults: dict[str, Any] = {"cost": Decimal(0), "critical": False, "name": f"{key} (undo)"}
     return effect(str(StepRef(key, is_undo=True)), number, **{**defaults, **fields})
 
@@ -78,7 +78,7 @@ def plan_of(*steps: PlanStep, **fields: Any) -> Plan:
 
 
 def run_input(plan: Plan, **fields: Any) -> RunInput:
-    """What a run of this plan starts with."""
+    """Input of a run of this plan."""
     defaults: dict[str, Any] = {
         "organization_id": ORGANIZATION,
         "execution_id": EXECUTION,

@@ -95,7 +95,7 @@ def _random_approval(rng: Random, people: list[str], *, has_clocks: bool) -> App
 
 
 def random_outcome(rng: Random, plan_step: PlanStep) -> StepOutcome:
-    """What an attempt comes to: mostly success, sometimes each kind of failure."""
+    """Draw the outcome of an attempt: mostly success, sometimes each kind of failure."""
     roll = rng.random()
     if plan_step.has_condition and roll < 0.15 and plan_step.carrier == "pure":
         return StepOutcome(status="skipped", reason="its condition is false", values={"input.x": 1})
@@ -116,7 +116,7 @@ def random_outcome(rng: Random, plan_step: PlanStep) -> StepOutcome:
 
 
 def random_end_of_child(rng: Random) -> StepOutcome:
-    """What a look at a child's row may find."""
+    """Draw what a child's row may show."""
     roll = rng.random()
     if roll < 0.4:
         return StepOutcome(status="ready")

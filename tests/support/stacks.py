@@ -112,6 +112,6 @@ def dev_process(data_dir: Path, *options: str, home: Path, ports: Sequence[str] 
 
 
 def wait_until_gone(processes: Sequence[psutil.Process], seconds: float = 15) -> list[psutil.Process]:
-    """Those that are still alive after the wait."""
+    """Wait, and return those that are still alive."""
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return alive

@@ -166,7 +166,7 @@ async def turns(stage: Stage) -> Handle:
 
 
 def told_of(handle: Handle, key: str) -> JsonObject:
-    """What the service says when the child of a step has ended."""
+    """The message of the service when the child of a step has ended."""
     parsed = ids.parse_workflow_id(handle.id)
     assert parsed is not None
     organization, execution = parsed

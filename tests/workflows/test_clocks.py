@@ -1,4 +1,4 @@
-"""What time does to a run, on the server that skips it: hours pass in milliseconds."""
+"""Timers of a run, on the server that skips time: hours pass in milliseconds."""
 
 from __future__ import annotations
 

@@ -183,14 +183,13 @@ class _Reader:
             case "!_", (operand,):
                 only = self._boolean(nodes[0], operand, "!").only
                 return BOOL if only is None else truth([not only[0]])
-            case "_==_" | "_!=_", (left, right):
-                return self._equality(function, nodes, left, right)
-            case "@in", (left, right):
-                return self._membership(nodes, left, right)
             case "_[_]", (operand, _):
                 return operations.element(operand) if operand.is_only("list") else ANY
             case _, (left, right) if function in COMPARISONS:
-                return self._comparison(function, nodes, left, right)
+                outcomes = operations.compare(function, left, right)
+                if not outcomes:
+                    self._report(_misfit(function, nodes, left, right))
+                return truth(outcomes)
             case _, (left, right) if function in ARITHMETIC:
                 return self._arithmetic(function, nodes, left, right)
             case _:
@@ -210,27 +209,6 @@ class _Reader:
         if "bool" not in value_type.kinds:
             self._report(f"'{symbol}' needs true or false, and {_named(node, value_type)}")
         return value_type if value_type.is_only("bool") else BOOL
-
-    def _equality(self, function: str, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> ValueType:
-        if not operations.are_alike(left, right) and "null" not in left.kinds | right.kinds:
-            self._report(f"they are never equal: {_both(nodes, left, right)}")
-            return BOOL
-        return truth(outcome is (function == "_==_") for outcome in operations.equality(left, right))
-
-    def _membership(self, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> ValueType:
-        if not right.kinds & kinds("list", "map"):
-            self._report(f"'in' needs a list or an object, and {_named(nodes[1], right)}")
-        if not right.is_only("list") or right.items is None:
-            return BOOL
-        if right.items and not any(operations.are_alike(left, item) for item in right.items):
-            self._report(f"nothing in the list is {describe(left)}, as {_called(nodes[0])} is")
-            return BOOL
-        return truth(operations.membership(left, right.items))
-
-    def _comparison(self, function: str, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> ValueType:
-        if not operations.have_order(left, right):
-            self._report(f"'{SYMBOLS[function]}' cannot compare them: {_both(nodes, left, right)}")
-        return truth(operations.order(SYMBOLS[function], left, right))
 
     def _arithmetic(self, function: str, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> ValueType:
         fitting: list[Kind] = [
@@ -261,6 +239,16 @@ class _Reader:
 
     def _report(self, message: str) -> None:
         self.mismatches.append(Mismatch(message))
+
+
+def _misfit(function: str, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> str:
+    if function in ("_==_", "_!=_"):
+        return f"they are never equal: {_both(nodes, left, right)}"
+    if function != "@in":
+        return f"'{SYMBOLS[function]}' cannot compare them: {_both(nodes, left, right)}"
+    if right.kinds & kinds("list", "map"):
+        return f"nothing in the list is {describe(left)}, as {_called(nodes[0])} is"
+    return f"'in' needs a list or an object, and {_named(nodes[1], right)}"
 
 
 def _both(nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from playbooks.common.errors import Problem
@@ -119,53 +118,34 @@ def _comparison(read: Comparison, pointer: str, names: Names) -> Inferred:
     if read.tests_presence:
         return Inferred(BOOL)
     right = mapping(read.value, f"{pointer}/value", names)
-    if not _FITS.get(read.operator, _text_fits)(left, right.type):
+    outcomes = _outcomes(read.operator, left, right.type)
+    if not outcomes:
         message = f"'{read.operator}' does not fit: '{'.'.join(read.path)}' is {describe(left)}"
         mismatch = Mismatch(f"{message}, the value {describe(right.type)}")
         return Inferred(BOOL, (*right.mismatches, (f"{pointer}/value", mismatch)))
-    return Inferred(truth(_outcomes(read.operator, left, right.type)), right.mismatches)
+    return Inferred(truth(outcomes), right.mismatches)
+
+
+_FUNCTIONS = {
+    "equals": "_==_",
+    "not_equals": "_!=_",
+    "greater_than": "_>_",
+    "greater_than_or_equal": "_>=_",
+    "less_than": "_<_",
+    "less_than_or_equal": "_<=_",
+}
 
 
 def _outcomes(operator: str, left: ValueType, right: ValueType) -> frozenset[bool]:
-    is_negated = operator.startswith("not_")
-    match operator.removeprefix("not_"):
-        case "equals":
-            found = operations.equality(left, right)
-        case "in":
-            found = operations.membership(left, right.items) if right.items is not None else operations.BOTH
-        case name if name in _SYMBOLS:
-            return operations.order(_SYMBOLS[name], left, right)
+    """Return the possible outcomes of an operator; none where the two never fit it."""
+    match operator:
+        case "in" | "not_in":
+            found = operations.compare("@in", left, right) if "list" in right.kinds else operations.NONE
+            return frozenset(outcome is (operator == "in") for outcome in found)
+        case "contains" | "not_contains":
+            fits = "list" in left.kinds or (bool(left.kinds & {"string", "map"}) and "string" in right.kinds)
+        case "starts_with" | "ends_with":
+            fits = "string" in left.kinds and "string" in right.kinds
         case _:
-            return operations.BOTH
-    return frozenset(outcome is not is_negated for outcome in found)
-
-
-_SYMBOLS = {"greater_than": ">", "greater_than_or_equal": ">=", "less_than": "<", "less_than_or_equal": "<="}
-
-
-def _equal_fits(left: ValueType, right: ValueType) -> bool:
-    return operations.are_alike(left, right) or "null" in left.kinds | right.kinds
-
-
-def _in_fits(left: ValueType, right: ValueType) -> bool:
-    items = right.items
-    return "list" in right.kinds and (not items or any(operations.are_alike(left, item) for item in items))
-
-
-def _contains_fits(left: ValueType, right: ValueType) -> bool:
-    return "list" in left.kinds or (bool(left.kinds & {"string", "map"}) and "string" in right.kinds)
-
-
-def _text_fits(left: ValueType, right: ValueType) -> bool:
-    return "string" in left.kinds and "string" in right.kinds
-
-
-_FITS: dict[str, Callable[[ValueType, ValueType], bool]] = {
-    "equals": _equal_fits,
-    "not_equals": _equal_fits,
-    "in": _in_fits,
-    "not_in": _in_fits,
-    "contains": _contains_fits,
-    "not_contains": _contains_fits,
-    **dict.fromkeys(_SYMBOLS, operations.have_order),
-}
+            return operations.compare(_FUNCTIONS[operator], left, right)
+    return operations.BOTH if fits else operations.NONE

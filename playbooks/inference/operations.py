@@ -11,11 +11,12 @@ from itertools import product
 
 from playbooks.inference import from_schema
 from playbooks.inference.signatures import ORDERED
-from playbooks.inference.value_types import ANY, MAX_VALUES, NUMBERS, Kind, ValueType, is_same, meet
+from playbooks.inference.value_types import ANY, MAX_VALUES, NUMBERS, Kind, ValueType, is_same, kinds, meet
 
 BOTH = frozenset((True, False))
 YES = frozenset((True,))
 NO = frozenset((False,))
+NONE = frozenset[bool]()
 
 
 def member(value_type: ValueType, name: str) -> ValueType:
@@ -34,14 +35,30 @@ def element(value_type: ValueType) -> ValueType:
     return ANY if found.is_empty else found
 
 
-def are_alike(left: ValueType, right: ValueType) -> bool:
+def compare(function: str, left: ValueType, right: ValueType) -> frozenset[bool]:
+    """Return the possible outcomes of a comparison (`_==_`, `_<_`, `@in`, ...); none where the two never fit it."""
+    match function:
+        case "_==_" | "_!=_":
+            if not _are_alike(left, right) and "null" not in left.kinds | right.kinds:
+                return NONE
+            return frozenset(outcome is (function == "_==_") for outcome in _equality(left, right))
+        case "@in" if right.is_only("list") and right.items is not None:
+            fits = not right.items or any(_are_alike(left, item) for item in right.items)
+            return _membership(left, right.items) if fits else NONE
+        case "@in":
+            return BOTH if right.kinds & kinds("list", "map") else NONE
+        case _:
+            return _order(function, left, right)
+
+
+def _are_alike(left: ValueType, right: ValueType) -> bool:
     """Return True where the two can be of one kind; all numbers count as one."""
     return bool(_wide(left.kinds) & _wide(right.kinds))
 
 
-def equality(left: ValueType, right: ValueType) -> frozenset[bool]:
+def _equality(left: ValueType, right: ValueType) -> frozenset[bool]:
     """Return the possible outcomes of `left == right`."""
-    if not are_alike(left, right):
+    if not _are_alike(left, right):
         return NO
     if left.values is not None and right.values is not None:
         if len(left.values) * len(right.values) > MAX_VALUES * MAX_VALUES:
@@ -55,31 +72,25 @@ def equality(left: ValueType, right: ValueType) -> frozenset[bool]:
     return BOTH
 
 
-def membership(left: ValueType, items: Iterable[ValueType]) -> frozenset[bool]:
+def _membership(left: ValueType, items: Iterable[ValueType]) -> frozenset[bool]:
     """Return the possible outcomes of `left in items`."""
     listed = tuple(items)
     outcomes: set[bool] = set()
     for single in [left] if left.values is None else [replace(left, values=(value,)) for value in left.values]:
-        each = [equality(single, item) for item in listed]
+        each = [_equality(single, item) for item in listed]
         outcomes |= YES if YES in each else BOTH if BOTH in each else NO
     return frozenset(outcomes)
 
 
-def have_order(left: ValueType, right: ValueType) -> bool:
-    """Return True where some kinds of the two can be compared."""
-    shared = left.kinds & right.kinds & ORDERED
-    return bool(shared) or bool(left.kinds & NUMBERS and right.kinds & NUMBERS)
-
-
-def order(symbol: str, left: ValueType, right: ValueType) -> frozenset[bool]:
-    """Return the possible outcomes of `left < right` (or `<=`, `>`, `>=`)."""
+def _order(function: str, left: ValueType, right: ValueType) -> frozenset[bool]:
     if not (left.is_number and right.is_number):
-        return BOTH
-    if symbol in (">", ">="):
-        return order(symbol.replace(">", "<"), right, left)
-    if _is_before(left, right, or_equal=symbol == "<="):
+        fits = left.kinds & right.kinds & ORDERED or (left.kinds & NUMBERS and right.kinds & NUMBERS)
+        return BOTH if fits else NONE
+    if function in ("_>_", "_>=_"):
+        return _order(function.replace(">", "<"), right, left)
+    if _is_before(left, right, or_equal=function == "_<=_"):
         return YES
-    return NO if _is_before(right, left, or_equal=symbol == "<") else BOTH
+    return NO if _is_before(right, left, or_equal=function == "_<_") else BOTH
 
 
 def may_mix(left: ValueType, right: ValueType) -> bool:

@@ -56,7 +56,7 @@ ARITHMETIC: dict[str, tuple[tuple[Kind, Kind, Kind], ...]] = {
 ORDERED: frozenset[Kind] = kinds("bool", "string", "bytes", "timestamp", "duration")
 """Kinds with an order among themselves; numbers have one among each other."""
 
-COMPARISONS = ("_<_", "_<=_", "_>_", "_>=_")
+COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in")
 
 _TEXT: frozenset[Kind] = kinds("string")
 _INSTANT: frozenset[Kind] = kinds("timestamp", "duration")

@@ -18,7 +18,7 @@ from runtime.keys import KeyRing
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.playbooks.plans import store_plan
-from storage.playbooks.transitions import transition
+from storage.playbooks.transitions import TransitionRequest, transition
 from storage.playbooks.versions import insert_version
 from storage.runs.admission import InsertedRun, NewRun, insert_run
 from tests.support.servers import ENCRYPTION_KEYS
@@ -189,9 +189,7 @@ async def published(database: Database, organization_id: UUID, code: str = "smal
     """The sample playbook, active, in this organization."""
     playbook_id = uuid4()
     async with database.writing(organization_id) as session:
-        await insert_version(session, playbook_id=playbook_id, document=document(code), version=1, actor=ANNA)
+        row = await insert_version(session, playbook_id=playbook_id, document=document(code), version=1, actor=ANNA)
         await store_plan(session, playbook_id, plan_of(playbook_id, code))
-        await transition(
-            session, playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA, reason="ready"
-        )
+        await transition(session, row, TransitionRequest(action="publish", actor=ANNA, reason="ready"))
     return Sample(database, organization_id, playbook_id, plan_of(playbook_id, code))

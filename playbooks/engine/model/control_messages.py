@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, TypeAlias, cast, get_args
 from uuid import UUID
 
 from playbooks.common.values import Json, JsonObject
 
 MAX_ENVELOPE_DEPTH = 32
 
-STEP_VERBS: frozenset[str] = frozenset({"retry_step", "skip_step", "complete_step", "fail_step"})
+StepVerb: TypeAlias = Literal["retry_step", "skip_step", "complete_step", "fail_step"]
+STEP_VERBS: frozenset[StepVerb] = frozenset(get_args(StepVerb))
 """Verbs by which somebody says what becomes of a step."""
 
 SERVICE_VERBS: frozenset[str] = frozenset({"child_ended", "slot_free"})

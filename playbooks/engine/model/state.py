@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from playbooks.common.values import Actor, Held, Json, JsonObject, Priority, RunStatus, StepError, StepStatus
+from playbooks.engine.model.audit import AuditKind
 from playbooks.engine.model.control_messages import Envelope
 
 FIRST_FURTHER_LINE = 100_001
@@ -118,7 +119,7 @@ class AuditEvent:
 
     number: int
     at: datetime
-    kind: str
+    kind: AuditKind
     actor: Actor | None = None
     step: str | None = None
     data: JsonObject = field(default_factory=dict[str, Json])

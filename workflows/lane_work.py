@@ -15,18 +15,18 @@ from temporalio.exceptions import ActivityError
 from playbooks.engine import activity_inputs
 from playbooks.engine.model.commands import (
     CheckMessage,
+    CollectItems,
     EvaluateLoop,
-    GatherChild,
-    GatherItems,
     MakeOutput,
     PrepareStep,
+    ReadChild,
     RunStep,
 )
 from playbooks.engine.model.events import (
-    ChildGathered,
+    ChildRead,
     Event,
-    ItemsGathered,
-    LoopTested,
+    ItemsCollected,
+    LoopEvaluated,
     MessageChecked,
     OutputMade,
     StepPrepared,
@@ -39,7 +39,7 @@ from workflows import calls
 from workflows.failures import read_failure
 from workflows.lane import LaneJob
 
-LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput
+LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | CollectItems | ReadChild | CheckMessage | MakeOutput
 """`RunStep` of a pure handler, that is."""
 
 
@@ -62,11 +62,11 @@ class LaneWork:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 return lambda: self._run(key, visit, attempt)
             case EvaluateLoop(step=key, visit=visit):
-                return lambda: self._test_loop(key, visit)
-            case GatherItems(step=key, visit=visit):
-                return lambda: self._gather_items(key, visit)
-            case GatherChild(step=key, visit=visit):
-                return lambda: self._gather_child(key, visit)
+                return lambda: self._evaluate_loop(key, visit)
+            case CollectItems(step=key, visit=visit):
+                return lambda: self._collect_items(key, visit)
+            case ReadChild(step=key, visit=visit):
+                return lambda: self._read_child(key, visit)
             case CheckMessage(request=request):
                 return lambda: self._check(request)
             case MakeOutput():
@@ -94,28 +94,30 @@ class LaneWork:
         self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
 
-    async def _test_loop(self, key: str, visit: int) -> int:
+    async def _evaluate_loop(self, key: str, visit: int) -> int:
         if self._is_gone(key, visit):
             return 0
-        outcome = await calls.test_loop(self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key))
-        self._hear(LoopTested(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        outcome = await calls.evaluate_loop(
+            self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key)
+        )
+        self._hear(LoopEvaluated(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
-    async def _gather_items(self, key: str, visit: int) -> int:
+    async def _collect_items(self, key: str, visit: int) -> int:
         if self._is_gone(key, visit) or key not in self._state().loops:
             return 0
-        outcome = await calls.gather_items(
-            self._plan.step(key), activity_inputs.gather_call(self._plan, self._state(), key)
+        outcome = await calls.collect_items(
+            self._plan.step(key), activity_inputs.collect_call(self._plan, self._state(), key)
         )
-        self._hear(ItemsGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._hear(ItemsCollected(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
-    async def _gather_child(self, key: str, visit: int) -> int:
+    async def _read_child(self, key: str, visit: int) -> int:
         call = None if self._is_gone(key, visit) else activity_inputs.child_call(self._plan, self._state(), key)
         if call is None:
             return 0
-        outcome = await calls.gather_child(self._plan.step(key), call)
-        self._hear(ChildGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        outcome = await calls.read_child(self._plan.step(key), call)
+        self._hear(ChildRead(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _check(self, request_id: str) -> int:

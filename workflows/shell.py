@@ -23,25 +23,25 @@ from playbooks.common.values import FINISHED_RUN, Verdict
 from playbooks.engine import activity_inputs
 from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model.commands import (
+    AcquireConcurrency,
     Answer,
     CancelChild,
     CancelStep,
     CheckMessage,
+    CollectItems,
     Command,
     EvaluateLoop,
     FinishRun,
-    GatherChild,
-    GatherItems,
     MakeOutput,
     Notify,
     OpenTask,
     PrepareStep,
+    ReadChild,
     RunStep,
     StartTimer,
     StopTimer,
-    TakeSlot,
 )
-from playbooks.engine.model.events import CancelRequested, Event, SlotAnswered, TimerFired
+from playbooks.engine.model.events import CancelRequested, ConcurrencyReported, Event, TimerFired
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, RunInput, RunProjection, StepCall, TaskCall
@@ -130,7 +130,7 @@ class Shell:
     def _is_for_lane(self, command: Command) -> bool:
         if isinstance(command, RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput)
+        return isinstance(command, PrepareStep | EvaluateLoop | CollectItems | ReadChild | CheckMessage | MakeOutput)
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -144,21 +144,21 @@ class Shell:
         """Say that this run has ended to whom it concerns; false where it concerns nobody."""
         parent, slot = self._start.parent, self._start.slot
         if parent is not None and parent.waits:
-            self._spawn(self._await(calls.tell_parent(activity_inputs.tell_call(self.state, parent))))
+            self._spawn(self._await(calls.notify_parent(activity_inputs.notify_parent_call(self.state, parent))))
         if slot is not None:
-            self._spawn(self._await(calls.wake_next(activity_inputs.wake_call(self.state, slot))))
+            self._spawn(self._await(calls.notify_next(activity_inputs.notify_next_call(self.state, slot))))
         return slot is not None or (parent is not None and parent.waits)
 
     def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
-            case PrepareStep() | EvaluateLoop() | GatherItems() | GatherChild() | CheckMessage() | MakeOutput():
+            case PrepareStep() | EvaluateLoop() | CollectItems() | ReadChild() | CheckMessage() | MakeOutput():
                 self._lane.put(self._lane_work.job(command))
             case RunStep():
                 self._run_step(command)
             case CancelChild():
                 self._cancel_child(command)
-            case TakeSlot():
-                self._spawn(self._take_slot(command))
+            case AcquireConcurrency():
+                self._spawn(self._acquire_concurrency(command))
             case OpenTask(step=key, visit=visit):
                 self._open_task(key, visit)
             case CancelStep(step=key):
@@ -219,15 +219,15 @@ class Shell:
         else:
             self._spawn(self._await(calls.cancel_child(activity_inputs.cancel_child_call(self.state, command))))
 
-    async def _take_slot(self, command: TakeSlot) -> None:
+    async def _acquire_concurrency(self, command: AcquireConcurrency) -> None:
         slot = self._start.slot
         if slot is None:
             return
-        call = activity_inputs.slot_call(
+        call = activity_inputs.acquire_call(
             self.state, slot, cancels_oldest=command.is_first and slot.on_limit == "cancel_oldest"
         )
-        answer = await calls.take_slot(call)
-        self.post(SlotAnswered(at=workflow.now(), is_free=answer.is_free))
+        answer = await calls.acquire_concurrency(call)
+        self.post(ConcurrencyReported(at=workflow.now(), is_acquired=answer.is_acquired))
 
     def _open_task(self, key: str, visit: int) -> None:
         call = activity_inputs.task_call(self.plan, self.state, key, visit)

@@ -15,19 +15,19 @@ from playbooks.engine.model.commands import Command
 from playbooks.engine.model.events import (
     AttemptLost,
     CancelRequested,
-    ChildGathered,
+    ChildRead,
+    ConcurrencyReported,
     Continued,
     DrainRequested,
     Event,
     Happening,
-    ItemsGathered,
-    LoopTested,
+    ItemsCollected,
+    LoopEvaluated,
     MessageChecked,
     MessageReceived,
     MessageRefused,
     OutputMade,
     RunStarted,
-    SlotAnswered,
     StepPrepared,
     StepReported,
     TimerFired,
@@ -53,7 +53,7 @@ def new_run(start: RunInput) -> RunState:
         input=start.input,
         variables=start.variables,
         timeout_minutes=start.timeout_minutes if start.timeout_minutes is not None else start.plan.timeout_minutes,
-        slot="asking" if start.slot is not None and start.slot.on_limit != "reject" else None,
+        concurrency="acquiring" if start.slot is not None and start.slot.on_limit != "reject" else None,
         steps={step.key: StepState(key=step.key) for step in start.plan.steps},
     )
 
@@ -62,16 +62,16 @@ def advance(plan: Plan, state: RunState, event: Event) -> tuple[RunState, tuple[
     """The next state and what has to be done, given what happened."""
     draft = Draft(plan, state, event.at)
     if isinstance(event, MessageReceived | MessageChecked | MessageRefused):
-        _hear(draft, event)
+        _on_message(draft, event)
     elif not draft.is_finished:
-        _live(draft, event)
+        _on_event(draft, event)
     if not draft.is_finished and draft.state.status != "queued":
         _open_kept(draft)
         steps.settle(draft)
     return draft.finish()
 
 
-def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused) -> None:
+def _on_message(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused) -> None:
     """Messages get their verdict in every state, also when the run is finished."""
     match event:
         case MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
@@ -84,11 +84,11 @@ def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused
             assert_never(event)
 
 
-def _live(draft: Draft, event: Happening) -> None:
+def _on_event(draft: Draft, event: Happening) -> None:
     match event:
-        case StepPrepared() | StepReported() | AttemptLost() | LoopTested() | ItemsGathered() | ChildGathered():
+        case StepPrepared() | StepReported() | AttemptLost() | LoopEvaluated() | ItemsCollected() | ChildRead():
             if event.step in draft.state.steps:
-                _of_step(draft, event)
+                _on_step_event(draft, event)
         case RunStarted():
             _start(draft)
         case DrainRequested():
@@ -99,16 +99,16 @@ def _live(draft: Draft, event: Happening) -> None:
             _on_timer(draft, timer)
         case CancelRequested(reason=reason):
             endings.cancel_run(draft, None, reason)
-        case SlotAnswered(is_free=is_free):
-            concurrency.on_answered(draft, is_free=is_free)
+        case ConcurrencyReported(is_acquired=is_acquired):
+            concurrency.on_reported(draft, is_acquired=is_acquired)
         case OutputMade(output=output, error=error):
             _on_output(draft, output, error)
         case _:
             assert_never(event)
 
 
-def _of_step(
-    draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered | ChildGathered
+def _on_step_event(
+    draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopEvaluated | ItemsCollected | ChildRead
 ) -> None:
     match event:
         case StepPrepared(step=step, visit=visit, outcome=outcome):
@@ -117,25 +117,25 @@ def _of_step(
             steps.on_reported(draft, step, visit, attempt, outcome)
         case AttemptLost(step=step, visit=visit, attempt=attempt):
             steps.on_lost(draft, step, visit, attempt)
-        case LoopTested(step=step, visit=visit, outcome=outcome):
-            _on_loop_tested(draft, step, visit, outcome)
-        case ItemsGathered(step=step, visit=visit, outcome=outcome):
+        case LoopEvaluated(step=step, visit=visit, outcome=outcome):
+            _on_loop_evaluated(draft, step, visit, outcome)
+        case ItemsCollected(step=step, visit=visit, outcome=outcome):
             if draft.step(step).visit == visit:
-                loops.on_gathered(draft, draft.plan.step(step), outcome)
-        case ChildGathered(step=step, visit=visit, outcome=outcome):
-            children.on_gathered(draft, draft.plan.step(step), visit, outcome)
+                loops.on_collected(draft, draft.plan.step(step), outcome)
+        case ChildRead(step=step, visit=visit, outcome=outcome):
+            children.on_read(draft, draft.plan.step(step), visit, outcome)
         case _:
             assert_never(event)
 
 
-def _on_loop_tested(draft: Draft, key: str, visit: int, outcome: LoopOutcome) -> None:
+def _on_loop_evaluated(draft: Draft, key: str, visit: int, outcome: LoopOutcome) -> None:
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit != visit:
         return
-    if step.for_each is not None and not current.is_testing:
-        loops.on_tested(draft, step, outcome)
+    if step.for_each is not None and not current.is_evaluating_repeat:
+        loops.on_evaluated(draft, step, outcome)
     else:
-        repeats.on_tested(draft, step, current, outcome)
+        repeats.on_evaluated(draft, step, current, outcome)
 
 
 def _continue(draft: Draft) -> None:

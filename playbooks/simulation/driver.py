@@ -19,30 +19,30 @@ from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.engine import activity_inputs
 from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model.commands import (
+    AcquireConcurrency,
     Answer,
     CancelChild,
     CancelStep,
     CheckMessage,
+    CollectItems,
     Command,
     EvaluateLoop,
     FinishRun,
-    GatherChild,
-    GatherItems,
     MakeOutput,
     Notify,
     OpenTask,
     PrepareStep,
+    ReadChild,
     RunStep,
     StartTimer,
     StopTimer,
-    TakeSlot,
 )
 from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.events import (
-    ChildGathered,
+    ChildRead,
     Event,
-    ItemsGathered,
-    LoopTested,
+    ItemsCollected,
+    LoopEvaluated,
     MessageChecked,
     MessageReceived,
     OutputMade,
@@ -53,7 +53,7 @@ from playbooks.engine.model.events import (
 )
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.engine.model.temporal_messages import RunInput, StepOutcome
-from playbooks.evaluation.steps import Version, gathered
+from playbooks.evaluation.steps import Version, collected_output
 from playbooks.simulation import interventions
 from playbooks.simulation.given import Given, GivenMessage, unused
 from playbooks.simulation.interventions import SentMessage
@@ -171,10 +171,10 @@ class _Driver:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 self._attempt(key, visit, attempt)
             case EvaluateLoop(step=key, visit=visit):
-                self._test_loop(key, visit)
-            case GatherItems(step=key, visit=visit):
+                self._evaluate_loop(key, visit)
+            case CollectItems(step=key, visit=visit):
                 self._gather(key, visit)
-            case GatherChild(step=key, visit=visit):
+            case ReadChild(step=key, visit=visit):
                 self._end_child(key, visit)
             case OpenTask(step=key):
                 self._let_decide(key)
@@ -191,7 +191,7 @@ class _Driver:
                 self._make_output()
             case Answer(request=request, verdict=verdict):
                 self._hear_verdict(request, verdict)
-            case Notify() | FinishRun() | CancelChild() | TakeSlot():
+            case Notify() | FinishRun() | CancelChild() | AcquireConcurrency():
                 pass
             case _:
                 assert_never(command)
@@ -228,29 +228,29 @@ class _Driver:
             lambda: StepReported(at=self._now, step=key, visit=call.visit, attempt=attempt, outcome=made.outcome),
         )
 
-    def _test_loop(self, key: str, visit: int) -> None:
+    def _evaluate_loop(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit):
             return
-        outcome = self._workers.test_loop(activity_inputs.loop_call(self._plan, self._state, key))
+        outcome = self._workers.evaluate_loop(activity_inputs.loop_call(self._plan, self._state, key))
         self._plan_event(
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: LoopTested(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: LoopEvaluated(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _gather(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit) or key not in self._state.loops:
             return
-        call = activity_inputs.gather_call(self._plan, self._state, key)
+        call = activity_inputs.collect_call(self._plan, self._state, key)
         # A simulation stores nothing, so results are never references.
         results = {index: value for index, value in call.results.items() if not isinstance(value, PayloadRef)}
-        outcome = StepOutcome(status="succeeded", output=gathered(call, results))
+        outcome = StepOutcome(status="succeeded", output=collected_output(call, results))
         self._plan_event(
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: ItemsGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: ItemsCollected(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _end_child(self, key: str, visit: int) -> None:
@@ -260,7 +260,7 @@ class _Driver:
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: ChildGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: ChildRead(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _is_gone(self, key: str, visit: int) -> bool:

@@ -12,8 +12,8 @@ from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.events import (
     AttemptLost,
     Event,
-    ItemsGathered,
-    LoopTested,
+    ItemsCollected,
+    LoopEvaluated,
     MessageChecked,
     MessageReceived,
     OutputMade,
@@ -63,12 +63,12 @@ class Drive:
     def test(self, key: str, *, holds: bool) -> tuple[Command, ...]:
         """The condition of a loop was evaluated."""
         outcome = LoopOutcome(holds=holds)
-        return self.post(LoopTested(at=self.now, step=key, visit=self.step(key).visit, outcome=outcome))
+        return self.post(LoopEvaluated(at=self.now, step=key, visit=self.step(key).visit, outcome=outcome))
 
-    def gather(self, key: str) -> tuple[Command, ...]:
+    def collect(self, key: str) -> tuple[Command, ...]:
         """The output of a `for_each` step was made."""
         made = StepOutcome(status="succeeded", output={"results": []})
-        return self.post(ItemsGathered(at=self.now, step=key, visit=self.step(key).visit, outcome=made))
+        return self.post(ItemsCollected(at=self.now, step=key, visit=self.step(key).visit, outcome=made))
 
     def report(self, key: str, attempt: int | None = None, **outcome: Any) -> tuple[Command, ...]:
         number = attempt if attempt is not None else len(self.step(key).attempts)

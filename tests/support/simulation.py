@@ -22,39 +22,39 @@ from playbooks.common.values import FINISHED_RUN, Json, JsonObject, StepError, V
 from playbooks.engine.activity_inputs import task_call
 from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model.commands import (
+    AcquireConcurrency,
     Answer,
     CancelChild,
     CancelStep,
     CheckMessage,
+    CollectItems,
     Command,
     EvaluateLoop,
     FinishRun,
-    GatherChild,
-    GatherItems,
     MakeOutput,
     OpenTask,
     PrepareStep,
+    ReadChild,
     RunStep,
     StartTimer,
     StopTimer,
-    TakeSlot,
 )
 from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.events import (
     AttemptLost,
     CancelRequested,
-    ChildGathered,
+    ChildRead,
+    ConcurrencyReported,
     Continued,
     DrainRequested,
     Event,
-    ItemsGathered,
-    LoopTested,
+    ItemsCollected,
+    LoopEvaluated,
     MessageChecked,
     MessageReceived,
     MessageRefused,
     OutputMade,
     RunStarted,
-    SlotAnswered,
     StepPrepared,
     StepReported,
     TimerFired,
@@ -139,14 +139,14 @@ class Simulation:
                 self.post(StepReported(at=self.now, step=key, visit=visit, attempt=attempt, outcome=outcome))
             case EvaluateLoop(step=key, visit=visit):
                 outcome = LoopOutcome(holds=self.rng.random() < 0.4)
-                self.post(LoopTested(at=self.now, step=key, visit=visit, outcome=outcome))
-            case GatherItems(step=key, visit=visit):
+                self.post(LoopEvaluated(at=self.now, step=key, visit=visit, outcome=outcome))
+            case CollectItems(step=key, visit=visit):
                 made = StepOutcome(status="succeeded", output={"results": []})
-                self.post(ItemsGathered(at=self.now, step=key, visit=visit, outcome=made))
-            case GatherChild(step=key, visit=visit):
-                self.post(ChildGathered(at=self.now, step=key, visit=visit, outcome=random_end_of_child(self.rng)))
-            case TakeSlot():
-                self.post(SlotAnswered(at=self.now, is_free=self.rng.random() < 0.5))
+                self.post(ItemsCollected(at=self.now, step=key, visit=visit, outcome=made))
+            case ReadChild(step=key, visit=visit):
+                self.post(ChildRead(at=self.now, step=key, visit=visit, outcome=random_end_of_child(self.rng)))
+            case AcquireConcurrency():
+                self.post(ConcurrencyReported(at=self.now, is_acquired=self.rng.random() < 0.5))
             case CheckMessage(request=request):
                 self.post(MessageChecked(at=self.now, request=request, outcome=self._checked(request)))
             case _:
@@ -250,9 +250,9 @@ class Simulation:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case PrepareStep() | RunStep() | EvaluateLoop() | GatherItems() | CheckMessage() | MakeOutput():
+            case PrepareStep() | RunStep() | EvaluateLoop() | CollectItems() | CheckMessage() | MakeOutput():
                 self._work.append(command)
-            case GatherChild() | TakeSlot():
+            case ReadChild() | AcquireConcurrency():
                 self._work.append(command)
             case CancelChild(child=child):
                 self._let_go.add(child)
@@ -298,7 +298,7 @@ class Simulation:
         if not waited or (child is not None and (child.visit, child.status) == (now.visit, "waiting")):
             return
         last = self.history[-1]
-        told = isinstance(last[0], ChildGathered) and last[0].step == now.key
+        told = isinstance(last[0], ChildRead) and last[0].step == now.key
         let_go = {command.child for command in last[1] if isinstance(command, CancelChild)}
         assert told or now.child in let_go, "nobody forgets a child"
 
@@ -318,7 +318,7 @@ class Simulation:
                     "an attempt goes out twice after a loss only"
                 )
                 assert not is_paused or isinstance(event, AttemptLost), "a paused run begins nothing"
-                assert after.slot is None, "nothing begins before it is the run's turn"
+                assert after.concurrency is None, "nothing begins before it is the run's turn"
                 assert not (before.is_draining and after.is_draining), "a draining run begins nothing"
                 self._begun[key, visit] = attempt
             case PrepareStep(step=key, visit=visit):

@@ -80,13 +80,13 @@ def _pass_over(draft: Draft, request: Request) -> None:
 
 def _tell(draft: Draft, verb: str, body: JsonObject) -> bool:
     """Whether it concerned anybody."""
-    if verb == "slot_free":
-        return concurrency.on_told(draft)
+    if verb == "concurrency_free":
+        return concurrency.on_notified(draft)
     key, visit = body.get("step"), body.get("visit")
     if not isinstance(key, str) or not isinstance(visit, int) or key not in draft.state.steps:
         return False
     is_its_child = str(draft.step(key).child) == body.get("execution_id")
-    return is_its_child and children.on_told(draft, draft.plan.step(key), visit)
+    return is_its_child and children.on_notified(draft, draft.plan.step(key), visit)
 
 
 def on_unreadable(draft: Draft, verb: str, code: str, reason: str) -> None:

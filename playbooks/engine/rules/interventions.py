@@ -62,8 +62,15 @@ def retry_step(draft: Draft, step: PlanStep, current: StepState) -> None:
     People's tasks, timers and signals wait again from the beginning, and what could not be prepared is prepared again.
     """
     if step.carrier not in steps.WAITING and current.attempts:
-        forgiven = len(current.attempts)
-        draft.update_step(current, status="in_progress", incident_at=None, error=None, reason=None, forgiven=forgiven)
+        attempts_before_retry = len(current.attempts)
+        draft.update_step(
+            current,
+            status="in_progress",
+            incident_at=None,
+            error=None,
+            reason=None,
+            attempts_before_retry=attempts_before_retry,
+        )
         steps.attempt_or_hold(draft, step)
         return
     draft.archive_visit(draft.update_step(current, status="failed", completed_at=draft.at, incident_at=None))

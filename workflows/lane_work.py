@@ -13,6 +13,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from playbooks.engine import activity_inputs
+from playbooks.engine.model import events
 from playbooks.engine.model.commands import (
     CheckMessage,
     CollectItems,
@@ -21,16 +22,6 @@ from playbooks.engine.model.commands import (
     PrepareStep,
     ReadChild,
     RunStep,
-)
-from playbooks.engine.model.events import (
-    ChildRead,
-    Event,
-    ItemsCollected,
-    LoopEvaluated,
-    MessageChecked,
-    OutputMade,
-    StepPrepared,
-    StepReported,
 )
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import RunState
@@ -46,7 +37,7 @@ LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | CollectItems | R
 class LaneWork:
     """One run's work for the lane. `state` is asked when a piece of it gets its turn, `hear` told what came of it."""
 
-    def __init__(self, plan: Plan, state: Callable[[], RunState], hear: Callable[[Event], None]) -> None:
+    def __init__(self, plan: Plan, state: Callable[[], RunState], hear: Callable[[events.Event], None]) -> None:
         self._plan = plan
         self._state = state
         self._hear = hear
@@ -91,7 +82,7 @@ class LaneWork:
         step = self._plan.step(key)
         call = activity_inputs.step_call(self._plan, self._state(), step, 0)
         outcome = await calls.prepare_step(step, call)
-        self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
+        self._hear(events.StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _evaluate_loop(self, key: str, visit: int) -> int:
@@ -100,7 +91,7 @@ class LaneWork:
         outcome = await calls.evaluate_loop(
             self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key)
         )
-        self._hear(LoopEvaluated(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._hear(events.LoopEvaluated(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _collect_items(self, key: str, visit: int) -> int:
@@ -109,7 +100,7 @@ class LaneWork:
         outcome = await calls.collect_items(
             self._plan.step(key), activity_inputs.collect_call(self._plan, self._state(), key)
         )
-        self._hear(ItemsCollected(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._hear(events.ItemsCollected(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _read_child(self, key: str, visit: int) -> int:
@@ -117,19 +108,19 @@ class LaneWork:
         if call is None:
             return 0
         outcome = await calls.read_child(self._plan.step(key), call)
-        self._hear(ChildRead(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._hear(events.ChildRead(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _check(self, request_id: str) -> int:
         request = self._state().requests[request_id]
         call = activity_inputs.check_call(self._plan, self._state(), request)
         outcome = await calls.check_message(request.envelope.verb, call)
-        self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
+        self._hear(events.MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _make_output(self) -> int:
         result = await calls.make_output(activity_inputs.output_call(self._plan, self._state()))
-        self._hear(OutputMade(at=workflow.now(), output=result.output, error=result.error))
+        self._hear(events.OutputMade(at=workflow.now(), output=result.output, error=result.error))
         return result.elapsed_ms
 
     def _is_gone(self, key: str, visit: int) -> bool:
@@ -138,6 +129,8 @@ class LaneWork:
         return key not in steps or steps[key].visit != visit
 
 
-def reported(call: StepCall, outcome: StepOutcome) -> StepReported:
+def reported(call: StepCall, outcome: StepOutcome) -> events.StepReported:
     """The event of an attempt that has been answered."""
-    return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
+    return events.StepReported(
+        at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome
+    )

@@ -22,25 +22,7 @@ from temporalio.exceptions import ActivityError
 from playbooks.common.values import FINISHED_RUN, Verdict
 from playbooks.engine import activity_inputs
 from playbooks.engine.machine import advance, new_run
-from playbooks.engine.model.commands import (
-    AcquireConcurrency,
-    Answer,
-    CancelChild,
-    CancelStep,
-    CheckMessage,
-    CollectItems,
-    Command,
-    EvaluateLoop,
-    FinishRun,
-    MakeOutput,
-    Notify,
-    OpenTask,
-    PrepareStep,
-    ReadChild,
-    RunStep,
-    StartTimer,
-    StopTimer,
-)
+from playbooks.engine.model import commands
 from playbooks.engine.model.events import CancelRequested, ConcurrencyReported, Event, TimerFired
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import RunState
@@ -68,7 +50,7 @@ class Shell:
         self._lane = Lane(self._watched, before_yield=self._let_flush)
         self._lane_work = LaneWork(self.plan, lambda: self.state, self._hear)
         self._effects: dict[str, StepCall] = {}
-        self._starts: dict[tuple[str, int], CancelChild | None] = {}
+        self._starts: dict[tuple[str, int], commands.CancelChild | None] = {}
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rows = Rows(self.plan, self.state, workflow.info().run_id)
@@ -107,16 +89,16 @@ class Shell:
             raise RuntimeError("the shell broke") from self._crash
         while batch := self._look():
             # What was begun and ended before anybody looked is never begun.
-            ended = {(command.step, command.visit) for command in batch if isinstance(command, CancelStep)}
+            ended = {(command.step, command.visit) for command in batch if isinstance(command, commands.CancelStep)}
             for command in batch:
-                begins = isinstance(command, RunStep | PrepareStep | OpenTask)
+                begins = isinstance(command, commands.RunStep | commands.PrepareStep | commands.OpenTask)
                 if not (begins and (command.step, command.visit) in ended):
                     self._obey(command)
         self._flush_if_due()
 
-    def _look(self) -> list[Command]:
+    def _look(self) -> list[commands.Command]:
         """What follows from the events that came, up to the first local activity; empty when none is left."""
-        batch: list[Command] = []
+        batch: list[commands.Command] = []
         while not any(self._is_for_lane(command) for command in batch):
             if not self._inbox and self._arrivals and self._lane.rests:
                 self._arrivals.take()()
@@ -127,10 +109,18 @@ class Shell:
                 break
         return batch
 
-    def _is_for_lane(self, command: Command) -> bool:
-        if isinstance(command, RunStep):
+    def _is_for_lane(self, command: commands.Command) -> bool:
+        if isinstance(command, commands.RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | EvaluateLoop | CollectItems | ReadChild | CheckMessage | MakeOutput)
+        return isinstance(
+            command,
+            commands.PrepareStep
+            | commands.EvaluateLoop
+            | commands.CollectItems
+            | commands.ReadChild
+            | commands.CheckMessage
+            | commands.MakeOutput,
+        )
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -149,37 +139,44 @@ class Shell:
             self._spawn(self._await(calls.notify_next(activity_inputs.notify_next_call(self.state, slot))))
         return slot is not None or (parent is not None and parent.waits)
 
-    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+    def _obey(self, command: commands.Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
-            case PrepareStep() | EvaluateLoop() | CollectItems() | ReadChild() | CheckMessage() | MakeOutput():
+            case (
+                commands.PrepareStep()
+                | commands.EvaluateLoop()
+                | commands.CollectItems()
+                | commands.ReadChild()
+                | commands.CheckMessage()
+                | commands.MakeOutput()
+            ):
                 self._lane.put(self._lane_work.job(command))
-            case RunStep():
+            case commands.RunStep():
                 self._run_step(command)
-            case CancelChild():
+            case commands.CancelChild():
                 self._cancel_child(command)
-            case AcquireConcurrency():
+            case commands.AcquireConcurrency():
                 self._spawn(self._acquire_concurrency(command))
-            case OpenTask(step=key, visit=visit):
+            case commands.OpenTask(step=key, visit=visit):
                 self._open_task(key, visit)
-            case CancelStep(step=key):
+            case commands.CancelStep(step=key):
                 self._effects.pop(key, None)
-            case StartTimer(timer=timer, due=due, summary=summary):
+            case commands.StartTimer(timer=timer, due=due, summary=summary):
                 self._start_timer(timer, due, summary)
-            case StopTimer(timer=timer):
+            case commands.StopTimer(timer=timer):
                 self._timers.pop(timer, None)
-            case Notify():
+            case commands.Notify():
                 call = activity_inputs.notification_call(self.plan, self.state, command, self._start.notification)
                 self._spawn(self._await(calls.record_notification(call)))
-            case Answer(request=request, verdict=verdict):
+            case commands.Answer(request=request, verdict=verdict):
                 self.verdicts[request] = verdict
-            case FinishRun():
+            case commands.FinishRun():
                 self._lane.drop_steps()
             case _:
                 assert_never(command)
 
     # --- steps
 
-    def _run_step(self, command: RunStep) -> None:
+    def _run_step(self, command: commands.RunStep) -> None:
         step = self.plan.step(command.step)
         if step.carrier == "pure":
             self._lane.put(self._lane_work.job(command))
@@ -212,14 +209,14 @@ class Shell:
 
         self._arrive(has_ended)
 
-    def _cancel_child(self, command: CancelChild) -> None:
+    def _cancel_child(self, command: commands.CancelChild) -> None:
         """A start that is on its way is waited for: before it has ended nobody knows whether there is a child."""
         if (command.step, command.visit) in self._starts:
             self._starts[command.step, command.visit] = command
         else:
             self._spawn(self._await(calls.cancel_child(activity_inputs.cancel_child_call(self.state, command))))
 
-    async def _acquire_concurrency(self, command: AcquireConcurrency) -> None:
+    async def _acquire_concurrency(self, command: commands.AcquireConcurrency) -> None:
         slot = self._start.slot
         if slot is None:
             return

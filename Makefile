@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 WORKERS ?= 2
 
-.PHONY: demo dev test test-browser soak bench check format lock install clean
+.PHONY: demo dev test test-browser soak bench check format lock protos install clean
 
 demo: $(STAMP)
 	$(BIN)/playbook demo
@@ -61,6 +61,15 @@ lock:
 		--python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --quiet $(ARGS) -o $(LOCK)
 	.cache/uv/bin/uv pip compile pyproject.toml --universal --generate-hashes --constraint $(LOCK) \
 		--python-version 3.11 --no-emit-index-url --custom-compile-command "make lock" --quiet -o requirements.runtime.lock
+
+# Generates the classes of CEL's syntax tree from the specification's files. Needs a network; nothing else uses grpcio-tools.
+PROTOS := playbooks/expressions/protos
+protos:
+	test -x .cache/protoc/bin/python || { $(PYTHON) -m venv .cache/protoc && .cache/protoc/bin/pip install --quiet grpcio-tools==1.85.1; }
+	.cache/protoc/bin/python -m grpc_tools.protoc -Icel/expr=$(PROTOS) --python_out=.cache/protoc --pyi_out=.cache/protoc \
+		cel/expr/syntax.proto cel/expr/checked.proto
+	sed -i 's/^from cel\.expr import/from playbooks.expressions.protos import/' .cache/protoc/cel/expr/*
+	cp .cache/protoc/cel/expr/*_pb2.py .cache/protoc/cel/expr/*_pb2.pyi $(PROTOS)/
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -16,14 +16,14 @@ from activities.versions import load_version
 from playbooks.common.actors import system_actor
 from playbooks.common.errors import NotFoundError, ServiceUnavailableError, UnavailableError
 from playbooks.common.values import FINISHED_RUN, Json, StepError
-from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, StepOutcome, TellCall
+from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, NotifyParentCall, StepOutcome
 from playbooks.evaluation.steps import child_output
 from runtime.run_signals import signal_run
 from storage.runs import admission, payloads, run_rows
 from storage.runs.run_rows import RunRow
 
 
-async def gather_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
+async def read_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
     """What the step comes to by its child's end; `ready` where the child has not ended.
 
     Raises ServiceUnavailableError. A repeat gives the same answer, or one that a later end has changed.
@@ -67,7 +67,7 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
         raise ServiceUnavailableError("somebody is starting the run")
 
 
-async def tell_parent(deps: ActivityDependencies, call: TellCall) -> None:
+async def notify_parent(deps: ActivityDependencies, call: NotifyParentCall) -> None:
     """Let the parent look at how this run ended; a parent that is over needs no telling. Raises RPCError."""
     parent = call.parent
     await signal_run(

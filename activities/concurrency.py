@@ -7,35 +7,35 @@ from __future__ import annotations
 
 from activities.children import cancel_child
 from activities.dependencies import ActivityDependencies
-from playbooks.engine.model.temporal_messages import CancelCall, SlotAnswer, SlotCall, WakeCall
+from playbooks.engine.model.temporal_messages import AcquireCall, AcquireResult, CancelCall, NotifyNextCall
 from runtime.run_signals import signal_run
 from storage.runs import concurrency
 
 
-async def take_slot(deps: ActivityDependencies, call: SlotCall) -> SlotAnswer:
+async def acquire_concurrency(deps: ActivityDependencies, call: AcquireCall) -> AcquireResult:
     """Whether it is the run's turn; where room is to be made for it, the oldest runs are cancelled, and it is not yet.
 
     Raises ServiceUnavailableError or RPCError, to be repeated until there is an answer.
     """
     async with deps.database.reading(call.organization_id) as session:
-        is_free = await concurrency.is_turn(session, call.slot, call.execution_id)
-        makes_room = call.cancels_oldest and not is_free
-        oldest = await concurrency.in_the_way(session, call.slot, call.execution_id) if makes_room else ()
+        is_acquired = await concurrency.is_turn(session, call.limit, call.execution_id)
+        makes_room = call.cancels_oldest and not is_acquired
+        oldest = await concurrency.in_the_way(session, call.limit, call.execution_id) if makes_room else ()
     reason = f"run {call.execution_id} of the same key took its place"
     for other in oldest:
         await cancel_child(deps, CancelCall(organization_id=call.organization_id, execution_id=other, reason=reason))
-    return SlotAnswer(is_free=is_free)
+    return AcquireResult(is_acquired=is_acquired)
 
 
-async def wake_next(deps: ActivityDependencies, call: WakeCall) -> None:
+async def notify_next(deps: ActivityDependencies, call: NotifyNextCall) -> None:
     """Tell the runs whose turn it is now. Raises ServiceUnavailableError or RPCError."""
     async with deps.database.reading(call.organization_id) as session:
-        found = await concurrency.next_of(session, call.slot)
+        found = await concurrency.next_of(session, call.limit)
     for execution_id in found:
         await signal_run(
             deps.client,
             deps.settings.signing_key,
             organization_id=call.organization_id,
             execution_id=execution_id,
-            verb="slot_free",
+            verb="concurrency_free",
         )

@@ -9,11 +9,11 @@ from activities.failures import step_error
 from activities.payloads import OUTPUT_LINES, by_size, load, load_context
 from activities.versions import load_version
 from playbooks.common.errors import UnavailableError
-from playbooks.engine.model.temporal_messages import GatherCall, LoopCall, LoopOutcome, StepOutcome
+from playbooks.engine.model.temporal_messages import CollectCall, LoopCall, LoopOutcome, StepOutcome
 from playbooks.evaluation import steps
 
 
-async def test_loop(deps: ActivityDependencies, call: LoopCall) -> LoopOutcome:
+async def evaluate_loop(deps: ActivityDependencies, call: LoopCall) -> LoopOutcome:
     """Whether the loop's condition holds. Raises ServiceUnavailableError; a repeat gives the same answer."""
     started = time.perf_counter()
     try:
@@ -28,7 +28,7 @@ async def test_loop(deps: ActivityDependencies, call: LoopCall) -> LoopOutcome:
     return LoopOutcome(holds=outcome.holds, error=outcome.error, values=outcome.values, elapsed_ms=_since(started))
 
 
-async def gather_items(deps: ActivityDependencies, call: GatherCall) -> StepOutcome:
+async def collect_items(deps: ActivityDependencies, call: CollectCall) -> StepOutcome:
     """The output `{results, count, completed, failed, skipped}` of a `for_each` step.
 
     `results` has a place for each item, null where it made nothing. Raises ServiceUnavailableError.
@@ -37,7 +37,7 @@ async def gather_items(deps: ActivityDependencies, call: GatherCall) -> StepOutc
     try:
         version = await load_version(deps, call.organization_id, call.playbook_id)
         results = {index: await load(deps, call, value) for index, value in call.results.items()}
-        output = steps.gathered(call, results)
+        output = steps.collected_output(call, results)
         sensitive = version.plan_step(call.step).sensitive_output
         held = await by_size(deps, call, OUTPUT_LINES + call.line, output, sensitive)
         outcome = StepOutcome(status="succeeded", output=held, elapsed_ms=_since(started))

@@ -15,10 +15,10 @@ from typing import TypeAlias
 from activities.dependencies import ActivityDependencies
 from playbooks.common.errors import UnavailableError
 from playbooks.common.values import Json, JsonObject, PayloadRef
-from playbooks.engine.model.temporal_messages import ChildCall, GatherCall, LoopCall, OutputCall, StepCall
+from playbooks.engine.model.temporal_messages import ChildCall, CollectCall, LoopCall, OutputCall, StepCall
 from storage.runs import payloads
 
-AnyCall: TypeAlias = StepCall | LoopCall | GatherCall | ChildCall | OutputCall
+AnyCall: TypeAlias = StepCall | LoopCall | CollectCall | ChildCall | OutputCall
 
 OUTPUT_LINES = 500_000
 INPUT_LINES = 700_000

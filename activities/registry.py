@@ -27,25 +27,25 @@ from activities.sub_playbook import SubPlaybookHandler
 from playbooks.common.errors import UnavailableError
 from playbooks.engine.model.activity_names import ActivityName
 from playbooks.engine.model.temporal_messages import (
+    AcquireCall,
+    AcquireResult,
     CancelCall,
     CheckCall,
     ChildCall,
+    CollectCall,
     FlushCall,
     FlushResult,
-    GatherCall,
     LoopCall,
     LoopOutcome,
     NotificationCall,
+    NotifyNextCall,
+    NotifyParentCall,
     OutcomeOfCheck,
     OutputCall,
     OutputResult,
-    SlotAnswer,
-    SlotCall,
     StepCall,
     StepOutcome,
     TaskCall,
-    TellCall,
-    WakeCall,
 )
 
 __all__ = ["ActivityDependencies", "build_activities", "build_handlers"]
@@ -95,17 +95,17 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
     async def prepare_step(call: StepCall) -> StepOutcome:
         return await _retryable(execution.prepare(deps, call))
 
-    @activity.defn(name=ActivityName.TEST_LOOP)
-    async def test_loop(call: LoopCall) -> LoopOutcome:
-        return await _retryable(loops.test_loop(deps, call))
+    @activity.defn(name=ActivityName.EVALUATE_LOOP)
+    async def evaluate_loop(call: LoopCall) -> LoopOutcome:
+        return await _retryable(loops.evaluate_loop(deps, call))
 
-    @activity.defn(name=ActivityName.GATHER_ITEMS)
-    async def gather_items(call: GatherCall) -> StepOutcome:
-        return await _retryable(loops.gather_items(deps, call))
+    @activity.defn(name=ActivityName.COLLECT_ITEMS)
+    async def collect_items(call: CollectCall) -> StepOutcome:
+        return await _retryable(loops.collect_items(deps, call))
 
-    @activity.defn(name=ActivityName.GATHER_CHILD)
-    async def gather_child(call: ChildCall) -> StepOutcome:
-        return await _retryable(children.gather_child(deps, call))
+    @activity.defn(name=ActivityName.READ_CHILD)
+    async def read_child(call: ChildCall) -> StepOutcome:
+        return await _retryable(children.read_child(deps, call))
 
     @activity.defn(name=ActivityName.CHECK_MESSAGE)
     async def check_message(call: CheckCall) -> OutcomeOfCheck:
@@ -115,7 +115,7 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
     async def make_output(call: OutputCall) -> OutputResult:
         return await _retryable(output.make_output(deps, call))
 
-    rest = [prepare_step, test_loop, gather_items, gather_child, check_message, make_output]
+    rest = [prepare_step, evaluate_loop, collect_items, read_child, check_message, make_output]
     return [*(_pure(deps, pure, name) for name in sorted(pure)), *rest]
 
 
@@ -158,19 +158,19 @@ def _to_other_runs(deps: ActivityDependencies) -> list[Callable[..., Any]]:
     async def cancel_child(call: CancelCall) -> None:
         await beating(_retryable(children.cancel_child(deps, call)))
 
-    @activity.defn(name=ActivityName.TELL_PARENT)
-    async def tell_parent(call: TellCall) -> None:
-        await beating(children.tell_parent(deps, call))
+    @activity.defn(name=ActivityName.NOTIFY_PARENT)
+    async def notify_parent(call: NotifyParentCall) -> None:
+        await beating(children.notify_parent(deps, call))
 
-    @activity.defn(name=ActivityName.TAKE_SLOT)
-    async def take_slot(call: SlotCall) -> SlotAnswer:
-        return await beating(_retryable(concurrency.take_slot(deps, call)))
+    @activity.defn(name=ActivityName.ACQUIRE_CONCURRENCY)
+    async def acquire_concurrency(call: AcquireCall) -> AcquireResult:
+        return await beating(_retryable(concurrency.acquire_concurrency(deps, call)))
 
-    @activity.defn(name=ActivityName.WAKE_NEXT)
-    async def wake_next(call: WakeCall) -> None:
-        await beating(_retryable(concurrency.wake_next(deps, call)))
+    @activity.defn(name=ActivityName.NOTIFY_NEXT)
+    async def notify_next(call: NotifyNextCall) -> None:
+        await beating(_retryable(concurrency.notify_next(deps, call)))
 
-    return [cancel_child, tell_parent, take_slot, wake_next]
+    return [cancel_child, notify_parent, acquire_concurrency, notify_next]
 
 
 def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: str) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from playbooks.common.errors import DuplicateExecutionError, NotFoundError, Serv
 from playbooks.common.json_values import canonical
 from playbooks.common.values import FINISHED_RUN, JsonObject, Priority
 from playbooks.document.handler_catalog import BUILT_IN
-from playbooks.engine.model.temporal_messages import ParentRun, RunInput, Slot
+from playbooks.engine.model.temporal_messages import ConcurrencyLimit, ParentRun, RunInput
 from playbooks.evaluation.admission import check_input, slot_of
 from runtime.start_run import start_run
 from storage.database.sessions import ReadSession, WriteSession
@@ -134,7 +134,7 @@ class SubPlaybookHandler:
 
 async def _slot(
     session: ReadSession, version: CachedVersion, value: JsonObject, parent: RunRow, *, waits: bool
-) -> Slot | None:
+) -> ConcurrencyLimit | None:
     """The child's place among the runs of its key; none where a run that waits for it has that place already."""
     slot = slot_of(version.document, value, "/input")
     above: RunRow | None = parent if waits else None

@@ -18,14 +18,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from playbooks.common.errors import UnavailableError
 from playbooks.common.ids import workflow_id
-from publication.transitions import Order, order_of
 from runtime.background import Cooldown, isolate_failure
 from runtime.run_signals import signal_run
 from runtime.settings import Settings
 from runtime.start_run import START_TIMEOUT
 from storage.database.sessions import Database
 from storage.playbooks import transitions
-from storage.playbooks.transitions import TransitionRow
+from storage.playbooks.transitions import TransitionRequest, TransitionRow, request_of
 from storage.runs import admission
 from storage.runs.admission import LiveRun
 
@@ -72,7 +71,7 @@ async def cancel_runs(
         live = await admission.list_live_runs(session, found.playbook_id, limit=_MAX_FOUND)
     context.cooldown.forget_expired()
     todo = [run for run in live if run.execution_id not in context.cooldown]
-    outcomes = await _Round(context, organization_id, identity, order_of(found)).cancel(todo[:limit])
+    outcomes = await _Round(context, organization_id, identity, request_of(found)).cancel(todo[:limit])
     cancelled = outcomes.count("cancelled")
     if cancelled == len(live):
         await _complete(context.database, organization_id, found)
@@ -93,7 +92,7 @@ class _Round:
     context: CancelContext
     organization_id: UUID
     identity: UUID
-    order: Order
+    order: TransitionRequest
     is_away: bool = False
 
     async def cancel(self, todo: Sequence[LiveRun]) -> list[_Outcome]:

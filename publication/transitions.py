@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from playbooks.common.errors import InvalidTransitionError, PlaybooksError, Problem, PublicationError, UnavailableError
 from playbooks.common.errors import error as problem
@@ -27,26 +26,12 @@ from playbooks.lifecycle.transitions import Action, next_status
 from storage.database.sessions import Database, ReadSession, WriteSession
 from storage.identity.organizations import own_organization
 from storage.playbooks import plans, transitions, version_rows
-from storage.playbooks import transitions as transition_rows
-from storage.playbooks.transitions import TransitionRow
+from storage.playbooks.transitions import TransitionRequest, TransitionRow, request_of
 from storage.playbooks.version_rows import PlaybookFilter, PlaybookRow
 from storage.runs.admission import count_live_runs
 
 Handlers = Mapping[str, HandlerDescription]
 _MAX_OTHERS = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What was asked for, by whom."""
-
-    action: Action
-    actor: Actor
-    reason: str | None = None
-    effective_date: datetime | None = None
-    overrides: tuple[Override, ...] = ()
-    cancels_runs: bool = False
-    notification: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,46 +87,41 @@ async def is_strict(session: ReadSession) -> bool:
 
 
 async def perform(
-    session: WriteSession, handlers: Handlers, row: PlaybookRow, order: Order, scheduled: TransitionRow | None = None
+    session: WriteSession,
+    handlers: Handlers,
+    row: PlaybookRow,
+    request: TransitionRequest,
+    scheduled: TransitionRow | None = None,
 ) -> Performed:
     """Do it now. The caller holds the version (`hold_version`), and `scheduled` is the row that waited for this.
 
     Raises InvalidTransitionError, PublicationError, ValidationError; then nothing may be committed.
     """
-    to_status = next_status(row.status, order.action)
-    checked = await _published(session, handlers, row, order, scheduled) if order.action == "publish" else None
+    to_status = next_status(row.status, request.action)
+    checked = await _published(session, handlers, row, request, scheduled) if request.action == "publish" else None
     taken_on = () if checked is None else checked.overridden
     live = await count_live_runs(session, row.id)
-    if to_status == "deleted" and live and not order.cancels_runs:
+    if to_status == "deleted" and live and not request.cancels_runs:
         text = f"the version has {live} runs that have not ended"
         help_text = "wait for them, or say on_live_runs: cancel"
         raise InvalidTransitionError(text, (problem("/on_live_runs", "LIVE_RUNS", text, help_text),))
-    withdrawn = await _withdraw(session, row, order, scheduled) if to_status == "deleted" else ()
+    withdrawn = await _withdraw(session, row, request, scheduled) if to_status == "deleted" else ()
     facts = TransitionFacts(
-        action=order.action,
+        action=request.action,
         version=row.version,
         others=await _other_active(session, row),
         live_runs=live,
         withdrawn=withdrawn,
         overridden=len(taken_on),
-        notifies=order.notification is not None,
+        notifies=request.notification is not None,
     )
     effects = side_effects(facts)
-    identity = uuid4() if scheduled is None else scheduled.id
-    changed = await transition_rows.transition(
+    changed, record = await transitions.transition(
         session,
-        row.id,
-        identity=identity,
-        action=order.action,
-        from_status=row.status,
-        to_status=to_status,
-        actor=order.actor,
-        reason=order.reason,
-        effective_date=order.effective_date,
-        notification=order.notification,
+        row,
+        request,
         status="in_progress" if to_status == "deleted" and live else "completed",
         details={
-            **details_of(order),
             "overridden": [_overridden_to_json(*pair) for pair in taken_on],
             "live_runs": live,
             "side_effects": [_effect_to_json(effect) for effect in effects],
@@ -150,7 +130,7 @@ async def perform(
     )
     return Performed(
         row=changed,
-        transition=await transitions.get_transition(session, row.id, identity),
+        transition=record,
         warnings=() if checked is None else checked.warnings,
         effects=effects,
         live_runs=live,
@@ -173,7 +153,7 @@ async def perform_due(database: Database, handlers: Handlers, organization_id: U
             return False
         try:
             async with session.connection.begin_nested():
-                await perform(session, handlers, row, order_of(waiting[0]), waiting[0])
+                await perform(session, handlers, row, request_of(waiting[0]), waiting[0])
         except UnavailableError:
             raise
         except PlaybooksError as error:
@@ -184,40 +164,19 @@ async def perform_due(database: Database, handlers: Handlers, organization_id: U
 
 def planned(waiting: Sequence[TransitionRow]) -> tuple[Planned, ...]:
     """The same, as the pure timetable sees it."""
-    return tuple(Planned(id=each.id, action=cast("Action", each.action), at=each.at) for each in waiting)
-
-
-def details_of(order: Order) -> JsonObject:
-    """What of an order stands in the row's details. `order_of` reads it back."""
-    overrides: list[Json] = [
-        {"code": each.code, "pointer": each.pointer, "reason": each.reason} for each in order.overrides
-    ]
-    return {"on_live_runs": "cancel" if order.cancels_runs else "refuse", "overrides": overrides}
-
-
-def order_of(row: TransitionRow) -> Order:
-    """What was asked for when the row was made."""
-    if row.actor is None:
-        raise ValueError("a transition has no actor")
-    details = row.details
-    notification = details.get("notification")
-    return Order(
-        action=cast("Action", row.action),
-        actor=row.actor,
-        reason=row.reason,
-        effective_date=row.effective_date,
-        overrides=tuple(_override(each) for each in cast("list[JsonObject]", details.get("overrides") or [])),
-        cancels_runs=details.get("on_live_runs") == "cancel",
-        notification=notification if isinstance(notification, dict) else None,
-    )
+    return tuple(Planned(id=each.id, action=each.action, at=each.at) for each in waiting)
 
 
 async def _published(
-    session: WriteSession, handlers: Handlers, row: PlaybookRow, order: Order, scheduled: TransitionRow | None
+    session: WriteSession,
+    handlers: Handlers,
+    row: PlaybookRow,
+    request: TransitionRequest,
+    scheduled: TransitionRow | None,
 ) -> Checked:
     changed = _changed(row, scheduled)
     try:
-        checked = await check_publication(session, handlers, row, order.overrides, is_due=scheduled is not None)
+        checked = await check_publication(session, handlers, row, request.overrides, is_due=scheduled is not None)
     except PublicationError as error:
         raise PublicationError(error.detail, (*changed, *error.problems)) from error
     if changed:
@@ -235,7 +194,7 @@ def _changed(row: PlaybookRow, scheduled: TransitionRow | None) -> tuple[Problem
 
 
 async def _withdraw(
-    session: WriteSession, row: PlaybookRow, order: Order, scheduled: TransitionRow | None
+    session: WriteSession, row: PlaybookRow, request: TransitionRequest, scheduled: TransitionRow | None
 ) -> tuple[tuple[UUID, Action], ...]:
     gone = [
         each
@@ -243,8 +202,8 @@ async def _withdraw(
         if scheduled is None or each.id != scheduled.id
     ]
     for each in gone:
-        await withdraw(session, each, order.actor, f"the version was deleted by '{order.action}'")
-    return tuple((each.id, cast("Action", each.action)) for each in gone)
+        await withdraw(session, each, request.actor, f"the version was deleted by '{request.action}'")
+    return tuple((each.id, each.action) for each in gone)
 
 
 async def withdraw(session: WriteSession, found: TransitionRow, actor: Actor, reason: str | None) -> bool:
@@ -271,15 +230,6 @@ async def _record_refusal(
     data: JsonObject = {"action": scheduled.action, "settings": scheduled.details.get("notification"), **failure}
     # Also where nobody asked for notifications: somebody relies on it, and nobody is there to read an answer.
     await transitions.notify(session, row, scheduled.id, "playbook_transition_failed", data)
-
-
-def _override(value: JsonObject) -> Override:
-    pointer, reason = value.get("pointer"), value.get("reason")
-    return Override(
-        code=str(value.get("code")),
-        pointer=pointer if isinstance(pointer, str) else None,
-        reason=reason if isinstance(reason, str) else None,
-    )
 
 
 def _overridden_to_json(found: Problem, override: Override) -> JsonObject:

@@ -94,7 +94,7 @@ async def _missed(
     return [
         *_of_children(ended),
         *(_Signal(to=run, verb="cancel_run", body={"reason": reason}) for run in left),
-        *(_Signal(to=run, verb="slot_free") for run in free),
+        *(_Signal(to=run, verb="concurrency_free") for run in free),
     ]
 
 

@@ -15,26 +15,26 @@ from temporalio.common import RetryPolicy, SearchAttributeKey, SearchAttributeUp
 from playbooks.engine.model.activity_names import ActivityName
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.temporal_messages import (
+    AcquireCall,
+    AcquireResult,
     CancelCall,
     CheckCall,
     ChildCall,
+    CollectCall,
     FlushCall,
     FlushResult,
-    GatherCall,
     LoopCall,
     LoopOutcome,
     NotificationCall,
+    NotifyNextCall,
+    NotifyParentCall,
     OutcomeOfCheck,
     OutputCall,
     OutputResult,
     RunProjection,
-    SlotAnswer,
-    SlotCall,
     StepCall,
     StepOutcome,
     TaskCall,
-    TellCall,
-    WakeCall,
 )
 
 FLUSH_INTERVAL = timedelta(milliseconds=500)
@@ -90,19 +90,19 @@ def prepare_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[Step
     return _lane(ActivityName.PREPARE_STEP, call, StepOutcome, f"{step.name}: condition and input")
 
 
-def test_loop(step: PlanStep, call: LoopCall) -> workflow.ActivityHandle[LoopOutcome]:
+def evaluate_loop(step: PlanStep, call: LoopCall) -> workflow.ActivityHandle[LoopOutcome]:
     """Whether a loop goes on."""
-    return _lane(ActivityName.TEST_LOOP, call, LoopOutcome, f"{step.name}: whether it goes on")
+    return _lane(ActivityName.EVALUATE_LOOP, call, LoopOutcome, f"{step.name}: whether it goes on")
 
 
-def gather_items(step: PlanStep, call: GatherCall) -> workflow.ActivityHandle[StepOutcome]:
+def collect_items(step: PlanStep, call: CollectCall) -> workflow.ActivityHandle[StepOutcome]:
     """A loop's output."""
-    return _lane(ActivityName.GATHER_ITEMS, call, StepOutcome, f"{step.name}: output of its items")
+    return _lane(ActivityName.COLLECT_ITEMS, call, StepOutcome, f"{step.name}: output of its items")
 
 
-def gather_child(step: PlanStep, call: ChildCall) -> workflow.ActivityHandle[StepOutcome]:
+def read_child(step: PlanStep, call: ChildCall) -> workflow.ActivityHandle[StepOutcome]:
     """Whether the run that a step waits for has ended, and what it came to."""
-    return _lane(ActivityName.GATHER_CHILD, call, StepOutcome, f"{step.name}: end of run {call.child}")
+    return _lane(ActivityName.READ_CHILD, call, StepOutcome, f"{step.name}: end of run {call.child}")
 
 
 def check_message(verb: str, call: CheckCall) -> workflow.ActivityHandle[OutcomeOfCheck]:
@@ -156,17 +156,17 @@ def cancel_child(call: CancelCall) -> workflow.ActivityHandle[None]:
     return _until_done(ActivityName.CANCEL_CHILD, call, f"cancel run {call.execution_id}")
 
 
-def tell_parent(call: TellCall) -> workflow.ActivityHandle[None]:
+def notify_parent(call: NotifyParentCall) -> workflow.ActivityHandle[None]:
     """Say upwards that this run has ended."""
-    return _until_done(ActivityName.TELL_PARENT, call, f"tell run {call.parent.execution_id}")
+    return _until_done(ActivityName.NOTIFY_PARENT, call, f"tell run {call.parent.execution_id}")
 
 
-def take_slot(call: SlotCall) -> workflow.ActivityHandle[SlotAnswer]:
+def acquire_concurrency(call: AcquireCall) -> workflow.ActivityHandle[AcquireResult]:
     """Whether it is this run's turn; repeated until there is an answer."""
     return workflow.start_activity(
-        ActivityName.TAKE_SLOT,
+        ActivityName.ACQUIRE_CONCURRENCY,
         call,
-        result_type=SlotAnswer,
+        result_type=AcquireResult,
         start_to_close_timeout=_FLUSH_TIMEOUT,
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,
         retry_policy=_UNTIL_DONE,
@@ -174,9 +174,9 @@ def take_slot(call: SlotCall) -> workflow.ActivityHandle[SlotAnswer]:
     )
 
 
-def wake_next(call: WakeCall) -> workflow.ActivityHandle[None]:
+def notify_next(call: NotifyNextCall) -> workflow.ActivityHandle[None]:
     """Pass this run's turn on."""
-    return _until_done(ActivityName.WAKE_NEXT, call, "whose turn it is now")
+    return _until_done(ActivityName.NOTIFY_NEXT, call, "whose turn it is now")
 
 
 def _until_done(name: ActivityName, call: object, summary: str) -> workflow.ActivityHandle[None]:

@@ -13,24 +13,15 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from playbooks.engine import activity_inputs
+from playbooks.engine.model import events
 from playbooks.engine.model.commands import (
     CheckMessage,
+    CollectItems,
     EvaluateLoop,
-    GatherChild,
-    GatherItems,
     MakeOutput,
     PrepareStep,
+    ReadChild,
     RunStep,
-)
-from playbooks.engine.model.events import (
-    ChildGathered,
-    Event,
-    ItemsGathered,
-    LoopTested,
-    MessageChecked,
-    OutputMade,
-    StepPrepared,
-    StepReported,
 )
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import RunState
@@ -39,14 +30,14 @@ from workflows import calls
 from workflows.failures import read_failure
 from workflows.lane import LaneJob
 
-LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput
+LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | CollectItems | ReadChild | CheckMessage | MakeOutput
 """`RunStep` of a pure handler, that is."""
 
 
 class LaneWork:
     """One run's work for the lane. `state` is asked when a piece of it gets its turn, `hear` told what came of it."""
 
-    def __init__(self, plan: Plan, state: Callable[[], RunState], hear: Callable[[Event], None]) -> None:
+    def __init__(self, plan: Plan, state: Callable[[], RunState], hear: Callable[[events.Event], None]) -> None:
         self._plan = plan
         self._state = state
         self._hear = hear
@@ -62,11 +53,11 @@ class LaneWork:
             case RunStep(step=key, visit=visit, attempt=attempt):
                 return lambda: self._run(key, visit, attempt)
             case EvaluateLoop(step=key, visit=visit):
-                return lambda: self._test_loop(key, visit)
-            case GatherItems(step=key, visit=visit):
-                return lambda: self._gather_items(key, visit)
-            case GatherChild(step=key, visit=visit):
-                return lambda: self._gather_child(key, visit)
+                return lambda: self._evaluate_loop(key, visit)
+            case CollectItems(step=key, visit=visit):
+                return lambda: self._collect_items(key, visit)
+            case ReadChild(step=key, visit=visit):
+                return lambda: self._read_child(key, visit)
             case CheckMessage(request=request):
                 return lambda: self._check(request)
             case MakeOutput():
@@ -91,43 +82,45 @@ class LaneWork:
         step = self._plan.step(key)
         call = activity_inputs.step_call(self._plan, self._state(), step, 0)
         outcome = await calls.prepare_step(step, call)
-        self._hear(StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
+        self._hear(events.StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
 
-    async def _test_loop(self, key: str, visit: int) -> int:
+    async def _evaluate_loop(self, key: str, visit: int) -> int:
         if self._is_gone(key, visit):
             return 0
-        outcome = await calls.test_loop(self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key))
-        self._hear(LoopTested(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        outcome = await calls.evaluate_loop(
+            self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key)
+        )
+        self._hear(events.LoopEvaluated(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
-    async def _gather_items(self, key: str, visit: int) -> int:
+    async def _collect_items(self, key: str, visit: int) -> int:
         if self._is_gone(key, visit) or key not in self._state().loops:
             return 0
-        outcome = await calls.gather_items(
-            self._plan.step(key), activity_inputs.gather_call(self._plan, self._state(), key)
+        outcome = await calls.collect_items(
+            self._plan.step(key), activity_inputs.collect_call(self._plan, self._state(), key)
         )
-        self._hear(ItemsGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._hear(events.ItemsCollected(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
-    async def _gather_child(self, key: str, visit: int) -> int:
+    async def _read_child(self, key: str, visit: int) -> int:
         call = None if self._is_gone(key, visit) else activity_inputs.child_call(self._plan, self._state(), key)
         if call is None:
             return 0
-        outcome = await calls.gather_child(self._plan.step(key), call)
-        self._hear(ChildGathered(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        outcome = await calls.read_child(self._plan.step(key), call)
+        self._hear(events.ChildRead(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _check(self, request_id: str) -> int:
         request = self._state().requests[request_id]
         call = activity_inputs.check_call(self._plan, self._state(), request)
         outcome = await calls.check_message(request.envelope.verb, call)
-        self._hear(MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
+        self._hear(events.MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _make_output(self) -> int:
         result = await calls.make_output(activity_inputs.output_call(self._plan, self._state()))
-        self._hear(OutputMade(at=workflow.now(), output=result.output, error=result.error))
+        self._hear(events.OutputMade(at=workflow.now(), output=result.output, error=result.error))
         return result.elapsed_ms
 
     def _is_gone(self, key: str, visit: int) -> bool:
@@ -136,6 +129,8 @@ class LaneWork:
         return key not in steps or steps[key].visit != visit
 
 
-def reported(call: StepCall, outcome: StepOutcome) -> StepReported:
+def reported(call: StepCall, outcome: StepOutcome) -> events.StepReported:
     """The event of an attempt that has been answered."""
-    return StepReported(at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome)
+    return events.StepReported(
+        at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome
+    )

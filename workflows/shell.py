@@ -22,26 +22,8 @@ from temporalio.exceptions import ActivityError
 from playbooks.common.values import FINISHED_RUN, Verdict
 from playbooks.engine import activity_inputs
 from playbooks.engine.machine import advance, new_run
-from playbooks.engine.model.commands import (
-    Answer,
-    CancelChild,
-    CancelStep,
-    CheckMessage,
-    Command,
-    EvaluateLoop,
-    FinishRun,
-    GatherChild,
-    GatherItems,
-    MakeOutput,
-    Notify,
-    OpenTask,
-    PrepareStep,
-    RunStep,
-    StartTimer,
-    StopTimer,
-    TakeSlot,
-)
-from playbooks.engine.model.events import CancelRequested, Event, SlotAnswered, TimerFired
+from playbooks.engine.model import commands
+from playbooks.engine.model.events import CancelRequested, ConcurrencyReported, Event, TimerFired
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, RunInput, RunProjection, StepCall, TaskCall
@@ -68,7 +50,7 @@ class Shell:
         self._lane = Lane(self._watched, before_yield=self._let_flush)
         self._lane_work = LaneWork(self.plan, lambda: self.state, self._hear)
         self._effects: dict[str, StepCall] = {}
-        self._starts: dict[tuple[str, int], CancelChild | None] = {}
+        self._starts: dict[tuple[str, int], commands.CancelChild | None] = {}
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rows = Rows(self.plan, self.state, workflow.info().run_id)
@@ -107,16 +89,16 @@ class Shell:
             raise RuntimeError("the shell broke") from self._crash
         while batch := self._look():
             # What was begun and ended before anybody looked is never begun.
-            ended = {(command.step, command.visit) for command in batch if isinstance(command, CancelStep)}
+            ended = {(command.step, command.visit) for command in batch if isinstance(command, commands.CancelStep)}
             for command in batch:
-                begins = isinstance(command, RunStep | PrepareStep | OpenTask)
+                begins = isinstance(command, commands.RunStep | commands.PrepareStep | commands.OpenTask)
                 if not (begins and (command.step, command.visit) in ended):
                     self._obey(command)
         self._flush_if_due()
 
-    def _look(self) -> list[Command]:
+    def _look(self) -> list[commands.Command]:
         """What follows from the events that came, up to the first local activity; empty when none is left."""
-        batch: list[Command] = []
+        batch: list[commands.Command] = []
         while not any(self._is_for_lane(command) for command in batch):
             if not self._inbox and self._arrivals and self._lane.rests:
                 self._arrivals.take()()
@@ -127,10 +109,18 @@ class Shell:
                 break
         return batch
 
-    def _is_for_lane(self, command: Command) -> bool:
-        if isinstance(command, RunStep):
+    def _is_for_lane(self, command: commands.Command) -> bool:
+        if isinstance(command, commands.RunStep):
             return self.plan.step(command.step).carrier == "pure"
-        return isinstance(command, PrepareStep | EvaluateLoop | GatherItems | GatherChild | CheckMessage | MakeOutput)
+        return isinstance(
+            command,
+            commands.PrepareStep
+            | commands.EvaluateLoop
+            | commands.CollectItems
+            | commands.ReadChild
+            | commands.CheckMessage
+            | commands.MakeOutput,
+        )
 
     def show_end(self) -> None:
         """To be called with what closes the workflow."""
@@ -144,42 +134,49 @@ class Shell:
         """Say that this run has ended to whom it concerns; false where it concerns nobody."""
         parent, slot = self._start.parent, self._start.slot
         if parent is not None and parent.waits:
-            self._spawn(self._await(calls.tell_parent(activity_inputs.tell_call(self.state, parent))))
+            self._spawn(self._await(calls.notify_parent(activity_inputs.notify_parent_call(self.state, parent))))
         if slot is not None:
-            self._spawn(self._await(calls.wake_next(activity_inputs.wake_call(self.state, slot))))
+            self._spawn(self._await(calls.notify_next(activity_inputs.notify_next_call(self.state, slot))))
         return slot is not None or (parent is not None and parent.waits)
 
-    def _obey(self, command: Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+    def _obey(self, command: commands.Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
-            case PrepareStep() | EvaluateLoop() | GatherItems() | GatherChild() | CheckMessage() | MakeOutput():
+            case (
+                commands.PrepareStep()
+                | commands.EvaluateLoop()
+                | commands.CollectItems()
+                | commands.ReadChild()
+                | commands.CheckMessage()
+                | commands.MakeOutput()
+            ):
                 self._lane.put(self._lane_work.job(command))
-            case RunStep():
+            case commands.RunStep():
                 self._run_step(command)
-            case CancelChild():
+            case commands.CancelChild():
                 self._cancel_child(command)
-            case TakeSlot():
-                self._spawn(self._take_slot(command))
-            case OpenTask(step=key, visit=visit):
+            case commands.AcquireConcurrency():
+                self._spawn(self._acquire_concurrency(command))
+            case commands.OpenTask(step=key, visit=visit):
                 self._open_task(key, visit)
-            case CancelStep(step=key):
+            case commands.CancelStep(step=key):
                 self._effects.pop(key, None)
-            case StartTimer(timer=timer, due=due, summary=summary):
+            case commands.StartTimer(timer=timer, due=due, summary=summary):
                 self._start_timer(timer, due, summary)
-            case StopTimer(timer=timer):
+            case commands.StopTimer(timer=timer):
                 self._timers.pop(timer, None)
-            case Notify():
+            case commands.Notify():
                 call = activity_inputs.notification_call(self.plan, self.state, command, self._start.notification)
                 self._spawn(self._await(calls.record_notification(call)))
-            case Answer(request=request, verdict=verdict):
+            case commands.Answer(request=request, verdict=verdict):
                 self.verdicts[request] = verdict
-            case FinishRun():
+            case commands.FinishRun():
                 self._lane.drop_steps()
             case _:
                 assert_never(command)
 
     # --- steps
 
-    def _run_step(self, command: RunStep) -> None:
+    def _run_step(self, command: commands.RunStep) -> None:
         step = self.plan.step(command.step)
         if step.carrier == "pure":
             self._lane.put(self._lane_work.job(command))
@@ -212,22 +209,22 @@ class Shell:
 
         self._arrive(has_ended)
 
-    def _cancel_child(self, command: CancelChild) -> None:
+    def _cancel_child(self, command: commands.CancelChild) -> None:
         """A start that is on its way is waited for: before it has ended nobody knows whether there is a child."""
         if (command.step, command.visit) in self._starts:
             self._starts[command.step, command.visit] = command
         else:
             self._spawn(self._await(calls.cancel_child(activity_inputs.cancel_child_call(self.state, command))))
 
-    async def _take_slot(self, command: TakeSlot) -> None:
+    async def _acquire_concurrency(self, command: commands.AcquireConcurrency) -> None:
         slot = self._start.slot
         if slot is None:
             return
-        call = activity_inputs.slot_call(
+        call = activity_inputs.acquire_call(
             self.state, slot, cancels_oldest=command.is_first and slot.on_limit == "cancel_oldest"
         )
-        answer = await calls.take_slot(call)
-        self.post(SlotAnswered(at=workflow.now(), is_free=answer.is_free))
+        answer = await calls.acquire_concurrency(call)
+        self.post(ConcurrencyReported(at=workflow.now(), is_acquired=answer.is_acquired))
 
     def _open_task(self, key: str, visit: int) -> None:
         call = activity_inputs.task_call(self.plan, self.state, key, visit)

@@ -29,7 +29,7 @@ from playbooks.lifecycle.schedule import Planned, refuse_contradiction, refuse_g
 from playbooks.lifecycle.side_effects import SideEffect
 from playbooks.lifecycle.transitions import PERMISSIONS, Action, next_status
 from publication.run_cancellation import CancelContext, CancelCounts, cancel_runs
-from publication.transitions import Order, Performed, check_publication, details_of, perform, planned, withdraw
+from publication.transitions import Performed, check_publication, perform, planned, withdraw
 from storage.database.sessions import WriteSession
 from storage.playbooks import transitions
 from storage.playbooks import version_rows as rows
@@ -95,7 +95,7 @@ async def cancel_scheduled(
     async with services.writing(principal) as session:
         row = await rows.hold_version(session, playbook_id)
         found = await transitions.get_transition(session, playbook_id, transition_id)
-        principal.needs(cast("Permission", PERMISSIONS[cast("Action", found.action)]))
+        principal.needs(cast("Permission", PERMISSIONS[found.action]))
         if found.status == "cancelled":
             raise AlreadyCancelledError("the transition is cancelled already")
         if found.status != "scheduled":
@@ -116,7 +116,11 @@ async def _cancel_runs(services: Services, principal: Principal, done: Performed
 
 
 async def _schedule(
-    services: Services, session: WriteSession, row: PlaybookRow, order: Order, waiting: tuple[Planned, ...]
+    services: Services,
+    session: WriteSession,
+    row: PlaybookRow,
+    order: transitions.TransitionRequest,
+    waiting: tuple[Planned, ...],
 ) -> Moved:
     """What is wrong today is refused today; the rest is checked when it is due."""
     at = cast("datetime", order.effective_date)
@@ -127,22 +131,11 @@ async def _schedule(
     warnings: tuple[Problem, ...] = ()
     if order.action == "publish":
         warnings = (await check_publication(session, services.handlers, row, order.overrides)).warnings
-    stored = await transitions.schedule(
-        session,
-        row,
-        action=order.action,
-        from_status=from_status,
-        to_status=next_status(from_status, order.action),
-        actor=order.actor,
-        reason=order.reason,
-        effective_date=at,
-        notification=order.notification,
-        details={**details_of(order), "revision": row.revision},
-    )
+    stored = await transitions.schedule(session, row, order, from_status=from_status)
     return Moved(row=row, transition=stored, warnings=warnings)
 
 
-def _order(principal: Principal, row: PlaybookRow, request: TransitionRequest) -> Order:
+def _order(principal: Principal, row: PlaybookRow, request: TransitionRequest) -> transitions.TransitionRequest:
     """The request as an order that this person may give. Raises InvalidActionError, ForbiddenError, ValidationError."""
     if request.action not in PERMISSIONS:
         next_status(row.status, request.action)  # says which actions there are
@@ -151,7 +144,7 @@ def _order(principal: Principal, row: PlaybookRow, request: TransitionRequest) -
     _refuse_misplaced(request)
     settings = request.notification_settings
     overrides = request.validation_overrides or []
-    return Order(
+    return transitions.TransitionRequest(
         action=action,
         actor=principal.actor,
         reason=request.reason,

@@ -41,9 +41,9 @@ No branch reads a message's text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +202,36 @@ class ServiceUnavailableError(UnavailableError):
 
 class WorkerUnavailableError(UnavailableError):
     code = "WORKER_UNAVAILABLE"
+
+
+RefusalCode: TypeAlias = Literal[
+    "ALREADY_CANCELLED",
+    "ALREADY_DECIDED",
+    "INVALID_STATUS",
+    "INVALID_STEP_STATE",
+    "NOT_ELIGIBLE",
+    "NOT_FOUND",
+    "RESOURCE_LIMIT_EXCEEDED",
+    "SELF_APPROVAL",
+    "TASK_CLOSED",
+    "UNAUTHORIZED",
+    "VALIDATION_ERROR",
+]
+"""Codes of the tree with which the rules of a run refuse a control message."""
+
+REFUSALS: Final[Mapping[RefusalCode, str]] = {
+    "ALREADY_CANCELLED": "the run is cancelled already",
+    "ALREADY_DECIDED": "this person has decided already",
+    "INVALID_STATUS": "the run's status does not allow it",
+    "INVALID_STEP_STATE": "the step's state does not allow it",
+    "NOT_ELIGIBLE": "this person may not act on this task",
+    "NOT_FOUND": "the run has no such task",
+    "RESOURCE_LIMIT_EXCEEDED": "the run keeps as many messages as it may",
+    "SELF_APPROVAL": "separation of duties: this person may not decide this step",
+    "TASK_CLOSED": "the task is closed",
+    "UNAUTHORIZED": "the signature does not hold",
+    "VALIDATION_ERROR": "the message cannot be read",
+}
 
 
 def error(pointer: str, code: str, message: str, suggestion: str | None = None) -> Problem:

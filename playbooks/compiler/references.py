@@ -17,7 +17,7 @@ from playbooks.contracts import schema
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.document.model import PlaybookDocument
 from playbooks.expressions import cel, templates
-from playbooks.expressions.cel import LOOP_NAMES, NAMES, Checked
+from playbooks.expressions.cel import LOOP_NAMES, NAMES, ExpressionCheck
 from playbooks.expressions.references import shortest
 
 ITEM_NAMES: tuple[str, ...] = ("item", "index")
@@ -172,7 +172,7 @@ def input_names(document: PlaybookDocument, order: Order, item: Placed) -> froze
     return frozenset(named.union(*(edge.document.mapping or {} for edge in edges)))
 
 
-def _add(found: References, checked: Checked, scope: _Scope) -> None:
+def _add(found: References, checked: ExpressionCheck, scope: _Scope) -> None:
     found.problems.extend(checked.problems)
     for place, path in checked.reads:
         problem = _problem(path, scope, place)

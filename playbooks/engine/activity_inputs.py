@@ -17,20 +17,20 @@ from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import Request, RunState, StepState
 from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import (
+    AcquireCall,
     CancelCall,
     CheckCall,
     ChildCall,
-    GatherCall,
+    CollectCall,
+    ConcurrencyLimit,
     LoopCall,
     NotificationCall,
+    NotifyNextCall,
+    NotifyParentCall,
     OutputCall,
     ParentRun,
-    Slot,
-    SlotCall,
     StepCall,
     TaskCall,
-    TellCall,
-    WakeCall,
 )
 from playbooks.engine.rules.control import find_target
 from playbooks.engine.rules.outcomes import price_of
@@ -51,7 +51,9 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
         step=step.key,
         visit=current.visit,
         attempt=attempt,
-        effect_key=ids.effect_key(state.execution_id, step.key, current.visit, current.forgiven if step.child else 0),
+        effect_key=ids.effect_key(
+            state.execution_id, step.key, current.visit, current.attempts_before_retry if step.child else 0
+        ),
         context=context,
         stored=stored,
         is_prepared=is_prepared,
@@ -90,7 +92,7 @@ def _add_item(context: JsonObject, state: RunState, current: StepState) -> Paylo
 def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
     """Whether a loop goes on: what `repeat.while` reads, or the counts of a `for_each`."""
     step, loop = plan.step(key), state.loops.get(key)
-    if loop is not None and not state.steps[key].is_testing:
+    if loop is not None and not state.steps[key].is_evaluating_repeat:
         counts: JsonObject = {name: getattr(loop, name) for name in ("count", "completed", "failed", "skipped")}
         results: list[Json] = [value for _, value in _in_order(loop.results) if not isinstance(value, PayloadRef)]
         context: JsonObject = {"loop": {**counts, "results": results}}
@@ -110,10 +112,10 @@ def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
     )
 
 
-def gather_call(plan: Plan, state: RunState, key: str) -> GatherCall:
+def collect_call(plan: Plan, state: RunState, key: str) -> CollectCall:
     """The output of a `for_each` step, from what its items made so far."""
     loop = state.loops[key]
-    return GatherCall(
+    return CollectCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
         playbook_id=plan.playbook_id,
@@ -220,24 +222,24 @@ def cancel_child_call(state: RunState, command: CancelChild) -> CancelCall:
     return CancelCall(organization_id=state.organization_id, execution_id=command.child, reason=reason)
 
 
-def tell_call(state: RunState, parent: ParentRun) -> TellCall:
-    """What the parent is told at the end."""
-    return TellCall(organization_id=state.organization_id, execution_id=state.execution_id, parent=parent)
+def notify_parent_call(state: RunState, parent: ParentRun) -> NotifyParentCall:
+    """The run has ended: its parent may read how."""
+    return NotifyParentCall(organization_id=state.organization_id, execution_id=state.execution_id, parent=parent)
 
 
-def slot_call(state: RunState, slot: Slot, *, cancels_oldest: bool) -> SlotCall:
-    """Whether it is the run's turn."""
-    return SlotCall(
+def acquire_call(state: RunState, limit: ConcurrencyLimit, *, cancels_oldest: bool) -> AcquireCall:
+    """A place under the concurrency limit."""
+    return AcquireCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
-        slot=slot,
+        limit=limit,
         cancels_oldest=cancels_oldest,
     )
 
 
-def wake_call(state: RunState, slot: Slot) -> WakeCall:
-    """That the run's turn is over."""
-    return WakeCall(organization_id=state.organization_id, slot=slot)
+def notify_next_call(state: RunState, limit: ConcurrencyLimit) -> NotifyNextCall:
+    """The run has ended: others of its key may begin."""
+    return NotifyNextCall(organization_id=state.organization_id, limit=limit)
 
 
 def cancel_call(state: RunState) -> CancelCall:

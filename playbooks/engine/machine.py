@@ -11,27 +11,8 @@ from datetime import timedelta
 from typing import assert_never
 
 from playbooks.common.values import Json, PayloadRef, StepError
+from playbooks.engine.model import events
 from playbooks.engine.model.commands import Command
-from playbooks.engine.model.events import (
-    AttemptLost,
-    CancelRequested,
-    ChildGathered,
-    Continued,
-    DrainRequested,
-    Event,
-    Happening,
-    ItemsGathered,
-    LoopTested,
-    MessageChecked,
-    MessageReceived,
-    MessageRefused,
-    OutputMade,
-    RunStarted,
-    SlotAnswered,
-    StepPrepared,
-    StepReported,
-    TimerFired,
-)
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import Request, RunState, StepState
 from playbooks.engine.model.temporal_messages import LoopOutcome, RunInput
@@ -53,89 +34,102 @@ def new_run(start: RunInput) -> RunState:
         input=start.input,
         variables=start.variables,
         timeout_minutes=start.timeout_minutes if start.timeout_minutes is not None else start.plan.timeout_minutes,
-        slot="asking" if start.slot is not None and start.slot.on_limit != "reject" else None,
+        concurrency="acquiring" if start.slot is not None and start.slot.on_limit != "reject" else None,
         steps={step.key: StepState(key=step.key) for step in start.plan.steps},
     )
 
 
-def advance(plan: Plan, state: RunState, event: Event) -> tuple[RunState, tuple[Command, ...]]:
+def advance(plan: Plan, state: RunState, event: events.Event) -> tuple[RunState, tuple[Command, ...]]:
     """The next state and what has to be done, given what happened."""
     draft = Draft(plan, state, event.at)
-    if isinstance(event, MessageReceived | MessageChecked | MessageRefused):
-        _hear(draft, event)
+    if isinstance(event, events.MessageReceived | events.MessageChecked | events.MessageRefused):
+        _on_message(draft, event)
     elif not draft.is_finished:
-        _live(draft, event)
+        _on_event(draft, event)
     if not draft.is_finished and draft.state.status != "queued":
         _open_kept(draft)
         steps.settle(draft)
     return draft.finish()
 
 
-def _hear(draft: Draft, event: MessageReceived | MessageChecked | MessageRefused) -> None:
+def _on_message(draft: Draft, event: events.MessageReceived | events.MessageChecked | events.MessageRefused) -> None:
     """Messages get their verdict in every state, also when the run is finished."""
     match event:
-        case MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
+        case events.MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
             control.on_received(draft, Request(id=request, envelope=envelope, wants_answer=wants_answer))
-        case MessageChecked(request=request, outcome=outcome):
+        case events.MessageChecked(request=request, outcome=outcome):
             control.on_checked(draft, request, outcome)
-        case MessageRefused(verb=verb, code=code, reason=reason):
+        case events.MessageRefused(verb=verb, code=code, reason=reason):
             control.on_unreadable(draft, verb, code, reason)
         case _:
             assert_never(event)
 
 
-def _live(draft: Draft, event: Happening) -> None:
+def _on_event(draft: Draft, event: events.Happening) -> None:
     match event:
-        case StepPrepared() | StepReported() | AttemptLost() | LoopTested() | ItemsGathered() | ChildGathered():
+        case (
+            events.StepPrepared()
+            | events.StepReported()
+            | events.AttemptLost()
+            | events.LoopEvaluated()
+            | events.ItemsCollected()
+            | events.ChildRead()
+        ):
             if event.step in draft.state.steps:
-                _of_step(draft, event)
-        case RunStarted():
+                _on_step_event(draft, event)
+        case events.RunStarted():
             _start(draft)
-        case DrainRequested():
+        case events.DrainRequested():
             draft.set_internal(is_draining=True)
-        case Continued():
+        case events.Continued():
             _continue(draft)
-        case TimerFired(timer=timer):
+        case events.TimerFired(timer=timer):
             _on_timer(draft, timer)
-        case CancelRequested(reason=reason):
+        case events.CancelRequested(reason=reason):
             endings.cancel_run(draft, None, reason)
-        case SlotAnswered(is_free=is_free):
-            concurrency.on_answered(draft, is_free=is_free)
-        case OutputMade(output=output, error=error):
+        case events.ConcurrencyReported(is_acquired=is_acquired):
+            concurrency.on_reported(draft, is_acquired=is_acquired)
+        case events.OutputMade(output=output, error=error):
             _on_output(draft, output, error)
         case _:
             assert_never(event)
 
 
-def _of_step(
-    draft: Draft, event: StepPrepared | StepReported | AttemptLost | LoopTested | ItemsGathered | ChildGathered
+def _on_step_event(
+    draft: Draft,
+    event: events.StepPrepared
+    | events.StepReported
+    | events.AttemptLost
+    | events.LoopEvaluated
+    | events.ItemsCollected
+    | events.ChildRead,
 ) -> None:
     match event:
-        case StepPrepared(step=step, visit=visit, outcome=outcome):
+        case events.StepPrepared(step=step, visit=visit, outcome=outcome):
             steps.on_prepared(draft, step, visit, outcome)
-        case StepReported(step=step, visit=visit, attempt=attempt, outcome=outcome):
+        case events.StepReported(step=step, visit=visit, attempt=attempt, outcome=outcome):
             steps.on_reported(draft, step, visit, attempt, outcome)
-        case AttemptLost(step=step, visit=visit, attempt=attempt):
+        case events.AttemptLost(step=step, visit=visit, attempt=attempt):
             steps.on_lost(draft, step, visit, attempt)
-        case LoopTested(step=step, visit=visit, outcome=outcome):
-            _on_loop_tested(draft, step, visit, outcome)
-        case ItemsGathered(step=step, visit=visit, outcome=outcome):
+        case events.LoopEvaluated(step=step, visit=visit, outcome=outcome):
+            _on_loop_evaluated(draft, step, visit, outcome)
+        case events.ItemsCollected(step=step, visit=visit, outcome=outcome):
             if draft.step(step).visit == visit:
-                loops.on_gathered(draft, draft.plan.step(step), outcome)
-        case ChildGathered(step=step, visit=visit, outcome=outcome):
-            children.on_gathered(draft, draft.plan.step(step), visit, outcome)
+                loops.on_collected(draft, draft.plan.step(step), outcome)
+        case events.ChildRead(step=step, visit=visit, outcome=outcome):
+            children.on_read(draft, draft.plan.step(step), visit, outcome)
         case _:
             assert_never(event)
 
 
-def _on_loop_tested(draft: Draft, key: str, visit: int, outcome: LoopOutcome) -> None:
+def _on_loop_evaluated(draft: Draft, key: str, visit: int, outcome: LoopOutcome) -> None:
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit != visit:
         return
-    if step.for_each is not None and not current.is_testing:
-        loops.on_tested(draft, step, outcome)
+    if step.for_each is not None and not current.is_evaluating_repeat:
+        loops.on_evaluated(draft, step, outcome)
     else:
-        repeats.on_tested(draft, step, current, outcome)
+        repeats.on_evaluated(draft, step, current, outcome)
 
 
 def _continue(draft: Draft) -> None:

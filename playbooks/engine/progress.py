@@ -23,7 +23,7 @@ def progress_of(plan: Plan, state: RunState) -> str:
     lines = [f"**{plan.name}** (version {plan.version}): {state.status}, {finished} of {len(plan.steps)} steps"]
     if state.pause is not None and state.pause.reason:
         lines.append(f"paused: {state.pause.reason}")
-    if state.slot in ("waiting", "asking_again"):
+    if state.concurrency in ("waiting", "acquiring_again"):
         lines.append("waits for its turn: as many runs of its key as may go on at once are not finished")
     lines.append("")
     for step in plan.steps:

@@ -61,17 +61,17 @@ def project_run(plan: Plan, state: RunState) -> RunProjection:
         cancel_reason=state.cancel_reason,
         open_incidents=sum(step.incident_at is not None for step in state.steps.values()),
         digest=digest_of_lines(state) if state.status in FINISHED_RUN else None,
-        waiting_for="concurrency" if waits_for_slot(state) else None,
-        children=tuple(waited_for(state)),
+        waiting_for="concurrency" if waits_for_concurrency(state) else None,
+        children=tuple(awaited_children(state)),
     )
 
 
-def waits_for_slot(state: RunState) -> bool:
+def waits_for_concurrency(state: RunState) -> bool:
     """Whether it was not the run's turn when it asked."""
-    return state.slot in ("waiting", "asking_again") and state.status not in FINISHED_RUN
+    return state.concurrency in ("waiting", "acquiring_again") and state.status not in FINISHED_RUN
 
 
-def waited_for(state: RunState) -> Iterator[UUID]:
+def awaited_children(state: RunState) -> Iterator[UUID]:
     """The runs whose end a step waits for."""
     for _, step in sorted(state.steps.items()):
         if step.child is not None and step.status == "waiting" and step.incident_at is None:

@@ -13,7 +13,7 @@ from playbooks.common.json_values import canonical
 from playbooks.common.values import JsonObject
 from playbooks.contracts.validation import validate
 from playbooks.document.model import PlaybookDocument
-from playbooks.engine.model.temporal_messages import Slot
+from playbooks.engine.model.temporal_messages import ConcurrencyLimit
 from playbooks.expressions import cel, templates
 
 MAX_INPUT_BYTES = 256 * 1024
@@ -39,7 +39,7 @@ def check_input(document: PlaybookDocument, value: JsonObject, pointer: str = "/
         raise InputContractError(f"the input does not satisfy the playbook's contract ({first})", problems)
 
 
-def slot_of(document: PlaybookDocument, value: JsonObject, pointer: str = "/input_data") -> Slot | None:
+def slot_of(document: PlaybookDocument, value: JsonObject, pointer: str = "/input_data") -> ConcurrencyLimit | None:
     """The place of a run with this input among those of its key; None where the playbook sets no limit.
 
     Raises ValidationError, pointing into the input, where the key cannot be evaluated.
@@ -55,7 +55,7 @@ def slot_of(document: PlaybookDocument, value: JsonObject, pointer: str = "/inpu
     text = key if isinstance(key, str) else templates.as_text(key)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARACTERS]
     label = f"{SLOT_LABEL}{document.code}:{digest}"
-    return Slot(label=label, max_runs=policy.max_runs, on_limit=policy.on_limit)
+    return ConcurrencyLimit(label=label, max_runs=policy.max_runs, on_limit=policy.on_limit)
 
 
 def _at(problem: Problem, pointer: str) -> Problem:

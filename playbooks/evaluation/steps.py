@@ -20,7 +20,7 @@ from playbooks.document.undo import undo_document
 from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.step_ref import StepRef
-from playbooks.engine.model.temporal_messages import GatherCall, StepCall
+from playbooks.engine.model.temporal_messages import CollectCall, StepCall
 from playbooks.engine.model.wait_outputs import signal_output
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.inputs import resolve_input
@@ -116,7 +116,7 @@ def loop_condition(document: StepDocument, context: JsonObject) -> cel.Condition
     return cel.evaluate_condition(document.repeat.while_ if document.repeat is not None else None, context)
 
 
-def gathered(call: GatherCall, results: Mapping[str, Json]) -> JsonObject:
+def collected_output(call: CollectCall, results: Mapping[str, Json]) -> JsonObject:
     """The output of a `for_each` step: a place in `results` for each item, null where it made nothing."""
     places: list[Json] = [None] * call.count
     for index, value in results.items():

@@ -1,9 +1,9 @@
 """Expressions: checked when a playbook is published, evaluated when a step runs.
 
-The only module that imports the CEL engine. Owns conditions (CEL text, or `{field, operator, value}`), `${...}` in
-mappings, and what leaves an expression: JSON with sorted names. Must not know plans, steps or runs; a context is the
-JSON object `{input, steps, run, vars, ...}`. Invariant: a missing field is an error that names its path, never null.
-Never called in workflow code (the engine's map order differs between processes).
+The only module that imports the CEL engine: conditions (CEL text, or `{field, operator, value}`) and `${...}` in
+mappings. A context is the JSON object `{input, steps, run, vars, ...}`; results are JSON with sorted names. A missing
+field is an error that names its path, never null. Not for workflow code: the engine's map order differs between
+processes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 
 from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs] - has stubs, but not the marker
+from google.protobuf.message import DecodeError
 
 from playbooks.common.errors import MappingError, Problem
 from playbooks.common.errors import error as problem
@@ -26,13 +27,13 @@ from playbooks.expressions.syntax_tree import Node, tree_of
 
 MAX_EXPRESSION_BYTES = 4_096
 MAX_VALUE_BYTES = 1_000
-"""Longer values that a condition read are named in the timeline, not repeated."""
+"""Of a longer value that a condition read, the timeline shows the length only."""
 
 NAMES: tuple[str, ...] = ("input", "steps", "run", "vars")
-"""What an expression may name; `response` only in the answer's mapping of an external step."""
+"""Names that every expression may use; `response` only in the answer's mapping of an external step."""
 
 LOOP_NAMES: tuple[str, ...] = ("count", "completed", "failed", "skipped", "results")
-"""What `for_each.complete_when` may name (`loop` is a word that CEL keeps for itself)."""
+"""Names in `for_each.complete_when` (CEL reserves the word `loop`)."""
 
 _ALL_NAMES = (*NAMES, "item", "index", "response", *LOOP_NAMES)
 _SAFE_REASON = re.compile(
@@ -45,21 +46,21 @@ _DOUBLE_HINT = "whole numbers and decimals do not mix: write double(...) around 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What a check found: problems, and each path that is read with the pointer of the text that reads it."""
+class ExpressionCheck:
+    """Result of a check: problems, and each path that is read, with the pointer of the text that reads it."""
 
     problems: tuple[Problem, ...] = ()
     reads: tuple[tuple[str, Path], ...] = ()
 
     @property
     def references(self) -> tuple[Path, ...]:
-        """The paths that are read; one that covers others stands for them."""
+        """The paths that are read, without those that another one covers."""
         return shortest(path for _, path in self.reads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionResult:
-    """Whether a condition holds, and the values it read by path (`{"input.amount": 5000}`)."""
+    """Outcome of a condition, and the values it read by path (`{"input.amount": 5000}`)."""
 
     holds: bool
     values: JsonObject = field(default_factory=dict[str, Json])
@@ -68,6 +69,7 @@ class ConditionResult:
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     expression: cel.Expression
+    tree: Node
     references: tuple[Reference, ...]
     growth: Growth
 
@@ -78,12 +80,14 @@ class _SyntaxError(Exception):
         self.problem, self.suggestion, self.code = problem, suggestion, code
 
 
-def check(text: str, pointer: str = "", names: tuple[str, ...] = NAMES, *, is_condition: bool = False) -> Checked:
-    """Check CEL text: syntax, types as far as known, and that it names only `names`. Never raises."""
+def check(
+    text: str, pointer: str = "", names: tuple[str, ...] = NAMES, *, is_condition: bool = False
+) -> ExpressionCheck:
+    """Check CEL text: syntax, types of literals, and that it uses only `names`. Never raises."""
     try:
         compiled = _compile(text)
     except _SyntaxError as error:
-        return Checked(problems=(problem(pointer, error.code, error.problem, error.suggestion),))
+        return ExpressionCheck(problems=(problem(pointer, error.code, error.problem, error.suggestion),))
     problems: list[Problem] = []
     for name in sorted({reference.path[0] for reference in compiled.references} - set(names)):
         problems.append(_unknown_name(name, pointer, names))
@@ -91,27 +95,27 @@ def check(text: str, pointer: str = "", names: tuple[str, ...] = NAMES, *, is_co
         kind = compiled.expression.return_type().name().lower()
         problems.append(problem(pointer, "CONDITION_NOT_BOOLEAN", f"a condition has to be true or false, not {kind}"))
     reads = {(pointer, item.path): None for item in compiled.references if item.path[0] in names}
-    return Checked(problems=tuple(problems), reads=tuple(reads))
+    return ExpressionCheck(problems=tuple(problems), reads=tuple(reads))
 
 
-def check_condition(condition: Json, pointer: str = "", names: tuple[str, ...] = NAMES) -> Checked:
+def check_condition(condition: Json, pointer: str = "", names: tuple[str, ...] = NAMES) -> ExpressionCheck:
     """Check a condition in either form. Never raises."""
     if isinstance(condition, str):
         return check(condition, pointer, names, is_condition=True)
     parsed = comparisons.read(condition, pointer, names)
     if isinstance(parsed, Problem):
-        return Checked(problems=(parsed,))
+        return ExpressionCheck(problems=(parsed,))
     inner = check_mapping(parsed.value, f"{pointer}/value", names)
-    return Checked(problems=inner.problems, reads=((f"{pointer}/field", parsed.path), *inner.reads))
+    return ExpressionCheck(problems=inner.problems, reads=((f"{pointer}/field", parsed.path), *inner.reads))
 
 
-def check_mapping(mapping: Json, pointer: str = "", names: tuple[str, ...] = NAMES) -> Checked:
+def check_mapping(mapping: Json, pointer: str = "", names: tuple[str, ...] = NAMES) -> ExpressionCheck:
     """Check every `${...}` in a mapping. Never raises."""
     problems: list[Problem] = []
     reads: list[tuple[str, Path]] = []
     if templates.is_too_deep(mapping):
         message = f"nested deeper than {templates.MAX_TEMPLATE_DEPTH} levels"
-        return Checked(problems=(problem(pointer, "TOO_DEEP", message),))
+        return ExpressionCheck(problems=(problem(pointer, "TOO_DEEP", message),))
     for place, text in templates.texts(mapping, pointer):
         try:
             parts = templates.split(text)
@@ -124,20 +128,19 @@ def check_mapping(mapping: Json, pointer: str = "", names: tuple[str, ...] = NAM
                 checked = check(part.text, place, names)
                 problems += checked.problems
                 reads += checked.reads
-    return Checked(problems=tuple(problems), reads=tuple(reads))
+    return ExpressionCheck(problems=tuple(problems), reads=tuple(reads))
 
 
-@lru_cache(maxsize=4_096)
 def tree(text: str) -> Node | None:
-    """The tree of CEL text, or None where `check` says why there is none. Never raises."""
+    """Return the syntax tree of CEL text, or None where `check` reports a problem. Never raises."""
     try:
-        return tree_of(_compile(text).expression.serialize())
-    except (_SyntaxError, RuntimeError, ValueError, RecursionError):
+        return _compile(text).tree
+    except _SyntaxError:
         return None
 
 
 def evaluate(text: str, context: JsonObject) -> Json:
-    """The value of CEL text in a context. MappingError (first problem's pointer: the path) where it has none."""
+    """Return the value of CEL text in a context. MappingError (first problem's pointer: the path) where it has none."""
     path = templates.bare_path(text)
     if path is not None and path[0] in _ALL_NAMES:
         return _value_at(context, path)
@@ -146,7 +149,7 @@ def evaluate(text: str, context: JsonObject) -> Json:
     except _SyntaxError as error:
         raise MappingError(error.problem, (problem("", error.code, error.problem, error.suggestion),)) from None
     if is_excessive(compiled.growth, (_find(context, item.path)[1] for item in compiled.references)):
-        message = f"'{_cut(text)}' would join texts or lists that are too long"
+        message = f"'{_shortened(text)}' would join texts or lists that are too long"
         raise MappingError(message, (problem(_first(compiled), "TOO_LARGE", message),))
     try:
         result = compiled.expression.eval(data={name: context[name] for name in _ALL_NAMES if name in context})
@@ -154,7 +157,7 @@ def evaluate(text: str, context: JsonObject) -> Json:
         if reason is None:
             return to_json(result)
     except NotJsonError as error:
-        message = f"'{_cut(text)}' gives {error}"
+        message = f"'{_shortened(text)}' gives {error}"
         raise MappingError(message, (problem(_first(compiled), "RESULT_NOT_JSON", message),)) from None
     # The binding raises whatever its C++ side met: out of budget, text that is not Unicode, numbers out of range.
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:
@@ -163,21 +166,21 @@ def evaluate(text: str, context: JsonObject) -> Json:
 
 
 def evaluate_condition(condition: Json, context: JsonObject) -> ConditionResult:
-    """Whether a condition holds, with the values it read. MappingError where it cannot be decided.
+    """Evaluate a condition, and return the values it read. MappingError where it has no outcome.
 
-    Values are returned as they are: hide sensitive ones before they are shown.
+    The values are not redacted: hide sensitive ones before they are shown.
     """
     if not isinstance(condition, str):
         return _evaluate_comparison(condition, context)
     holds = evaluate(condition, context)
     if not isinstance(holds, bool):
-        message = f"the condition '{_cut(condition)}' gives {describe(holds)}, not true or false"
+        message = f"the condition '{_shortened(condition)}' gives {describe(holds)}, not true or false"
         raise MappingError(message, (problem("", "CONDITION_NOT_BOOLEAN", message),))
     return ConditionResult(holds=holds, values=_values_read(_paths(condition), context))
 
 
 def resolve(mapping: Json, context: JsonObject, pointer: str = "") -> Json:
-    """A mapping with each `${...}` replaced; a text that is one whole `${...}` keeps the value's type.
+    """Return a mapping with each `${...}` replaced; a text that is one whole `${...}` keeps the value's type.
 
     MappingError (first problem's pointer: the path that is missing) where an expression has no value.
     """
@@ -230,17 +233,19 @@ def _environment() -> cel.Env:
 
 @lru_cache(maxsize=4_096)
 def _compile(text: str) -> _Compiled:
-    """Raises _SyntaxError with words for the author."""
+    """Compile CEL text. _SyntaxError with a message for the author."""
     if len(text.encode(errors="replace")) > MAX_EXPRESSION_BYTES:
         raise _SyntaxError(f"an expression has at most {MAX_EXPRESSION_BYTES} bytes", code="TOO_LONG")
     try:
         expression = _environment().compile(text)
-        serialized = expression.serialize()
-        found, growth = references_of(serialized), growth_of(serialized)
+        tree = tree_of(expression.serialize())
+    except DecodeError:
+        raise _SyntaxError("an expression has too many macros within each other", code="TOO_DEEP") from None
     except (RuntimeError, ValueError, TypeError) as error:
         raise _explain(text, str(error)) from None
     # `int`, `string` and the like are types, not references.
-    return _Compiled(expression, tuple(item for item in found if item.path[0] in _ALL_NAMES), growth)
+    references = tuple(item for item in references_of(tree) if item.path[0] in _ALL_NAMES)
+    return _Compiled(expression, tree, references, growth_of(tree))
 
 
 def _explain(text: str, reason: str) -> _SyntaxError:
@@ -250,14 +255,14 @@ def _explain(text: str, reason: str) -> _SyntaxError:
         return _SyntaxError(found.message, found.suggestion, found.code)
     first = reason.removeprefix("INVALID_ARGUMENT: ").split("\n", 1)[0].replace("ERROR: <input>:", "at ")
     hint = _DOUBLE_HINT if re.search(r"'\((?:int, double|double, int)\)'", reason) else None
-    return _SyntaxError(f"'{_cut(text)}' is not a valid expression: {_cut(first, 300)}", hint)
+    return _SyntaxError(f"'{_shortened(text)}' is not a valid expression: {_shortened(first, 300)}", hint)
 
 
 def _unknown_roots(text: str) -> list[str]:
-    """Names that the text begins a path with and that nothing declares; [] where it cannot even be parsed."""
+    """Return the undeclared names that paths in the text begin with; [] where it cannot be parsed."""
     try:
-        parsed = references_of(_environment().compile(text, disable_check=True).serialize())
-    except (RuntimeError, ValueError, TypeError):
+        parsed = references_of(tree_of(_environment().compile(text, disable_check=True).serialize()))
+    except (RuntimeError, ValueError, TypeError, DecodeError):
         return []
     declared = {*_ALL_NAMES, "int", "uint", "double", "bool", "string", "bytes", "list", "map", "type", "null_type"}
     return sorted({item.path[0] for item in parsed} - declared - {"google"})
@@ -286,21 +291,21 @@ def _failure(text: str, compiled: _Compiled, context: JsonObject, reason: str) -
         if not _find(context, needed)[0]:
             return _missing_path(context, needed)
     read = [f"{'.'.join(item.path)} is {describe(_find(context, item.path)[1])}" for item in compiled.references[:5]]
-    known = _SAFE_REASON.fullmatch(reason)
-    told = "; ".join((known[1] if known else "an operation does not fit its values", *read))
-    message = f"'{_cut(text)}' cannot be evaluated: {told}"
+    safe = _SAFE_REASON.fullmatch(reason)
+    detail = "; ".join((safe[1] if safe else "an operation does not fit its values", *read))
+    message = f"'{_shortened(text)}' cannot be evaluated: {detail}"
     hint = _DOUBLE_HINT if re.search(r"\((?:int64, double|double, int64)\)", reason) else None
     return MappingError(message, (problem(_first(compiled), "EXPRESSION_FAILED", message, hint),))
 
 
 def _missing_path(context: JsonObject, path: Path) -> MappingError:
-    """The error that names the first part of `path` that is not there."""
-    known = 0
-    while _find(context, path[: known + 1])[0]:
-        known += 1
-    missing = path[: known + 1]
-    holder = _find(context, path[:known])[1]
-    kind = "" if isinstance(holder, dict) else f" ({'.'.join(path[:known])} is {describe(holder)})"
+    """Return the error that names the first part of `path` that is absent."""
+    present = 0
+    while _find(context, path[: present + 1])[0]:
+        present += 1
+    missing = path[: present + 1]
+    holder = _find(context, path[:present])[1]
+    kind = "" if isinstance(holder, dict) else f" ({'.'.join(path[:present])} is {describe(holder)})"
     message = f"'{'.'.join(missing)}' is missing{kind}"
     return MappingError(message, (problem(from_parts(missing), "MISSING_PATH", message),))
 
@@ -331,5 +336,5 @@ def _values_read(paths: tuple[Path, ...], context: JsonObject) -> JsonObject:
     return values
 
 
-def _cut(text: str, length: int = 120) -> str:
+def _shortened(text: str, length: int = 120) -> str:
     return text if len(text) <= length else f"{text[:length]}..."

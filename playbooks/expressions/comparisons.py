@@ -1,7 +1,6 @@
 """HERA's object form of a condition: `{field, operator, value}`.
 
-Owns the operators. Must not know the expression engine. Comparing things of different kinds is an error, except for
-equality, where it is false.
+Comparing values of different kinds is an error, except for equality, where it is false.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from playbooks.expressions.templates import bare_path
 
 
 class IncomparableError(ValueError):
-    """Two values that have no order, or an operand of the wrong kind."""
+    """Values that have no order, or an operand of the wrong kind."""
 
 
 class _Absent:
@@ -29,7 +28,7 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
-"""Stands for a field that is not there, for the operators that ask whether it is."""
+"""Represents an absent field, for the operators that test presence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +39,12 @@ class Comparison:
 
     @property
     def tests_presence(self) -> bool:
-        """Whether the field may be absent."""
+        """True where the field may be absent."""
         return self.operator in ("exists", "not_exists")
 
 
 def read(condition: Json, pointer: str = "", names: tuple[str, ...] = ()) -> Comparison | Problem:
-    """The comparison that an object-form condition says, or what is wrong with it. Empty `names`: any."""
+    """Read a condition in object form; a Problem where it is not valid. Empty `names`: any."""
     if not isinstance(condition, dict):
         return problem(pointer, "INVALID_CONDITION", "a condition is CEL text or an object {field, operator, value}")
     for name in condition:
@@ -69,7 +68,7 @@ def read(condition: Json, pointer: str = "", names: tuple[str, ...] = ()) -> Com
 
 
 def compare(operator: str, left: Json | _Absent, right: Json) -> bool:
-    """Whether `left operator right` holds. IncomparableError where the two do not go together."""
+    """Evaluate `left operator right`. IncomparableError where the two cannot be compared."""
     if isinstance(left, _Absent):
         return operator == "not_exists"
     return _OPERATORS[operator](left, right)

@@ -1,7 +1,6 @@
-"""What leaves an expression: JSON with sorted names, bounded in size.
+"""Results of expressions as JSON, bounded in size.
 
-Owns the way from the engine's values to JSON. Must not know where a value goes. Invariant: equal values give equal
-JSON in every process (the engine's own map order differs).
+Invariant: equal values give equal JSON in every process: names are sorted, as the engine's own map order differs.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ _LITERAL_ITEMS = 1_000
 
 
 class EngineValue(Protocol):
-    """The part of the engine's value that is needed here."""
+    """The part of the engine's value that is used here."""
 
     def value(self) -> object: ...
 
 
 class NotJsonError(ValueError):
-    """A value that JSON cannot hold, or one that is too big; the text says what it is, never the value."""
+    """A value that JSON cannot hold, or one that is too big; the message names its kind, never the value."""
 
 
 class _Budget:
@@ -47,12 +46,12 @@ class _Budget:
 
 
 def to_json(value: EngineValue) -> Json:
-    """The JSON of an engine's value; NotJsonError where there is none."""
+    """Return the JSON of an engine's value; NotJsonError where there is none."""
     return _convert(value.value(), _Budget())
 
 
 def describe(value: Json) -> str:
-    """What kind of thing a value is, in words; never the value, which may be secret."""
+    """Return the kind of a value in words; never the value, which may be secret."""
     match value:
         case None:
             return "null"
@@ -71,9 +70,9 @@ def describe(value: Json) -> str:
 
 
 def is_excessive(growth: Growth, values: Iterable[Json]) -> bool:
-    """Whether an expression over these values could need more memory than `MAX_GROWTH_BYTES`.
+    """Return True where an expression over these values could need more memory than `MAX_GROWTH_BYTES`.
 
-    The engine bounds iterations, not memory: joining a long text in each turn of a macro would exhaust it.
+    The engine bounds iterations, not memory: joining a long text in each iteration of a macro would exhaust it.
     """
     if not growth.copies:
         return False
@@ -84,7 +83,7 @@ def is_excessive(growth: Growth, values: Iterable[Json]) -> bool:
 
 
 def _extent(values: Iterable[Json]) -> tuple[int, int]:
-    """The length of the longest text (or list, an item counting as 16 bytes), and the most items in one place."""
+    """Return the length of the longest text (or list, 16 bytes an item), and the most items in one place."""
     longest = most = 0
     stack = list(values)
     while stack:

@@ -1,25 +1,27 @@
-"""An expression as a tree, read from the engine's serialized checked expression.
+"""The syntax tree of an expression, read from what the engine serializes (`cel.expr` of the CEL specification).
 
-Owns the shape of the tree (`cel.expr.Expr` in syntax.proto of the CEL specification). Must not know the engine, nor
-what a name or a function means. Macros (`exists`, `map`, ...) are here what the engine makes of them: loops.
+Macros (`exists`, `map`, ...) appear as the loops that the engine expands them to.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypeAlias
 
-from playbooks.common.values import Path
-from playbooks.expressions.wire import Fields, fields_of, message, messages, text_of
+from google.protobuf.any_pb2 import Any
 
-_ANY_VALUE, _CHECKED_EXPR = 2, 4
-_CONST, _IDENT, _SELECT, _CALL, _LIST, _STRUCT, _LOOP = 3, 4, 5, 6, 7, 8, 9
+from playbooks.common.values import Path
+from playbooks.expressions.protos import checked_pb2, syntax_pb2
+
+ConstantKind: TypeAlias = Literal["null", "bool", "int", "uint", "double", "string", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    kind: Literal["null", "bool", "int", "uint", "double", "string", "bytes"]
+    """A literal; the value of bytes is not kept."""
+
+    kind: ConstantKind
     value: str | int | float | bool | None
 
 
@@ -39,7 +41,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operator (`_+_`, `!_`, `@in`, ...) or a function; of a method the first argument is what it is called on."""
+    """An operator (`_+_`, `!_`, `@in`, ...), a function, or a method, whose first argument is its target."""
 
     function: str
     arguments: tuple[Node, ...]
@@ -57,7 +59,7 @@ class MapOf:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A macro: `step` is repeated for each item of `items`, with the result so far under the name `result`."""
+    """A macro: `step` is repeated for each item of `items`; the name `result` holds the result so far."""
 
     items: Node
     variables: tuple[str, ...]
@@ -72,98 +74,107 @@ Node: TypeAlias = Constant | Name | Select | Call | ListOf | MapOf | Loop
 
 
 def tree_of(serialized: bytes) -> Node:
-    """The tree of a serialized checked expression. ValueError where it is unreadable.
+    """Return the tree of a serialized expression (checked, or only parsed).
 
-    Its depth is bounded by the engine, which refuses to compile deeper expressions.
+    ValueError where it is no expression; DecodeError where more than about twelve macros are nested (the engine itself
+    bounds every other nesting at 32).
     """
-    return _node(message(fields_of(message(fields_of(serialized), _ANY_VALUE)), _CHECKED_EXPR))
+    envelope = Any.FromString(serialized)
+    parsed = syntax_pb2.ParsedExpr()
+    checked = checked_pb2.CheckedExpr()
+    if envelope.Unpack(checked):
+        return _node(checked.expr)
+    if envelope.Unpack(parsed):
+        return _node(parsed.expr)
+    raise ValueError(f"unknown form of an expression: {envelope.type_url}")
+
+
+def parts_of(node: Node) -> tuple[Node, ...]:
+    """Return the nodes directly below a node."""
+    match node:
+        case Select(operand, _, _):
+            return (operand,)
+        case Call(_, parts) | ListOf(parts):
+            return parts
+        case MapOf(entries):
+            return tuple(chain.from_iterable(entries))
+        case Loop():
+            return (node.items, node.start, node.condition, node.step, node.end)
+        case _:
+            return ()
+
+
+def split_path(node: Node) -> tuple[Node, Path]:
+    """Return what a chain of selections (`.a`, `['a']`) starts from, and the names that it selects."""
+    match node:
+        case Select(operand, name, _) | Call("_[_]", (operand, Constant("string", str(name)))):
+            start, path = split_path(operand)
+            return start, (*path, name)
+        case _:
+            return node, ()
 
 
 def path_of(node: Node) -> Path | None:
-    """The path that a node names (`input.a`, `steps['a'].output`), or None where it is no path."""
-    match node:
-        case Name(name):
-            return (name,)
-        case Select(operand, name, False):
-            return _below(operand, name)
-        case Call("_[_]", (operand, Constant("string", str(name)))):
-            return _below(operand, name)
+    """Return the path that a node names (`input.a`, `steps['a'].output`), or None where it is no path."""
+    start, path = split_path(node)
+    is_test = isinstance(node, Select) and node.is_tested
+    return (start.name, *path) if isinstance(start, Name) and not is_test else None
+
+
+def _node(expression: syntax_pb2.Expr) -> Node:
+    match expression.WhichOneof("expr_kind"):
+        case "const_expr":
+            return _constant(expression.const_expr)
+        case "ident_expr":
+            return Name(expression.ident_expr.name.removeprefix("."))
+        case "select_expr":
+            select = expression.select_expr
+            return Select(_node(select.operand), select.field, select.test_only)
+        case "call_expr":
+            call = expression.call_expr
+            target = (call.target,) if call.HasField("target") else ()
+            return Call(call.function, tuple(_node(part) for part in (*target, *call.args)))
+        case "list_expr":
+            return ListOf(tuple(_node(item) for item in expression.list_expr.elements))
+        case "struct_expr":
+            return _struct(expression.struct_expr)
+        case "comprehension_expr":
+            return _loop(expression.comprehension_expr)
         case _:
-            return None
+            raise ValueError("unknown kind of expression")
 
 
-def _below(operand: Node, name: str) -> Path | None:
-    path = path_of(operand)
-    return None if path is None else (*path, name)
-
-
-def _node(data: bytes) -> Node:
-    fields = fields_of(data)
-    for number, read in _READERS.items():
-        if number in fields:
-            return read(fields_of(message(fields, number)))
-    raise ValueError("unknown kind of expression")
-
-
-def _constant(fields: Fields) -> Node:
-    # The field numbers of `cel.expr.Constant`; one that holds its default may be left out.
-    match next(iter(fields.items()), (1, [0])):
-        case (1, _):
-            return Constant("null", None)
-        case (2, [*_, int(number)]):
-            return Constant("bool", bool(number))
-        case (3, [*_, int(number)]):
-            return Constant("int", number - 2**64 if number >= 2**63 else number)
-        case (4, [*_, int(number)]):
-            return Constant("uint", number)
-        case (5, [*_, bytes(data)]):
-            return Constant("double", struct.unpack("<d", data)[0])
-        case (6, [*_, bytes(data)]):
-            return Constant("string", data.decode())
-        case _:
-            return Constant("bytes", None)
-
-
-def _name(fields: Fields) -> Node:
-    return Name(text_of(fields, 1).removeprefix("."))
-
-
-def _select(fields: Fields) -> Node:
-    return Select(_node(message(fields, 1)), text_of(fields, 2), any(fields.get(3, ())))
-
-
-def _call(fields: Fields) -> Node:
-    operands = messages(fields, 1) + messages(fields, 3)
-    return Call(text_of(fields, 2), tuple(_node(operand) for operand in operands))
-
-
-def _list(fields: Fields) -> Node:
-    return ListOf(tuple(_node(item) for item in messages(fields, 1)))
-
-
-def _struct(fields: Fields) -> Node:
-    entries = [fields_of(entry) for entry in messages(fields, 2)]
-    return MapOf(tuple((_node(message(entry, 3)), _node(message(entry, 4))) for entry in entries if 3 in entry))
-
-
-def _loop(fields: Fields) -> Node:
-    return Loop(
-        items=_node(message(fields, 2)),
-        variables=tuple(name for name in (text_of(fields, 1), text_of(fields, 8)) if name),
-        result=text_of(fields, 3),
-        start=_node(message(fields, 4)),
-        condition=_node(message(fields, 5)),
-        step=_node(message(fields, 6)),
-        end=_node(message(fields, 7)),
-    )
-
-
-_READERS = {
-    _CONST: _constant,
-    _IDENT: _name,
-    _SELECT: _select,
-    _CALL: _call,
-    _LIST: _list,
-    _STRUCT: _struct,
-    _LOOP: _loop,
+_CONSTANTS: dict[str | None, ConstantKind] = {
+    "null_value": "null",
+    "bool_value": "bool",
+    "int64_value": "int",
+    "uint64_value": "uint",
+    "double_value": "double",
+    "string_value": "string",
+    "bytes_value": "bytes",
 }
+
+
+def _constant(constant: syntax_pb2.Constant) -> Constant:
+    field = constant.WhichOneof("constant_kind")
+    kind = _CONSTANTS[field]
+    return Constant(kind, None if kind in ("null", "bytes") else getattr(constant, str(field)))
+
+
+def _struct(struct: syntax_pb2.Expr.CreateStruct) -> Node:
+    if struct.message_name:
+        # A message, such as google.protobuf.Int32Value{value: 1}, evaluates to whatever it wraps.
+        return Call(struct.message_name, tuple(_node(entry.value) for entry in struct.entries))
+    return MapOf(tuple((_node(entry.map_key), _node(entry.value)) for entry in struct.entries))
+
+
+def _loop(loop: syntax_pb2.Expr.Comprehension) -> Node:
+    return Loop(
+        items=_node(loop.iter_range),
+        variables=tuple(name for name in (loop.iter_var, loop.iter_var2) if name),
+        result=loop.accu_var,
+        start=_node(loop.accu_init),
+        condition=_node(loop.loop_condition),
+        step=_node(loop.loop_step),
+        end=_node(loop.result),
+    )

@@ -1,7 +1,6 @@
-"""Finds the expressions in a mapping's texts: `${...}`, with `$${` for a literal `${`.
+"""Templates in a mapping's texts: expressions in `${...}`, with `$${` for a literal `${`.
 
-Must not know what an expression means. A `}` inside a quoted string, or one that closes an inner `{`, does not end
-an expression.
+A `}` inside a quoted string, or one that closes an inner `{`, does not end an expression.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _SEGMENT = re.compile(r"""\.?([A-Za-z_]\w*)|\['([^']*)'\]|\["([^"]*)"\]""", re.A
 
 
 class TemplateError(ValueError):
-    """A text whose `${` is not closed."""
+    """A text with a `${` that is not closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Expression:
 
 
 def split(text: str) -> tuple[str | Expression, ...]:
-    """The literal texts and expressions that make up `text`, in order. TemplateError where a `${` is not closed."""
+    """Split a text into literal texts and expressions, in order. TemplateError where a `${` is not closed."""
     parts: list[str | Expression] = []
     literal = ""
     at = 0
@@ -56,7 +55,7 @@ def split(text: str) -> tuple[str | Expression, ...]:
 
 
 def whole(text: str) -> str | None:
-    """The expression of a text that is exactly one `${...}`, else None."""
+    """Return the expression of a text that is exactly one `${...}`, else None."""
     if not text.startswith("${"):
         return None
     parts = split(text)
@@ -65,7 +64,7 @@ def whole(text: str) -> str | None:
 
 
 def bare_path(expression: str) -> Path | None:
-    """The path of an expression that is nothing but a path (`input.a`, `steps['a'].output`), else None."""
+    """Return the path of an expression that is only a path (`input.a`, `steps['a'].output`), else None."""
     expression = expression.strip()
     if not _PATH.fullmatch(expression):
         return None
@@ -73,7 +72,7 @@ def bare_path(expression: str) -> Path | None:
 
 
 def texts(mapping: Json, pointer: str = "") -> Iterator[tuple[str, str]]:
-    """Each text in a mapping with its JSON Pointer."""
+    """Yield each text in a mapping with its JSON Pointer."""
     if isinstance(mapping, str):
         yield pointer, mapping
     elif isinstance(mapping, list):
@@ -112,12 +111,12 @@ def _closing(text: str, at: int) -> int:
 
 
 def as_text(value: Json) -> str:
-    """A value that is not text, as it stands within a text: compact JSON with sorted names."""
+    """Return a value that is not text as it appears within a text: compact JSON with sorted names."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def is_too_deep(mapping: Json) -> bool:
-    """Whether a mapping is nested deeper than allowed (iterative: a hostile depth cannot exhaust the stack)."""
+    """Return True where a mapping is nested deeper than allowed (iterative: no depth can exhaust the stack)."""
     level = [mapping]
     for _ in range(MAX_TEMPLATE_DEPTH):
         level = [child for item in level for child in _children(item)]

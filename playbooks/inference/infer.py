@@ -1,245 +1,262 @@
-"""Types and truth of an expression, from what is known of the names it reads.
+"""Type inference over an expression's syntax tree, from the types of the names that it reads.
 
-Owns the walk over an expression's tree. Must not know contracts or steps: what is known of `input` and the others is
-handed in. Invariants: a mismatch is told only where the expression fails or is pointless whatever the values are;
-what is not known may be anything.
+Invariants: a certain mismatch is reported only where the expression fails or is pointless whatever the values are; a
+value whose type is not known may be anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
 
 from playbooks.common.values import Path
-from playbooks.expressions.syntax_tree import Call, Constant, ListOf, Loop, MapOf, Name, Node, Select, path_of
-from playbooks.inference import narrowing, operations
+from playbooks.expressions.syntax_tree import (
+    Call,
+    Constant,
+    ListOf,
+    Loop,
+    MapOf,
+    Name,
+    Node,
+    Select,
+    parts_of,
+    path_of,
+)
+from playbooks.inference import operations
+from playbooks.inference.environment import Environment, Mismatch, Names
 from playbooks.inference.signatures import ARITHMETIC, COMPARISONS, FUNCTIONS, SYMBOLS
 from playbooks.inference.value_types import (
-    ANYTHING,
-    EITHER,
+    ANY,
+    BOOL,
     NUMBERS,
     Kind,
-    Known,
-    in_words,
+    Scalar,
+    ValueType,
+    above,
+    below,
+    describe,
     join,
     kinds,
+    kinds_of,
+    meet,
     of_kind,
     truth,
 )
 
-Names: TypeAlias = Mapping[str, Known]
+MAX_CASES = 24
+"""Bounds the work on one condition: how often its tree is read again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """What does not fit; `is_certain`: it can never work, else only for some values."""
-
-    message: str
-    is_certain: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """What is known where an expression is read: of names, and, more narrowly, of paths that a condition spoke of."""
-
-    names: Names
-    paths: Mapping[Path, Known] = field(default_factory=dict[Path, Known])
-
-    def narrowed(self, path: Path, known: Known) -> Environment:
-        return replace(self, paths={**self.paths, path: known})
-
-    def with_names(self, names: Names) -> Environment:
-        """With the variables of a macro, which hide others of that name."""
-        paths = {path: known for path, known in self.paths.items() if path[0] not in names}
-        return Environment({**self.names, **names}, paths)
-
-
-def typed(node: Node, names: Names) -> tuple[Known, tuple[Mismatch, ...]]:
-    """What an expression can give, and what in it does not fit."""
+def infer(node: Node, names: Names) -> tuple[ValueType, tuple[Mismatch, ...]]:
+    """Return the type of an expression, and what in it does not fit."""
     reader = _Reader()
-    known = reader.read(node, Environment(names))
-    return known, tuple(dict.fromkeys(reader.found))
+    found = reader.read(node, Environment(names))
+    if found == BOOL:
+        found = _by_cases(node, Environment(names, reader.paths), reader.repeated)
+    return found, tuple(dict.fromkeys(reader.mismatches))
+
+
+def _by_cases(node: Node, environment: Environment, paths: Iterable[Path]) -> ValueType:
+    """Decide a condition that has the same outcome in every case of one path that it reads.
+
+    So `kind == 'a' || kind == 'b'` always holds where these are all kinds, and `n > 5 && n <= 5` never. `paths` are
+    those that it reads more than once: the cases of others add nothing.
+    """
+    constants = sorted(_numbers_in(node))
+    left = MAX_CASES
+    for path in paths:
+        outcomes: set[Scalar] = set()
+        for case in _cases(environment.paths[path], constants) if path[0] in environment.names else ():
+            if left == 0:
+                return BOOL
+            left -= 1
+            only = _Reader().read(node, environment.refined(path, case)).only
+            outcomes.add(None if only is None else only[0])
+            if None in outcomes or len(outcomes) > 1:
+                break
+        if outcomes in ({True}, {False}):
+            return truth([True in outcomes])
+    return BOOL
+
+
+def _cases(value_type: ValueType, constants: list[float]) -> Iterator[ValueType]:
+    """Yield the parts of a type: each listed value; null and the rest; each constant and the intervals between them."""
+    values = (True, False) if value_type.is_only("bool") else value_type.values
+    if values is None and value_type.is_number:
+        for low, high in pairwise((-math.inf, *constants, math.inf)):
+            between = meet(value_type, ValueType(low=above(low), high=below(high)))
+            if not between.is_empty:
+                yield between
+        values = tuple(number for number in constants if value_type.may_be(number))
+    elif values is None and "null" in value_type.kinds:
+        yield replace(value_type, kinds=value_type.kinds - kinds("null"))
+        values = (None,)
+    for value in values or ():
+        yield replace(value_type, kinds=value_type.kinds & kinds_of(value), values=(value,))
+
+
+def _numbers_in(node: Node) -> set[float]:
+    found: set[float] = set()
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Constant) and part.kind in NUMBERS and isinstance(part.value, (int, float)):
+            found.add(part.value)
+        stack.extend(parts_of(part))
+    return found
 
 
 class _Reader:
-    """One walk over one expression."""
+    """One walk over one expression; collects mismatches and the types of the paths read."""
 
     def __init__(self) -> None:
-        self.found: list[Mismatch] = []
+        self.mismatches: list[Mismatch] = []
+        self.paths: dict[Path, ValueType] = {}
+        self.repeated: dict[Path, None] = {}
 
-    def read(self, node: Node, around: Environment) -> Known:
-        """What a part of the expression can give; something contradictory may be anything."""
+    def read(self, node: Node, environment: Environment) -> ValueType:
+        """Return the type of a part of the expression; a contradictory type counts as any."""
         path = path_of(node)
-        told = around.paths.get(path) if path is not None else None
-        known = self._read(node, around) if told is None else told
-        return ANYTHING if known.is_impossible else known
+        found = environment.paths.get(path) if path is not None else None
+        if found is None:
+            found = self._read(node, environment)
+            found = ANY if found.is_empty else found
+        if path in self.paths:
+            self.repeated[path] = None
+        elif path is not None:
+            self.paths[path] = found
+        return found
 
-    def _read(self, node: Node, around: Environment) -> Known:
+    def _read(self, node: Node, environment: Environment) -> ValueType:
         match node:
             case Constant(kind, value):
-                return Known(kinds=frozenset((kind,)), values=None if kind == "bytes" else (value,))
+                return ValueType(kinds=frozenset((kind,)), values=None if kind == "bytes" else (value,))
             case Name(name):
-                return around.names.get(name, ANYTHING)
+                return environment.names.get(name, ANY)
             case Select(operand, name, is_tested):
-                known = self._select(self.read(operand, around), operand, name)
-                return EITHER if is_tested else known
+                found = self._select(self.read(operand, environment), operand, name)
+                return BOOL if is_tested else found
             case ListOf(items):
-                listed = tuple(self.read(item, around) for item in items)
+                listed = tuple(self.read(item, environment) for item in items)
                 return replace(of_kind("list"), items=listed, element=join(listed))
             case MapOf(entries):
                 fields = {
-                    key.value: self.read(value, around)
+                    key.value: self.read(value, environment)
                     for key, value in entries
                     if isinstance(key, Constant) and isinstance(key.value, str)
                 }
                 return replace(of_kind("map"), fields=fields if len(fields) == len(entries) else None)
             case Loop():
-                return self._loop(node, around)
+                return self._loop(node, environment)
+            case Call("_[_]", (operand, Constant("string", str(name)))):
+                return self._select(self.read(operand, environment), operand, name)
             case Call(function, arguments):
-                return self._call(function, arguments, around)
+                return self._call(function, arguments, tuple(self.read(each, environment) for each in arguments))
 
-    def _select(self, known: Known, operand: Node, name: str) -> Known:
-        if "map" not in known.kinds:
-            self._tell(f"{_named(operand, known)}, which has no field '{name}'")
-            return ANYTHING
-        return operations.member(known, name)
+    def _select(self, operand_type: ValueType, operand: Node, name: str) -> ValueType:
+        if "map" not in operand_type.kinds:
+            self._report(f"{_named(operand, operand_type)}, which has no field '{name}'")
+            return ANY
+        return operations.member(operand_type, name)
 
-    def _loop(self, node: Loop, around: Environment) -> Known:
-        items = self.read(node.items, around)
+    def _loop(self, node: Loop, environment: Environment) -> ValueType:
+        items = self.read(node.items, environment)
         if not items.kinds & kinds("list", "map"):
-            self._tell(f"a macro goes over a list or an object, and {_named(node.items, items)}")
-            return ANYTHING
-        variables = dict.fromkeys(node.variables, ANYTHING)
+            self._report(f"a macro goes over a list or an object, and {_named(node.items, items)}")
+            return ANY
+        variables = dict.fromkeys(node.variables, ANY)
         if "map" not in items.kinds:
             variables[node.variables[-1]] = operations.element(items)
-        so_far = Known(kinds=self.read(node.start, around).kinds)
-        inner = around.with_names({**variables, node.result: so_far})
-        self.read(node.step, inner)
-        return self.read(node.end, around.with_names({node.result: so_far}))
+        result = ValueType(kinds=self.read(node.start, environment).kinds)
+        self.read(node.step, environment.with_names({**variables, node.result: result}))
+        return self.read(node.end, environment.with_names({node.result: result}))
 
-    def _call(self, function: str, arguments: tuple[Node, ...], around: Environment) -> Known:
-        match function, arguments:
-            case "_&&_" | "_||_", (left, right):
-                return self._junction(function, left, right, around)
-            case "_?_:_", (test, yes, no):
-                return self._choice(test, yes, no, around)
-            case "_[_]", (operand, Constant("string", str(name))):
-                return self._select(self.read(operand, around), operand, name)
-            case _:
-                known = tuple(self.read(argument, around) for argument in arguments)
-                return self._apply(function, arguments, known)
-
-    def _junction(self, function: str, left: Node, right: Node, around: Environment) -> Known:
-        is_and = function == "_&&_"
-        first = self._boolean(left, around, SYMBOLS[function])
-        second = self._boolean(right, narrowing.narrowed(left, around, is_and, self), SYMBOLS[function])
-        ends = (first.only, second.only)
-        if (not is_and,) in ends:
-            return truth([not is_and])
-        return truth([is_and]) if ends == ((is_and,), (is_and,)) else EITHER
-
-    def _choice(self, test: Node, yes: Node, no: Node, around: Environment) -> Known:
-        decided = self._boolean(test, around, "?").only
-        first = self.read(yes, narrowing.narrowed(test, around, True, self))
-        second = self.read(no, narrowing.narrowed(test, around, False, self))
-        if decided is None:
-            return join((first, second))
-        return first if decided[0] else second
-
-    def _boolean(self, node: Node, around: Environment, symbol: str) -> Known:
-        known = self.read(node, around)
-        if "bool" not in known.kinds:
-            self._tell(f"'{symbol}' needs true or false, and {_named(node, known)}")
-            return EITHER
-        return known if known.is_only("bool") else EITHER
-
-    def _apply(self, function: str, nodes: tuple[Node, ...], known: tuple[Known, ...]) -> Known:
-        match function, known:
-            case "!_", (_,):
-                only = self._boolean_value(nodes[0], known[0]).only
-                return EITHER if only is None else truth([not only[0]])
-            case "_==_" | "_!=_", (left, right):
-                return self._equality(function, nodes, left, right)
-            case "@in", (left, right):
-                return self._membership(nodes, left, right)
+    def _call(self, function: str, nodes: tuple[Node, ...], types: tuple[ValueType, ...]) -> ValueType:
+        match function, types:
+            case "_&&_" | "_||_", _:
+                return self._junction(function, nodes, types)
+            case "_?_:_", (test, first, second):
+                decided = self._boolean(nodes[0], test, "?").only
+                return join((first, second)) if decided is None else first if decided[0] else second
+            case "!_", (operand,):
+                only = self._boolean(nodes[0], operand, "!").only
+                return BOOL if only is None else truth([not only[0]])
             case "_[_]", (operand, _):
-                return operations.element(operand) if operand.is_only("list") else ANYTHING
+                return operations.element(operand) if operand.is_only("list") else ANY
             case _, (left, right) if function in COMPARISONS:
-                return self._comparison(function, nodes, left, right)
+                outcomes = operations.compare(function, left, right)
+                if not outcomes:
+                    self._report(_misfit(function, nodes, left, right))
+                return truth(outcomes)
             case _, (left, right) if function in ARITHMETIC:
                 return self._arithmetic(function, nodes, left, right)
             case _:
-                return self._function(function, nodes, known)
+                return self._function(function, nodes, types)
 
-    def _boolean_value(self, node: Node, known: Known) -> Known:
-        if "bool" not in known.kinds:
-            self._tell(f"'!' needs true or false, and {_named(node, known)}")
-        return known if known.is_only("bool") else EITHER
+    def _junction(self, function: str, nodes: tuple[Node, ...], types: tuple[ValueType, ...]) -> ValueType:
+        decisive = function == "_||_"
+        outcomes = {
+            self._boolean(node, value_type, SYMBOLS[function]).only
+            for node, value_type in zip(nodes, types, strict=True)
+        }
+        if (decisive,) in outcomes:
+            return truth([decisive])
+        return truth([not decisive]) if outcomes == {(not decisive,)} else BOOL
 
-    def _equality(self, function: str, nodes: tuple[Node, ...], left: Known, right: Known) -> Known:
-        if not operations.are_alike(left, right):
-            if "null" not in left.kinds | right.kinds:
-                self._tell(f"they are never equal: {_both(nodes, left, right)}")
-                return EITHER
-            return truth([function == "_!=_"])
-        outcomes = operations.equality(left, right)
-        return truth(outcome is (function == "_==_") for outcome in outcomes)
+    def _boolean(self, node: Node, value_type: ValueType, symbol: str) -> ValueType:
+        if "bool" not in value_type.kinds:
+            self._report(f"'{symbol}' needs true or false, and {_named(node, value_type)}")
+        return value_type if value_type.is_only("bool") else BOOL
 
-    def _membership(self, nodes: tuple[Node, ...], left: Known, right: Known) -> Known:
-        if not right.kinds & kinds("list", "map"):
-            self._tell(f"'in' needs a list or an object, and {_named(nodes[1], right)}")
-            return EITHER
-        if not right.is_only("list") or right.items is None:
-            return EITHER
-        if right.items and not any(operations.are_alike(left, item) for item in right.items):
-            self._tell(f"nothing in the list is {in_words(left)}, as {_called(nodes[0])} is")
-            return EITHER
-        return truth(operations.membership(left, right.items))
-
-    def _comparison(self, function: str, nodes: tuple[Node, ...], left: Known, right: Known) -> Known:
-        if not operations.have_order(left, right):
-            self._tell(f"'{SYMBOLS[function]}' cannot compare them: {_both(nodes, left, right)}")
-            return EITHER
-        return truth(operations.order(SYMBOLS[function], left, right))
-
-    def _arithmetic(self, function: str, nodes: tuple[Node, ...], left: Known, right: Known) -> Known:
+    def _arithmetic(self, function: str, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> ValueType:
         fitting: list[Kind] = [
             result for first, second, result in ARITHMETIC[function] if first in left.kinds and second in right.kinds
         ]
         symbol = SYMBOLS[function]
         if not fitting:
-            self._tell(f"'{symbol}' does not fit them: {_both(nodes, left, right)}")
-            return ANYTHING
-        if left.is_number and right.is_number and operations.may_mix(left, right):
+            self._report(f"'{symbol}' does not fit them: {_both(nodes, left, right)}")
+            return ANY
+        if operations.may_mix(left, right):
             message = f"'{symbol}' fails where one number is whole and the other is not: {_both(nodes, left, right)}"
-            self._tell(message, is_certain=False)
+            self.mismatches.append(Mismatch(message, is_certain=False))
         return of_kind(*fitting)
 
-    def _function(self, function: str, nodes: tuple[Node, ...], known: tuple[Known, ...]) -> Known:
+    def _function(self, function: str, nodes: tuple[Node, ...], types: tuple[ValueType, ...]) -> ValueType:
         if function not in FUNCTIONS:
-            return ANYTHING
-        wanted, result = FUNCTIONS[function]
+            return ANY
+        parameters, result = FUNCTIONS[function]
         name = SYMBOLS.get(function, function)
-        for node, have, needed in zip(nodes, known, wanted, strict=False):
-            if not have.kinds & needed:
-                self._tell(f"'{name}' needs {in_words(Known(kinds=needed))}, and {_named(node, have)}")
-        if function == "double" and known[0].is_number:
-            return replace(of_kind("double"), low=known[0].low, high=known[0].high)
+        for node, argument, needed in zip(nodes, types, parameters, strict=False):
+            if not argument.kinds & needed:
+                self._report(f"'{name}' needs {describe(ValueType(kinds=needed))}, and {_named(node, argument)}")
+        if function == "double" and types[0].is_number:
+            return replace(of_kind("double"), low=types[0].low, high=types[0].high)
         if function == "-_":
-            return Known(kinds=known[0].kinds & (NUMBERS | kinds("duration")))
+            return ValueType(kinds=types[0].kinds & (NUMBERS | kinds("duration")))
         return of_kind(result)
 
-    def _tell(self, message: str, *, is_certain: bool = True) -> None:
-        self.found.append(Mismatch(message, is_certain))
+    def _report(self, message: str) -> None:
+        self.mismatches.append(Mismatch(message))
 
 
-def _both(nodes: tuple[Node, ...], left: Known, right: Known) -> str:
+def _misfit(function: str, nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> str:
+    if function in ("_==_", "_!=_"):
+        return f"they are never equal: {_both(nodes, left, right)}"
+    if function != "@in":
+        return f"'{SYMBOLS[function]}' cannot compare them: {_both(nodes, left, right)}"
+    if right.kinds & kinds("list", "map"):
+        return f"nothing in the list is {describe(left)}, as {_called(nodes[0])} is"
+    return f"'in' needs a list or an object, and {_named(nodes[1], right)}"
+
+
+def _both(nodes: tuple[Node, ...], left: ValueType, right: ValueType) -> str:
     return f"{_named(nodes[0], left)}, {_named(nodes[1], right)}"
 
 
-def _named(node: Node, known: Known) -> str:
-    return f"{_called(node)} is {in_words(known)}"
+def _named(node: Node, value_type: ValueType) -> str:
+    return f"{_called(node)} is {describe(value_type)}"
 
 
 def _called(node: Node) -> str:

@@ -1,7 +1,7 @@
-"""Which operators and functions the expression language has for which kinds of values.
+"""Signatures of the operators and functions of the expression language, by kinds of values.
 
-Owns this table (the standard definitions of the CEL specification, as the engine has them). Must not know values.
-A function that is not in the table may take and give anything.
+Source: the standard definitions of the CEL specification, as the engine has them. A function that is not in the table
+may take and give anything.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ ARITHMETIC: dict[str, tuple[tuple[Kind, Kind, Kind], ...]] = {
 """Operator -> (left, right, result)."""
 
 ORDERED: frozenset[Kind] = kinds("bool", "string", "bytes", "timestamp", "duration")
-"""What has an order among its own kind; numbers have one among each other."""
+"""Kinds with an order among themselves; numbers have one among each other."""
 
-COMPARISONS = ("_<_", "_<=_", "_>_", "_>=_")
+COMPARISONS = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in")
 
 _TEXT: frozenset[Kind] = kinds("string")
 _INSTANT: frozenset[Kind] = kinds("timestamp", "duration")
@@ -84,4 +84,4 @@ FUNCTIONS: dict[str, tuple[tuple[frozenset[Kind], ...], Kind]] = {
         for name in ("getFullYear", "getMonth", "getDayOfMonth", "getDate", "getDayOfWeek", "getDayOfYear")
     },
 }
-"""Function or method -> (what each argument may be, its result). A method's first argument is what it is called on."""
+"""Function or method -> (kinds of each argument, kind of the result). A method's first argument is its target."""

@@ -1,13 +1,14 @@
-"""What can be known of a value before a run: its kinds, the values it may have, its bounds, its parts.
+"""Types of values before a run: kinds, listed values, limits of numbers, types of parts.
 
-Owns this little lattice. Must not know expressions, contracts or steps. Invariant: it only ever leaves out what
-cannot be; whatever is not known may be anything, so nothing that could work is called wrong.
+Invariant: a type excludes only what cannot be; whatever is not known may be anything, so nothing that could work is
+reported as wrong.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from playbooks.common.values import Json, JsonObject
@@ -19,18 +20,11 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 
 def kinds(*names: Kind) -> frozenset[Kind]:
-    """A set of kinds."""
+    """Return a set of kinds."""
     return frozenset(names)
 
 
-ALL_KINDS: frozenset[Kind] = frozenset(
-    ("null", "bool", "int", "double", "uint", "string", "bytes", "list", "map", "timestamp", "duration", "type")
-)
-NUMBERS: frozenset[Kind] = kinds("int", "double", "uint")
-MAX_VALUES = 100
-
-
-_WORDS: dict[Kind, str] = {
+_DESCRIPTIONS: dict[Kind, str] = {
     "null": "null",
     "bool": "true or false",
     "int": "a whole number",
@@ -44,12 +38,10 @@ _WORDS: dict[Kind, str] = {
     "duration": "a duration",
     "type": "a type",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    value: float
-    is_open: bool = False
+ALL_KINDS: frozenset[Kind] = frozenset(_DESCRIPTIONS)
+NUMBERS: frozenset[Kind] = kinds("int", "double", "uint")
+MAX_VALUES = 100
+_EXACT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +53,22 @@ class ContractPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What a value can be. `values`: all it can be, where that is a short list; bounds speak of numbers only.
+class ValueType:
+    """What a value can be. `values`: all that it can be, where that is a short list.
 
-    `is_whole`: numbers among them are whole, though they may be written with a decimal point. `fields`, `items` and
-    `element`: the parts that are known; `contracts` say more about them.
+    `low` and `high`: limits of the numbers among them, included. `is_whole`: these numbers are whole, though they may
+    be written with a decimal point. `fields`, `items` and `element`: types of parts; `contracts` describe more of them.
     """
 
     kinds: frozenset[Kind] = ALL_KINDS
     values: tuple[Scalar, ...] | None = None
-    low: Bound | None = None
-    high: Bound | None = None
+    low: float = -math.inf
+    high: float = math.inf
     is_whole: bool = False
     contracts: tuple[ContractPart, ...] = ()
-    fields: Mapping[str, Known] | None = None
-    items: tuple[Known, ...] | None = None
-    element: Known | None = None
+    fields: Mapping[str, ValueType] | None = None
+    items: tuple[ValueType, ...] | None = None
+    element: ValueType | None = None
 
     @property
     def only(self) -> tuple[Scalar] | None:
@@ -84,46 +76,60 @@ class Known:
         return (self.values[0],) if self.values is not None and len(self.values) == 1 else None
 
     @property
-    def is_impossible(self) -> bool:
-        """Whether nothing fits: what was said of it contradicts itself."""
-        return not self.kinds or self.values == ()
+    def is_empty(self) -> bool:
+        """True where no value fits: the sources of the type contradict each other."""
+        return not self.kinds or self.values == () or (self.is_number and self.low > self.high)
 
     @property
     def is_number(self) -> bool:
         return bool(self.kinds) and self.kinds <= NUMBERS
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest number that it can be."""
+        numbers = [value for value in self.values or () if isinstance(value, (int, float))]
+        return (min(numbers), max(numbers)) if numbers else (self.low, self.high)
+
     def is_only(self, kind: Kind) -> bool:
-        """Whether it is of this kind, and no other."""
+        """Return True where it is of this kind, and no other."""
         return self.kinds == kinds(kind)
 
-
-ANYTHING = Known()
-TRUE = Known(kinds=kinds("bool"), values=(True,))
-FALSE = Known(kinds=kinds("bool"), values=(False,))
-EITHER = Known(kinds=kinds("bool"))
-TEXT = Known(kinds=kinds("string"))
-
-
-def of_kind(*kinds: Kind) -> Known:
-    """Anything of these kinds."""
-    return Known(kinds=frozenset(kinds))
+    def may_be(self, value: Scalar) -> bool:
+        """Return True where the value is of this type, as far as kinds, listed values and limits tell."""
+        if self.values is not None:
+            return any(is_same(value, other) for other in self.values)
+        if not kinds_of(value) & self.kinds:
+            return False
+        return isinstance(value, (str, bool)) or value is None or self.low <= value <= self.high
 
 
-def truth(outcomes: Iterable[bool]) -> Known:
-    """A truth value with these outcomes."""
+ANY = ValueType()
+TRUE = ValueType(kinds=kinds("bool"), values=(True,))
+FALSE = ValueType(kinds=kinds("bool"), values=(False,))
+BOOL = ValueType(kinds=kinds("bool"))
+TEXT = ValueType(kinds=kinds("string"))
+
+
+def of_kind(*kinds: Kind) -> ValueType:
+    """Return the type of all values of these kinds."""
+    return ValueType(kinds=frozenset(kinds))
+
+
+def truth(outcomes: Iterable[bool]) -> ValueType:
+    """Return the type of a truth value with these outcomes."""
     found = set(outcomes)
-    return EITHER if len(found) != 1 else TRUE if found.pop() else FALSE
+    return BOOL if len(found) != 1 else TRUE if found.pop() else FALSE
 
 
-def one_of(values: Iterable[Scalar]) -> Known:
-    """One of these values, which come from JSON: a whole number may be written with a decimal point there."""
+def one_of(values: Iterable[Scalar]) -> ValueType:
+    """Return the type of values listed in JSON, where a whole number may be written with a decimal point."""
     listed = tuple(values)
     found = frozenset[Kind]().union(*(kinds_of(value) for value in listed))
-    return Known(kinds=found, values=listed if len(listed) <= MAX_VALUES else None)
+    return ValueType(kinds=found, values=listed if len(listed) <= MAX_VALUES else None)
 
 
 def kinds_of(value: Json) -> frozenset[Kind]:
-    """The kinds that a JSON value can have for the engine."""
+    """Return the kinds that a JSON value can have for the engine."""
     match value:
         case None:
             return kinds("null")
@@ -139,50 +145,49 @@ def kinds_of(value: Json) -> frozenset[Kind]:
             return kinds("map")
 
 
-def same(left: Scalar, right: Scalar) -> bool:
-    """Equality of JSON: 1 is 1.0, but not true."""
+def is_same(left: Scalar, right: Scalar) -> bool:
+    """Return True where two values are equal in JSON: 1 is 1.0, but not true."""
     return isinstance(left, bool) is isinstance(right, bool) and left == right
 
 
-def within(value: Scalar, known: Known) -> bool:
-    """Whether a known value may be one of these."""
-    if known.values is not None:
-        return any(same(value, other) for other in known.values)
-    if not kinds_of(value) & known.kinds:
-        return False
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return True
-    return not (_below(value, known.low) or _above(value, known.high))
+def above(number: float) -> float:
+    """Return the lowest limit that excludes a number; one too big for a decimal to be exact is not excluded."""
+    return math.nextafter(number, math.inf) if abs(number) < _EXACT else number
 
 
-def meet(left: Known, right: Known) -> Known:
-    """What satisfies both."""
+def below(number: float) -> float:
+    """Return the highest limit that excludes a number, as `above`."""
+    return -above(-number)
+
+
+def meet(left: ValueType, right: ValueType) -> ValueType:
+    """Return the type of what satisfies both."""
     values = left.values if left.values is not None else right.values
     if values is not None:
-        values = tuple(value for value in values if within(value, left) and within(value, right))
-    return Known(
+        values = tuple(value for value in values if left.may_be(value) and right.may_be(value))
+    return ValueType(
         kinds=left.kinds & right.kinds,
         values=values,
-        low=_tighter(left.low, right.low, 1),
-        high=_tighter(left.high, right.high, -1),
+        low=max(left.low, right.low),
+        high=min(left.high, right.high),
         is_whole=left.is_whole or right.is_whole,
         contracts=tuple({id(part.part): part for part in (*left.contracts, *right.contracts)}.values()),
-        fields=_both_fields(left, right),
+        fields=_fields_of_both(left, right),
         items=left.items or right.items,
         element=left.element or right.element,
     )
 
 
-def join(parts: Iterable[Known]) -> Known:
-    """What satisfies one of them; of parts only what all of them say."""
-    first, *rest = tuple(parts) or (ANYTHING,)
+def join(parts: Iterable[ValueType]) -> ValueType:
+    """Return the type of what satisfies one of them; parts only where all of them agree."""
+    first, *rest = tuple(parts) or (ANY,)
     for other in rest:
         values = None if first.values is None or other.values is None else (*first.values, *other.values)
-        first = Known(
+        first = ValueType(
             kinds=first.kinds | other.kinds,
             values=None if values is None or len(values) > MAX_VALUES else _unique(values),
-            low=_looser(first.low, other.low, 1),
-            high=_looser(first.high, other.high, -1),
+            low=min(first.low, other.low),
+            high=max(first.high, other.high),
             is_whole=first.is_whole and other.is_whole,
             contracts=first.contracts if first.contracts == other.contracts else (),
             fields=first.fields if first.fields == other.fields else None,
@@ -191,18 +196,22 @@ def join(parts: Iterable[Known]) -> Known:
     return first
 
 
-def only_kinds(known: Known) -> Known:
-    """The same without what a person may overrule: its kinds stay, and those of its parts."""
-    fields = None if known.fields is None else {name: only_kinds(part) for name, part in known.fields.items()}
-    element = None if known.element is None else only_kinds(known.element)
-    return replace(known, values=None, low=None, high=None, contracts=(), items=None, fields=fields, element=element)
+def only_kinds(value_type: ValueType) -> ValueType:
+    """Return the type without what a person may overrule: its kinds and those of its parts stay."""
+    fields = {name: only_kinds(part) for name, part in (value_type.fields or {}).items()}
+    return ValueType(
+        kinds=value_type.kinds,
+        is_whole=value_type.is_whole,
+        fields=None if value_type.fields is None else fields,
+        element=None if value_type.element is None else only_kinds(value_type.element),
+    )
 
 
-def in_words(known: Known) -> str:
-    """What it is, for people: "text", "a number", "text or null"."""
+def describe(value_type: ValueType) -> str:
+    """Return the kinds of a type in words: "text", "a number", "text or null"."""
     both = kinds("int", "double")
-    words = ["a number"] if both <= known.kinds else []
-    words += [word for kind, word in _WORDS.items() if kind in known.kinds and not (words and kind in both)]
+    words = ["a number"] if both <= value_type.kinds else []
+    words += [word for kind, word in _DESCRIPTIONS.items() if kind in value_type.kinds and not (words and kind in both)]
     return " or ".join(words) if len(words) < 5 else "something"
 
 
@@ -211,27 +220,7 @@ def _unique(values: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
     return tuple({(isinstance(value, bool), value): value for value in values}.values())
 
 
-def _below(value: float, low: Bound | None) -> bool:
-    return low is not None and (value < low.value or (low.is_open and value == low.value))
-
-
-def _above(value: float, high: Bound | None) -> bool:
-    return high is not None and (value > high.value or (high.is_open and value == high.value))
-
-
-def _tighter(left: Bound | None, right: Bound | None, sign: int) -> Bound | None:
-    if left is None or right is None:
-        return left or right
-    return max(left, right, key=lambda bound: (sign * bound.value, bound.is_open))
-
-
-def _looser(left: Bound | None, right: Bound | None, sign: int) -> Bound | None:
-    if left is None or right is None:
-        return None
-    return min(left, right, key=lambda bound: (sign * bound.value, bound.is_open))
-
-
-def _both_fields(left: Known, right: Known) -> Mapping[str, Known] | None:
+def _fields_of_both(left: ValueType, right: ValueType) -> Mapping[str, ValueType] | None:
     if left.fields is None or right.fields is None:
         return left.fields if left.fields is not None else right.fields
     shared = {name: meet(part, right.fields[name]) for name, part in left.fields.items() if name in right.fields}

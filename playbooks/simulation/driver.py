@@ -18,42 +18,11 @@ from playbooks.common.values import FINISHED_RUN, JsonObject, PayloadRef, Verdic
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.engine import activity_inputs
 from playbooks.engine.machine import advance, new_run
-from playbooks.engine.model.commands import (
-    Answer,
-    CancelChild,
-    CancelStep,
-    CheckMessage,
-    Command,
-    EvaluateLoop,
-    FinishRun,
-    GatherChild,
-    GatherItems,
-    MakeOutput,
-    Notify,
-    OpenTask,
-    PrepareStep,
-    RunStep,
-    StartTimer,
-    StopTimer,
-    TakeSlot,
-)
+from playbooks.engine.model import commands, events
 from playbooks.engine.model.control_messages import Envelope
-from playbooks.engine.model.events import (
-    ChildGathered,
-    Event,
-    ItemsGathered,
-    LoopTested,
-    MessageChecked,
-    MessageReceived,
-    OutputMade,
-    RunStarted,
-    StepPrepared,
-    StepReported,
-    TimerFired,
-)
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.engine.model.temporal_messages import RunInput, StepOutcome
-from playbooks.evaluation.steps import Version, gathered
+from playbooks.evaluation.steps import Version, collected_output
 from playbooks.simulation import interventions
 from playbooks.simulation.given import Given, GivenMessage, unused
 from playbooks.simulation.interventions import SentMessage
@@ -84,7 +53,7 @@ class _Planned:
     rank: int
     number: int
     tag: _Tag | None = field(compare=False)
-    event: Callable[[], Event | None] = field(compare=False)
+    event: Callable[[], events.Event | None] = field(compare=False)
 
 
 def simulate(
@@ -126,7 +95,7 @@ class _Driver:
 
     def run(self, max_events: int, is_over: Callable[[], bool]) -> Simulated:
         problems: list[Problem] = []
-        self._plan_event(self._now, _AT_ONCE, None, lambda: RunStarted(at=self._now))
+        self._plan_event(self._now, _AT_ONCE, None, lambda: events.RunStarted(at=self._now))
         for message in self._workers.given.messages if self._now.year <= _LAST_YEAR else ():
             self._plan_event(self._now + message.after, _PEOPLE, None, lambda message=message: self._send(message))
         while self._state.status not in FINISHED_RUN and self._has_next():
@@ -153,45 +122,45 @@ class _Driver:
         """Return true if an event is planned that nobody has to cause. A deadline alone does not count."""
         return any(planned.tag != _DEADLINE for planned in self._queue)
 
-    def _apply(self, event: Event) -> None:
+    def _apply(self, event: events.Event) -> None:
         self._received += 1
         before = self._state
-        after, commands = advance(self._plan, before, event)
+        after, issued = advance(self._plan, before, event)
         self._events += after.outbox
         self._state = replace(after, outbox=(), past=())
         self._note_visits(before, after.past)
-        for command in commands:
+        for command in issued:
             self._obey(command)
         self._send_signals(before)
 
-    def _obey(self, command: Command) -> None:  # noqa: C901, PLR0912  (a table of commands, nothing else)
+    def _obey(self, command: commands.Command) -> None:  # noqa: C901, PLR0912  (a table of commands, nothing else)
         match command:
-            case PrepareStep(step=key, visit=visit):
+            case commands.PrepareStep(step=key, visit=visit):
                 self._prepare(key, visit)
-            case RunStep(step=key, visit=visit, attempt=attempt):
+            case commands.RunStep(step=key, visit=visit, attempt=attempt):
                 self._attempt(key, visit, attempt)
-            case EvaluateLoop(step=key, visit=visit):
-                self._test_loop(key, visit)
-            case GatherItems(step=key, visit=visit):
+            case commands.EvaluateLoop(step=key, visit=visit):
+                self._evaluate_loop(key, visit)
+            case commands.CollectItems(step=key, visit=visit):
                 self._gather(key, visit)
-            case GatherChild(step=key, visit=visit):
+            case commands.ReadChild(step=key, visit=visit):
                 self._end_child(key, visit)
-            case OpenTask(step=key):
+            case commands.OpenTask(step=key):
                 self._let_decide(key)
-            case CancelStep(step=key, visit=visit):
+            case commands.CancelStep(step=key, visit=visit):
                 self._drop((key, visit))
-            case StartTimer(timer=timer, due=due):
+            case commands.StartTimer(timer=timer, due=due):
                 self._drop(timer)
-                self._plan_event(due, _TIMERS, timer, lambda: TimerFired(at=self._now, timer=timer))
-            case StopTimer(timer=timer):
+                self._plan_event(due, _TIMERS, timer, lambda: events.TimerFired(at=self._now, timer=timer))
+            case commands.StopTimer(timer=timer):
                 self._drop(timer)
-            case CheckMessage(request=request):
+            case commands.CheckMessage(request=request):
                 self._check(request)
-            case MakeOutput():
+            case commands.MakeOutput():
                 self._make_output()
-            case Answer(request=request, verdict=verdict):
+            case commands.Answer(request=request, verdict=verdict):
                 self._hear_verdict(request, verdict)
-            case Notify() | FinishRun() | CancelChild() | TakeSlot():
+            case commands.Notify() | commands.FinishRun() | commands.CancelChild() | commands.AcquireConcurrency():
                 pass
             case _:
                 assert_never(command)
@@ -208,7 +177,7 @@ class _Driver:
             self._now,
             _AT_ONCE,
             (key, call.visit),
-            lambda: StepPrepared(at=self._now, step=key, visit=call.visit, outcome=outcome),
+            lambda: events.StepPrepared(at=self._now, step=key, visit=call.visit, outcome=outcome),
         )
 
     def _attempt(self, key: str, visit: int, attempt: int) -> None:
@@ -225,32 +194,34 @@ class _Driver:
             self._now + made.took,
             _WORK,
             about,
-            lambda: StepReported(at=self._now, step=key, visit=call.visit, attempt=attempt, outcome=made.outcome),
+            lambda: events.StepReported(
+                at=self._now, step=key, visit=call.visit, attempt=attempt, outcome=made.outcome
+            ),
         )
 
-    def _test_loop(self, key: str, visit: int) -> None:
+    def _evaluate_loop(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit):
             return
-        outcome = self._workers.test_loop(activity_inputs.loop_call(self._plan, self._state, key))
+        outcome = self._workers.evaluate_loop(activity_inputs.loop_call(self._plan, self._state, key))
         self._plan_event(
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: LoopTested(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: events.LoopEvaluated(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _gather(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit) or key not in self._state.loops:
             return
-        call = activity_inputs.gather_call(self._plan, self._state, key)
+        call = activity_inputs.collect_call(self._plan, self._state, key)
         # A simulation stores nothing, so results are never references.
         results = {index: value for index, value in call.results.items() if not isinstance(value, PayloadRef)}
-        outcome = StepOutcome(status="succeeded", output=gathered(call, results))
+        outcome = StepOutcome(status="succeeded", output=collected_output(call, results))
         self._plan_event(
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: ItemsGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: events.ItemsCollected(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _end_child(self, key: str, visit: int) -> None:
@@ -260,7 +231,7 @@ class _Driver:
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: ChildGathered(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: events.ChildRead(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _is_gone(self, key: str, visit: int) -> bool:
@@ -284,16 +255,16 @@ class _Driver:
             due = self._now + (given.duration or timedelta(0))
             self._plan_event(due, _WORK, (key, now.visit), lambda body=body: self._signal(body))
 
-    def _signal(self, body: JsonObject) -> Event:
+    def _signal(self, body: JsonObject) -> events.Event:
         envelope = Envelope(verb="signal", body=body)
         # A unique id: a message is identified by it until its check is done.
         request = f"signal-{self._received}"
-        return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
+        return events.MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
 
     def _make_output(self) -> None:
         made = self._workers.make_output(activity_inputs.output_call(self._plan, self._state))
         self._plan_event(
-            self._now, _AT_ONCE, None, lambda: OutputMade(at=self._now, output=made.output, error=made.error)
+            self._now, _AT_ONCE, None, lambda: events.OutputMade(at=self._now, output=made.output, error=made.error)
         )
 
     # --- people
@@ -320,29 +291,29 @@ class _Driver:
         if decision.is_given or verdict.outcome != "refused":
             self._let_decide(decision.step)
 
-    def _decide(self, decision: Decision) -> Event:
+    def _decide(self, decision: Decision) -> events.Event:
         request = f"decision-{len(self._decisions) + 1}"
         self._decisions[request] = replace(decision, at=self._now)
-        return MessageReceived(at=self._now, envelope=envelope_of(decision), request=request, wants_answer=True)
+        return events.MessageReceived(at=self._now, envelope=envelope_of(decision), request=request, wants_answer=True)
 
-    def _send(self, message: GivenMessage) -> Event:
+    def _send(self, message: GivenMessage) -> events.Event:
         request = f"message-{len(self._sent) + 1}"
         actor = interventions.actor_of(message, self._state.organization_id)
         sent = self._sent[request] = SentMessage(verb=message.verb, body=message.body, at=self._now, actor=actor)
         envelope = interventions.envelope_of(sent)
-        return MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=True)
+        return events.MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=True)
 
     def _check(self, request: str) -> None:
         call = activity_inputs.check_call(self._plan, self._state, self._state.requests[request])
         sent = self._sent.get(request) or self._decisions.get(request)
         outcome = interventions.check(self._workers.version, call, sent.actor if sent else None, self._now)
         self._plan_event(
-            self._now, _AT_ONCE, None, lambda: MessageChecked(at=self._now, request=request, outcome=outcome)
+            self._now, _AT_ONCE, None, lambda: events.MessageChecked(at=self._now, request=request, outcome=outcome)
         )
 
     # --- the queue
 
-    def _plan_event(self, due: datetime, rank: int, tag: _Tag | None, event: Callable[[], Event | None]) -> None:
+    def _plan_event(self, due: datetime, rank: int, tag: _Tag | None, event: Callable[[], events.Event | None]) -> None:
         self._planned += 1
         heapq.heappush(self._queue, _Planned(due, rank, self._planned, tag, event))
 

@@ -146,7 +146,7 @@ class Workers:
         self.used[name] += 1
         return attempts[min(self.used[name], len(attempts)) - 1] if attempts else None
 
-    def test_loop(self, call: LoopCall) -> LoopOutcome:
+    def evaluate_loop(self, call: LoopCall) -> LoopOutcome:
         """Whether a loop goes on."""
         try:
             result = steps.loop_condition(self.version.step(call.step), call.context)

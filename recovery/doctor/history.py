@@ -24,7 +24,7 @@ from recovery.doctor.facts import Closed, EffectFact, FlushFact, HistoryFacts, R
 _OF_THE_SERVICE = frozenset(
     {
         *("announce_task", "record_notification", "request_cancel"),
-        *("cancel_child", "tell_parent", "take_slot", "wake_next"),
+        *("cancel_child", "notify_parent", "acquire_concurrency", "notify_next"),
     }
 )
 _DECIDE = "decide"

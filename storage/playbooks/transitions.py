@@ -15,17 +15,19 @@ is when it took place, or is due. Invariant: a row that ended (completed, failed
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias, cast
 from uuid import UUID, uuid4, uuid5
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, RowMapping, Select, func, insert, or_, select, update
 
 from playbooks.common import smart_codes
 from playbooks.common.errors import InvalidTransitionError, NotFoundError
 from playbooks.common.values import Actor, Json, JsonObject
-from playbooks.lifecycle.transitions import Action, PlaybookStatus
+from playbooks.lifecycle.overrides import Override
+from playbooks.lifecycle.transitions import Action, PlaybookStatus, next_status
 from storage.database import json_columns
 from storage.database.quarantine import refuse_poison
 from storage.database.sessions import ReadSession, RecoverySession, WriteSession
@@ -39,17 +41,37 @@ MAX_HISTORY = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransitionRow:
-    """One step of a version's life: who moved it from where to where, when and why.
+class TransitionRequest:
+    """A transition that a person asked for; with a future `effective_date` it is scheduled.
 
-    `details` is what else belongs to it, as JSON: `on_live_runs`, `overrides` as asked, `overridden` warnings,
-    `revision`, `notification`, `side_effects`, `problems`, `cancelled`.
+    `overrides`: warnings that the person takes on. `cancels_runs`: live runs are cancelled, where they would otherwise
+    refuse the transition. `notification` is the request's `notification_settings`.
+    """
+
+    action: Action
+    actor: Actor
+    reason: str | None = None
+    effective_date: datetime | None = None
+    overrides: tuple[Override, ...] = ()
+    cancels_runs: bool = False
+    notification: JsonObject | None = None
+
+
+_OVERRIDES = TypeAdapter(tuple[Override, ...])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionRow:
+    """One transition of a version: who moved it from where to where, when and why.
+
+    `details` has the rest as JSON: `on_live_runs`, `overrides` as requested, `overridden` warnings, `revision`,
+    `notification`, `side_effects`, `problems`, `cancelled`.
     """
 
     id: UUID
     playbook_id: UUID
     status: TransitionStatus
-    action: str
+    action: Action
     from_status: PlaybookStatus
     to_status: PlaybookStatus
     actor: Actor | None
@@ -71,71 +93,56 @@ class UnfinishedTransition:
 
 async def transition(
     session: WriteSession,
-    playbook_id: UUID,
+    row: PlaybookRow,
+    request: TransitionRequest,
     *,
-    action: str,
-    from_status: PlaybookStatus,
-    to_status: PlaybookStatus,
-    actor: Actor,
-    reason: str | None = None,
-    effective_date: datetime | None = None,
-    notification: JsonObject | None = None,
     status: TransitionStatus = "completed",
     details: JsonObject | None = None,
-    identity: UUID | None = None,
     scheduled: TransitionRow | None = None,
-) -> PlaybookRow:
-    """Move a version and record who did it and why; a notification that was asked for is stored undelivered.
+) -> tuple[PlaybookRow, TransitionRow]:
+    """Move a version and record who did it and why; a requested notification is stored undelivered.
 
-    The record gets the id `identity`. `scheduled` is the row that waited for this: it becomes the record. Raises
-    NotFoundError, InvalidTransitionError when the version is not `from_status` any more, ValidationError when something
-    cannot be stored.
+    `scheduled` is the row that waited for this: it becomes the record. Raises NotFoundError, InvalidTransitionError
+    when the version no longer has `row`'s status or has one without this action, ValidationError when a value cannot be
+    stored.
     """
-    _refuse_poison(reason, notification)
-    row = await hold_version(session, playbook_id)
-    if row.status != from_status:
-        raise InvalidTransitionError(f"the playbook is {row.status} by now, not {from_status}")
+    _refuse_poison(request)
+    to_status = next_status(row.status, request.action)
+    held = await hold_version(session, row.id)
+    if held.status != row.status:
+        raise InvalidTransitionError(f"the playbook is {held.status} by now, not {row.status}")
     await session.connection.execute(
         update(entities)
-        .where(entities.c.organization_id == session.organization_id, entities.c.id == playbook_id)
-        .values(status=to_status, version=row.revision + 1, updated_by=actor.id, updated_at=func.now())
+        .where(entities.c.organization_id == session.organization_id, entities.c.id == row.id)
+        .values(status=to_status, version=held.revision + 1, updated_by=request.actor.id, updated_at=func.now())
     )
-    facts: JsonObject = {**(details or {}), "from_status": from_status, "to_status": to_status}
+    facts: JsonObject = {**(details or {}), "from_status": row.status, "to_status": to_status}
     if scheduled is None:
-        identity = identity or uuid4()
-        facts |= _facts(action, actor, reason, effective_date, notification)
-        await _insert(session, row, identity, status=status, at=datetime.now(UTC), actor=actor, facts=facts)
+        identity = await _insert(session, row, request, status=status, at=datetime.now(UTC), facts=facts)
     else:
         identity = scheduled.id
         if not await settle(session, scheduled, status=status, details=facts):
             raise InvalidTransitionError("the transition is not scheduled any more")
-    if notification is not None:
-        await notify(session, row, identity, "playbook_transition", {"action": action, "settings": notification})
-    return await get_version(session, playbook_id)
+    if request.notification is not None:
+        data: JsonObject = {"action": request.action, "settings": request.notification}
+        await notify(session, row, identity, "playbook_transition", data)
+    return await get_version(session, row.id), await get_transition(session, row.id, identity)
 
 
 async def schedule(
-    session: WriteSession,
-    row: PlaybookRow,
-    *,
-    action: Action,
-    from_status: PlaybookStatus,
-    to_status: PlaybookStatus,
-    actor: Actor,
-    reason: str | None,
-    effective_date: datetime,
-    notification: JsonObject | None,
-    details: JsonObject,
+    session: WriteSession, row: PlaybookRow, request: TransitionRequest, *, from_status: PlaybookStatus
 ) -> TransitionRow:
     """Store a transition that waits until `effective_date`. The caller holds the version.
 
-    Raises ValidationError when something cannot be stored.
+    `from_status` is the status that the version is expected to have then. Raises ValidationError when a value cannot be
+    stored.
     """
-    _refuse_poison(reason, notification)
-    facts: JsonObject = {**details, "from_status": from_status, "to_status": to_status}
-    facts |= _facts(action, actor, reason, effective_date, notification)
-    identity = uuid4()
-    await _insert(session, row, identity, status="scheduled", at=effective_date, actor=actor, facts=facts)
+    if request.effective_date is None:
+        raise ValueError("a scheduled transition has a date")
+    _refuse_poison(request)
+    to_status = next_status(from_status, request.action)
+    facts: JsonObject = {"revision": row.revision, "from_status": from_status, "to_status": to_status}
+    identity = await _insert(session, row, request, status="scheduled", at=request.effective_date, facts=facts)
     return await get_transition(session, row.id, identity)
 
 
@@ -228,13 +235,13 @@ async def find_unfinished_transitions(
 async def _insert(
     session: WriteSession,
     row: PlaybookRow,
-    identity: UUID,
+    request: TransitionRequest,
     *,
     status: TransitionStatus,
     at: datetime,
-    actor: Actor,
     facts: JsonObject,
-) -> None:
+) -> UUID:
+    identity = uuid4()
     values: dict[str, Any] = {
         "id": identity,
         "organization_id": session.organization_id,
@@ -243,28 +250,45 @@ async def _insert(
         "transaction_date": at,
         "target_entity_id": row.id,
         "smart_code": smart_codes.transition_code(row.industry, row.code, row.version),
-        "metadata": facts,
+        "metadata": {**_request_to_json(request), **facts},
         "created_at": datetime.now(UTC),
-        "created_by": actor.id,
+        "created_by": request.actor.id,
     }
     await session.connection.execute(insert(transactions).values(values))
+    return identity
 
 
-def _facts(
-    action: str, actor: Actor, reason: str | None, effective_date: datetime | None, notification: JsonObject | None
-) -> JsonObject:
+def _request_to_json(request: TransitionRequest) -> JsonObject:
     return {
-        "action": action,
-        "reason": reason,
-        "effective_date": json_columns.instant_to_json(effective_date),
-        "actor": json_columns.actor_to_json(actor),
-        "notification": notification,
+        "action": request.action,
+        "reason": request.reason,
+        "effective_date": json_columns.instant_to_json(request.effective_date),
+        "actor": json_columns.actor_to_json(request.actor),
+        "notification": request.notification,
+        "on_live_runs": "cancel" if request.cancels_runs else "refuse",
+        "overrides": [asdict(override) for override in request.overrides],
     }
 
 
-def _refuse_poison(reason: str | None, notification: JsonObject | None) -> None:
-    refuse_poison("the reason", reason, "/reason")
-    refuse_poison("the notification settings", notification, "/notification_settings")
+def request_of(row: TransitionRow) -> TransitionRequest:
+    """Return the request that the row was made for. Raises ValueError for a row without an actor."""
+    if row.actor is None:
+        raise ValueError("a transition has no actor")
+    notification = row.details.get("notification")
+    return TransitionRequest(
+        action=row.action,
+        actor=row.actor,
+        reason=row.reason,
+        effective_date=row.effective_date,
+        overrides=_OVERRIDES.validate_python(row.details.get("overrides") or []),
+        cancels_runs=row.details.get("on_live_runs") == "cancel",
+        notification=notification if isinstance(notification, dict) else None,
+    )
+
+
+def _refuse_poison(request: TransitionRequest) -> None:
+    refuse_poison("the reason", request.reason, "/reason")
+    refuse_poison("the notification settings", request.notification, "/notification_settings")
 
 
 def _is_transition(session: ReadSession) -> ColumnElement[bool]:
@@ -298,7 +322,7 @@ def _transition(row: RowMapping) -> TransitionRow:
         id=row["id"],
         playbook_id=row["target_entity_id"],
         status=cast("TransitionStatus", row["transaction_status"]),
-        action=str(facts.get("action")),
+        action=cast("Action", facts.get("action")),
         from_status=cast("PlaybookStatus", facts.get("from_status")),
         to_status=cast("PlaybookStatus", facts.get("to_status")),
         actor=json_columns.actor_from_json(facts.get("actor")),

@@ -23,6 +23,7 @@ from sqlalchemy import RowMapping, select
 
 from playbooks.common import ids, smart_codes
 from playbooks.common.values import Actor, Json, JsonObject
+from playbooks.engine.model.audit import AuditKind, TableAuditKind
 from playbooks.engine.model.state import AuditEvent
 from storage.database import json_columns
 from storage.database.line_writes import insert_lines
@@ -50,7 +51,7 @@ class NewEvent:
     """Something to be recorded. `source_number` is the machine's number, None where the tables add it."""
 
     at: datetime
-    kind: str
+    kind: AuditKind | TableAuditKind
     actor: Actor | None = None
     step: str | None = None
     data: JsonObject

@@ -16,7 +16,7 @@ from sqlalchemy import Boolean, Select, func, literal_column, select, text, tupl
 
 from playbooks.common.errors import DuplicateExecutionError
 from playbooks.common.values import JsonObject
-from playbooks.engine.model.temporal_messages import Slot
+from playbooks.engine.model.temporal_messages import ConcurrencyLimit
 from storage.database import json_columns
 from storage.database.sessions import ReadSession, WriteSession
 from storage.database.tables import lines, transactions
@@ -30,7 +30,7 @@ _TABLE = transactions.c
 _IS_LABEL = literal_column(f"({lines.name}.line_type = 'run_label')", Boolean())
 
 
-async def enter(session: WriteSession, slot: Slot, execution_id: UUID, at: datetime) -> datetime:
+async def enter(session: WriteSession, slot: ConcurrencyLimit, execution_id: UUID, at: datetime) -> datetime:
     """When a run is accepted that is about to be inserted; nobody else enters until the transaction ends.
 
     Raises DuplicateExecutionError where its key has no room and its policy refuses it then. One that is there already
@@ -55,13 +55,13 @@ async def leave(session: WriteSession, execution_id: UUID, metadata: JsonObject)
         await leave_slot(session, execution_id, label)
 
 
-async def is_turn(session: ReadSession, slot: Slot, execution_id: UUID) -> bool:
+async def is_turn(session: ReadSession, slot: ConcurrencyLimit, execution_id: UUID) -> bool:
     """Whether the run may go on. False also where it is over by its row."""
     found = await session.connection.execute(_unfinished(session, slot.label).limit(slot.max_runs))
     return any(row["id"] == execution_id for row in found.mappings())
 
 
-async def in_the_way(session: ReadSession, slot: Slot, execution_id: UUID) -> tuple[UUID, ...]:
+async def in_the_way(session: ReadSession, slot: ConcurrencyLimit, execution_id: UUID) -> tuple[UUID, ...]:
     """The oldest runs without which it would be this one's turn."""
     found = (await session.connection.execute(_unfinished(session, slot.label))).mappings()
     ids = [row["id"] for row in found]
@@ -70,7 +70,7 @@ async def in_the_way(session: ReadSession, slot: Slot, execution_id: UUID) -> tu
     return tuple(ids[: max(0, ids.index(execution_id) - slot.max_runs + 1)])
 
 
-async def next_of(session: ReadSession, slot: Slot) -> tuple[UUID, ...]:
+async def next_of(session: ReadSession, slot: ConcurrencyLimit) -> tuple[UUID, ...]:
     """The runs of a key whose turn it is, and which have not begun by their rows."""
     statement = _unfinished(session, slot.label).add_columns(_TABLE.metadata).limit(slot.max_runs)
     found = (await session.connection.execute(statement)).mappings()

@@ -16,6 +16,7 @@ from sqlalchemy import Integer, RowMapping, func, select, update
 from sqlalchemy import cast as sql_cast
 
 from playbooks.common.values import FINISHED_RUN, FINISHED_STEP, Json, JsonObject, StepError
+from playbooks.engine.model.audit import TableAuditKind
 from storage.database import json_columns
 from storage.database.sessions import RecoverySession, WriteSession
 from storage.database.tables import entities, lines, transactions
@@ -64,7 +65,7 @@ class Closing:
     """How a run ends whose workflow can no longer say it. `kind` names the entry in the trail."""
 
     status: Literal["failed", "cancelled"]
-    kind: str
+    kind: TableAuditKind
     reason: str
     at: datetime
     error: StepError | None = None

@@ -87,27 +87,27 @@ async def count(world: World, query: Any) -> int:
 
 async def test_worker_has_every_activity_when_built(world: World) -> None:
     assert sorted(named(world)) == [
+        "acquire_concurrency",
         "ai",
         "announce_task",
         "cancel_child",
         "check_message",
+        "collect_items",
         "data_processor",
         "data_validator",
+        "evaluate_loop",
         "flush",
-        "gather_child",
-        "gather_items",
         "http_request",
         "make_output",
         "notification_sender",
+        "notify_next",
+        "notify_parent",
         "prepare_step",
+        "read_child",
         "record_notification",
         "request_cancel",
         "rules_engine",
         "sub_playbook",
-        "take_slot",
-        "tell_parent",
-        "test_loop",
-        "wake_next",
     ]
 
 

@@ -91,13 +91,11 @@ async def make_world(
     document, plan = compiled(steps, playbook_id, handlers=handlers, **fields)
     sealer, versions = Sealer(KeyRing.parse(KEYS)), VersionCache()
     async with database.writing(organization_id) as session:
-        await playbook_versions.insert_version(
+        row = await playbook_versions.insert_version(
             session, playbook_id=playbook_id, document=document, version=1, actor=ACTOR
         )
         await plans.store_plan(session, playbook_id, plan)
-        await transitions.transition(
-            session, playbook_id, action="publish", from_status="draft", to_status="active", actor=ACTOR
-        )
+        await transitions.transition(session, row, transitions.TransitionRequest(action="publish", actor=ACTOR))
     start = RunInput(organization_id=organization_id, execution_id=execution_id, plan=plan, initiator=ACTOR, input={})
     async with database.writing(organization_id) as session:
         await admission.insert_run(session, NewRun(input=start), sealer)

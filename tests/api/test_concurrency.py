@@ -54,9 +54,9 @@ async def test_never_more_than_two_go_on_and_all_complete_in_order_when_two_may(
         assert sum(other <= begun < end for other, end in napped) <= 2
         assert sum(begun < end for _, end in napped[:index]) <= 1, "none goes on before those that were accepted first"
     kinds = [[event["kind"] for event in run["timeline"]] for run in ended]
-    assert ["slot_awaited" in each for each in kinds][:2] == [False, False]
-    assert "slot_awaited" in kinds[4]
-    assert "slot_taken" in kinds[4]
+    assert ["concurrency_awaited" in each for each in kinds][:2] == [False, False]
+    assert "concurrency_awaited" in kinds[4]
+    assert "concurrency_acquired" in kinds[4]
 
 
 async def test_a_run_waits_for_its_key_alone_and_shows_it(author: Caller) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from playbooks.common import ids
 from playbooks.common.values import StepError
-from playbooks.engine.model.commands import Answer, CancelChild, GatherChild, RunStep
+from playbooks.engine.model.commands import Answer, CancelChild, ReadChild, RunStep
 from playbooks.engine.model.control_messages import SERVICE_VERBS, Malformed, read_envelope
-from playbooks.engine.model.events import CancelRequested, ChildGathered, LoopTested, StepReported
+from playbooks.engine.model.events import CancelRequested, ChildRead, LoopEvaluated, StepReported
 from playbooks.engine.model.plan import BackPlan, ChildPlan, ForEachPlan, JoinPlan, Plan, RetryPolicy
 from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 from tests.support.driver import Drive
@@ -32,12 +32,12 @@ def waiting(**fields: Any) -> Drive:
     """A run that waits for its child."""
     run = Drive(chain(**fields)).begin()
     run.report("c", output={"execution_id": str(child_id()), "status": "started"})
-    assert run.last[-1] == GatherChild(step="c", visit=1)
+    assert run.last[-1] == ReadChild(step="c", visit=1)
     return run
 
 
 def look(run: Drive, status: Any = "succeeded", key: str = "c", visit: int = 1, **outcome: Any) -> None:
-    run.post(ChildGathered(at=run.now, step=key, visit=visit, outcome=StepOutcome(status=status, **outcome)))
+    run.post(ChildRead(at=run.now, step=key, visit=visit, outcome=StepOutcome(status=status, **outcome)))
 
 
 def failed(code: str = "CHILD_FAILED") -> StepError:
@@ -63,7 +63,7 @@ def test_waits_until_the_child_is_seen_to_have_ended_when_it_has_not_yet() -> No
     assert (run.step("c").status, run.step("c").child, run.step("c").output) == ("waiting", child_id(), None)
     assert run.last == ()
     assert tell(run).outcome == "accepted"
-    assert GatherChild(step="c", visit=1) in run.last
+    assert ReadChild(step="c", visit=1) in run.last
     look(run, output={"status": "completed", "output": 1})
     assert (run.step("c").status, run.step("c").output) == ("completed", {"status": "completed", "output": 1})
     assert run.started() == [("b", 1)]
@@ -137,7 +137,7 @@ def test_starts_another_child_when_the_step_is_visited_again() -> None:
     run.report("c")
     first = run.step("c").child
     look(run, output=1)
-    run.post(LoopTested(at=run.now, step="c", visit=1, outcome=LoopOutcome(holds=True)))
+    run.post(LoopEvaluated(at=run.now, step="c", visit=1, outcome=LoopOutcome(holds=True)))
     assert RunStep(step="c", visit=2, attempt=1) in run.last
     done = StepOutcome(status="succeeded")
     run.post(StepReported(at=run.now, step="c", visit=2, attempt=1, outcome=done))

@@ -50,7 +50,7 @@ def test_a_patient_is_onboarded_when_covered_and_consenting() -> None:
     assert first.completed_at is not None
     assert second.started_at is not None
     assert second.started_at - first.completed_at == timedelta(0)
-    assert [event.data["holds"] for event in done.events if event.kind == "repeat_tested"] == [True, False]
+    assert [event.data["holds"] for event in done.events if event.kind == "repeat_evaluated"] == [True, False]
 
 
 def test_documents_are_read_three_at_a_time_when_there_are_more() -> None:

@@ -150,6 +150,7 @@ def test_texts_are_joined_when_a_macro_stays_ordinary() -> None:
         ("steps.a.output.l.map(k, steps[k].output)", [("steps",)]),
         ("steps.a.output.l.filter(i, i.x == input.y).map(i, i.z)", [("input", "y"), ("steps", "a", "output", "l")]),
         ("true ? run.id : vars.x", [("run", "id"), ("vars", "x")]),
+        ("google.protobuf.Int32Value{value: input.a} == 1", [("input", "a")]),
         ("1 + 1", []),
     ],
 )
@@ -171,6 +172,7 @@ def test_references_are_found_when_an_expression_is_checked(text: str, paths: li
         ("'a' + 1", "INVALID_EXPRESSION"),
         ("(" * 200 + "1" + ")" * 200, "INVALID_EXPRESSION"),
         ("1" + "+1" * 1_000, "INVALID_EXPRESSION"),
+        ("[1].map(x, " * 25 + "1" + ")" * 25, "TOO_DEEP"),
         ("'" + "x" * 5_000 + "'", "TOO_LONG"),
         ("'\ud800'", "INVALID_EXPRESSION"),
     ],

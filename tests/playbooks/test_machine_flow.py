@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playbooks.engine.model.commands import CancelStep, EvaluateLoop, GatherItems, OpenTask, RunStep
+from playbooks.engine.model.commands import CancelStep, CollectItems, EvaluateLoop, OpenTask, RunStep
 from playbooks.engine.model.plan import ApprovalPlan, BackPlan, BudgetPlan, ForEachPlan, JoinPlan, PlanStep, RetryPolicy
 from playbooks.engine.model.state import RunState
 from tests.support.driver import Drive
@@ -86,9 +86,9 @@ def test_items_begin_so_many_at_once_and_the_step_ends_with_the_last_one() -> No
     assert drive.started() == [("each[2]", 1)]
     drive.report("each[0]", output="X")
     drive.report("each[2]", output="Z")
-    assert drive.last == (GatherItems(step="each", visit=1),)
+    assert drive.last == (CollectItems(step="each", visit=1),)
     assert drive.state.loops["each"].results == {"0": "X", "1": "Y", "2": "Z"}
-    drive.gather("each")
+    drive.collect("each")
     assert drive.statuses == {"each": "completed", "b": "in_progress"}
     assert drive.state.loops == {}
     assert past(drive.state) == [("each[1]", 1, "completed"), ("each[0]", 1, "completed"), ("each[2]", 1, "completed")]
@@ -97,7 +97,7 @@ def test_items_begin_so_many_at_once_and_the_step_ends_with_the_last_one() -> No
 
 def test_loop_is_done_at_once_when_there_is_no_item() -> None:
     drive = Drive(plan_of(loop())).begin()
-    assert drive.open("each") == (GatherItems(step="each", visit=1),)
+    assert drive.open("each") == (CollectItems(step="each", visit=1),)
 
 
 @pytest.mark.parametrize(("cancels", "left"), [(True, []), (False, ["each[1]", "each[2]"])])
@@ -105,7 +105,7 @@ def test_loop_ends_when_enough_items_are_completed(*, cancels: bool, left: list[
     drive = Drive(plan_of(loop(max_concurrency=2, enough=1, cancels_others=cancels), step("b", 2, after=("each",))))
     drive.begin().open("each", 1, 2, 3)
     drive.report("each[0]")
-    drive.gather("each")
+    drive.collect("each")
     assert drive.statuses["b"] == "in_progress"
     drive.report("b")
     assert [key for key in drive.statuses if "[" in key] == left
@@ -121,7 +121,7 @@ def test_loop_ends_when_its_condition_holds() -> None:
     assert EvaluateLoop(step="each", visit=1) in drive.last
     drive.test("each", holds=False)
     drive.report("each[1]")
-    assert drive.test("each", holds=True)[-1] == GatherItems(step="each", visit=1)
+    assert drive.test("each", holds=True)[-1] == CollectItems(step="each", visit=1)
     assert past(drive.state)[-1] == ("each[2]", 1, "cancelled")
 
 

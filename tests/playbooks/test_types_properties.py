@@ -11,8 +11,8 @@ from playbooks.common.errors import MappingError
 from playbooks.contracts import validation
 from playbooks.expressions import cel
 from playbooks.inference import mappings
-from playbooks.inference.from_schema import known_of
-from playbooks.inference.infer import Names
+from playbooks.inference.environment import Names
+from playbooks.inference.from_schema import type_of
 from playbooks.inference.value_types import kinds_of, meet, of_kind
 
 CANDIDATES: list[Any] = [*range(-3, 4), -1.5, 0.5, 2.0, "", "a", "b", True, False, None]
@@ -65,15 +65,15 @@ def test_no_run_contradicts_when_something_is_known_of_an_expression(
 ) -> None:
     contract = {"type": "object", "properties": properties}
     value = {name: data.draw(st.sampled_from(_fitting(part)), label=name) for name, part in properties.items()}
-    names: Names = {"input": meet(of_kind("map"), known_of(contract))}
+    names: Names = {"input": meet(of_kind("map"), type_of(contract))}
     typed = mappings.expression(text, "", names)
     try:
         result = cel.evaluate(text, {"input": value})
     except MappingError:
         return
-    assert kinds_of(result) & typed.known.kinds, (text, result, typed)
-    if typed.known.values is not None and not isinstance(result, (list, dict)):
-        assert any(result == each for each in typed.known.values), (text, result, typed)
+    assert kinds_of(result) & typed.type.kinds, (text, result, typed)
+    if typed.type.values is not None and not isinstance(result, (list, dict)):
+        assert any(result == each for each in typed.type.values), (text, result, typed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -81,12 +81,11 @@ def test_no_run_contradicts_when_something_is_known_of_an_expression(
 def test_a_value_is_among_what_is_known_when_it_satisfies_the_contract(contract: Any, value: Any) -> None:
     if validation.validate(contract, value):
         return
-    known = known_of(contract)
+    known = type_of(contract)
     assert kinds_of(value) & known.kinds
     assert known.values is None or any(value == each for each in known.values)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        assert known.low is None or value >= known.low.value
-        assert known.high is None or value <= known.high.value
+        assert known.low <= value <= known.high
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,7 +98,7 @@ def test_a_run_fails_or_finds_them_different_when_a_mismatch_is_certain(
         return
     contract = {"type": "object", "properties": properties}
     value = {name: data.draw(st.sampled_from(_fitting(part)), label=name) for name, part in properties.items()}
-    typed = mappings.expression(text, "", {"input": meet(of_kind("map"), known_of(contract))})
+    typed = mappings.expression(text, "", {"input": meet(of_kind("map"), type_of(contract))})
     certain = [mismatch.message for _, mismatch in typed.mismatches if mismatch.is_certain]
     pointless = ("they are never equal", "nothing in the list")
     if not certain or any(message.startswith(pointless) for message in certain):

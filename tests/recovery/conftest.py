@@ -30,7 +30,7 @@ from runtime.temporal_client import connect
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.identity.organizations import create_organization
-from storage.playbooks import plans, transitions, versions
+from storage.playbooks import plans, transitions, version_rows, versions
 from storage.runs import admission, run_rows
 from storage.runs.projection import apply_flush
 from storage.runs.run_rows import RunRow
@@ -59,8 +59,8 @@ async def publish_into(database: Database, organization_id: UUID, whole: Any) ->
     """Store a playbook as an active one, which steps may start."""
     plan = await store_into(database, organization_id, whole)
     async with database.writing(organization_id) as session:
-        moved = {"action": "publish", "from_status": "draft", "to_status": "active"}
-        await transitions.transition(session, plan.playbook_id, actor=ANNA, **moved)  # pyright: ignore[reportArgumentType]
+        row = await version_rows.hold_version(session, plan.playbook_id)
+        await transitions.transition(session, row, transitions.TransitionRequest(action="publish", actor=ANNA))
     return plan
 
 

@@ -20,14 +20,14 @@ from playbooks.document.model import read_document
 from playbooks.lifecycle.transitions import Action, PlaybookStatus
 from publication.run_cancellation import CancelContext, cancel_runs
 from publication.scheduler import Scheduler, run_scheduler, schedule_once
-from publication.transitions import Order, details_of, perform, perform_due
+from publication.transitions import perform, perform_due
 from runtime.settings import Settings
 from runtime.start_run import start_run
 from runtime.temporal_client import connect
 from storage.database.sessions import Database
 from storage.database.tables import transactions
 from storage.playbooks import plans, transitions, version_rows, versions
-from storage.playbooks.transitions import TransitionRow, find_unfinished_transitions
+from storage.playbooks.transitions import TransitionRequest, TransitionRow, find_unfinished_transitions
 from storage.runs import admission, run_rows
 from tests.api.callers import document
 from tests.conftest import MakeOrganization
@@ -61,26 +61,22 @@ class World:
         action: Action,
         *,
         due: timedelta = timedelta(seconds=-1),
-        moves: tuple[PlaybookStatus, PlaybookStatus] = ("draft", "active"),
+        from_status: PlaybookStatus = "draft",
         notification: JsonObject | None = None,
-        **order: Any,
+        **asked: Any,
     ) -> UUID:
         """A scheduled transition, as the API stores it; by default it is due already."""
-        asked = Order(action=action, actor=ANNA, reason="planned", notification=notification, **order)
+        request = TransitionRequest(
+            action=action,
+            actor=ANNA,
+            reason="planned",
+            effective_date=datetime.now(UTC) + due,
+            notification=notification,
+            **asked,
+        )
         async with self.database.writing(self.organization_id) as session:
             row = await version_rows.hold_version(session, self.playbook_id)
-            stored = await transitions.schedule(
-                session,
-                row,
-                action=action,
-                from_status=moves[0],
-                to_status=moves[1],
-                actor=ANNA,
-                reason=asked.reason,
-                effective_date=datetime.now(UTC) + due,
-                notification=notification,
-                details={**details_of(asked), "revision": row.revision},
-            )
+            stored = await transitions.schedule(session, row, request, from_status=from_status)
         return stored.id
 
     async def is_at_rest(self) -> bool:
@@ -194,14 +190,14 @@ async def test_two_overdue_transitions_happen_in_their_order_when_nobody_was_the
     world: World, client: Client, settings: Settings
 ) -> None:
     first = await world.schedule("publish", due=timedelta(seconds=-5))
-    later = await world.schedule("deprecate", due=timedelta(seconds=-1), moves=("active", "deprecated"))
+    later = await world.schedule("deprecate", due=timedelta(seconds=-1), from_status="active")
     await schedule_once(scheduler_of(world.database, client, settings))
     assert [each.id for each in await world.history()] == [first, later]
     assert await world.status() == "deprecated"
 
 
 async def test_a_transition_is_left_alone_when_another_one_comes_before_it(world: World) -> None:
-    second = await world.schedule("deprecate", due=2 * LATER, moves=("active", "deprecated"))
+    second = await world.schedule("deprecate", due=2 * LATER, from_status="active")
     first = await world.schedule("publish", due=LATER)
     done = [await perform_due(world.database, {}, world.organization_id, each) for each in (second, first, second)]
     assert done == [False, True, True]
@@ -274,7 +270,7 @@ async def test_a_publication_is_refused_when_the_draft_is_not_the_one_that_was_s
 
 
 async def test_a_refusal_is_recorded_when_the_version_has_moved_meanwhile(world: World) -> None:
-    identity = await world.schedule("deprecate", due=LATER, moves=("active", "deprecated"))
+    identity = await world.schedule("deprecate", due=LATER, from_status="active")
     assert await perform_due(world.database, {}, world.organization_id, identity) is False
     (recorded,) = await world.history()
     assert recorded.status == "failed"
@@ -303,14 +299,12 @@ async def test_the_others_happen_when_one_cannot_even_be_read(
 
 async def archived(database: Database, organization_id: UUID, playbook_id: UUID) -> UUID:
     """Archive the version as the API does before it tells any run."""
-    order = Order(action="archive", actor=ANNA, reason="old", cancels_runs=True)
+    request = TransitionRequest(action="archive", actor=ANNA, reason="old", cancels_runs=True)
     async with database.writing(organization_id) as session:
         row = await version_rows.hold_version(session, playbook_id)
         if row.status == "draft":
-            row = await transitions.transition(
-                session, playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA
-            )
-        done = await perform(session, {}, row, order)
+            row, _ = await transitions.transition(session, row, TransitionRequest(action="publish", actor=ANNA))
+        done = await perform(session, {}, row, request)
     assert done.transition.status == "in_progress"
     return done.transition.id
 
@@ -374,13 +368,12 @@ async def test_a_scheduled_archiving_cancels_or_is_refused_when_runs_are_live(
     run = await accept(organization_id)
     world = World(database, organization_id, run.plan.playbook_id)
     async with database.writing(organization_id) as session:
-        await transitions.transition(
-            session, world.playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA
-        )
-    refused = await world.schedule("archive", moves=("active", "deleted"), due=timedelta(seconds=-9))
+        row = await version_rows.hold_version(session, world.playbook_id)
+        await transitions.transition(session, row, TransitionRequest(action="publish", actor=ANNA))
+    refused = await world.schedule("archive", from_status="active", due=timedelta(seconds=-9))
     assert await perform_due(database, {}, organization_id, refused) is False
     assert [each.status for each in await world.history()] == ["completed", "failed"]
-    await world.schedule("archive", moves=("active", "deleted"), cancels_runs=True)
+    await world.schedule("archive", from_status="active", cancels_runs=True)
     await schedule_once(scheduler_of(database, client, settings))
     await eventually(world.is_at_rest)
     assert (await world.status(), await world.run_status(run.execution_id)) == ("deleted", "cancelled")

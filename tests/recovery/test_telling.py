@@ -12,7 +12,7 @@ from temporalio.client import WorkflowHandle
 
 from playbooks.common.ids import workflow_id
 from playbooks.common.values import FINISHED_RUN
-from playbooks.engine.model.temporal_messages import RunInput, Slot
+from playbooks.engine.model.temporal_messages import ConcurrencyLimit, RunInput
 from recovery.missed_signals import SignalCooldown, resend_missed_signals
 from recovery.reconciler import reconcile_once
 from runtime.start_run import start_run
@@ -23,7 +23,7 @@ from tests.api.callers import document
 from tests.recovery.conftest import Place, publish_into
 from tests.support.waiting import eventually, holds
 
-SLOT = Slot(label="concurrency:refund:key", max_runs=1)
+SLOT = ConcurrencyLimit(label="concurrency:refund:key", max_runs=1)
 
 
 @pytest.fixture

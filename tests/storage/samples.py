@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from playbooks.common import ids, smart_codes
 from playbooks.common.values import Actor, Json, JsonObject
 from playbooks.document.model import PlaybookDocument, read_document
+from playbooks.engine.model.audit import AuditKind
 from playbooks.engine.model.plan import ApprovalPlan, Dependency, Plan, PlanStep
 from playbooks.engine.model.state import Attempt, AuditEvent, StepState
 from playbooks.engine.model.temporal_messages import FlushCall, RunInput, RunProjection
@@ -18,7 +19,7 @@ from runtime.keys import KeyRing
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.playbooks.plans import store_plan
-from storage.playbooks.transitions import transition
+from storage.playbooks.transitions import TransitionRequest, transition
 from storage.playbooks.versions import insert_version
 from storage.runs.admission import InsertedRun, NewRun, insert_run
 from tests.support.servers import ENCRYPTION_KEYS
@@ -181,7 +182,7 @@ def step(key: str, seq: int, **changes: Any) -> StepState:
     return replace(state, **changes)
 
 
-def event(number: int, kind: str = "step_completed", data: dict[str, Json] | None = None) -> AuditEvent:
+def event(number: int, kind: AuditKind = "step_completed", data: dict[str, Json] | None = None) -> AuditEvent:
     return AuditEvent(number=number, at=T0 + timedelta(seconds=number), kind=kind, actor=ANNA, data=data or {})
 
 
@@ -189,9 +190,7 @@ async def published(database: Database, organization_id: UUID, code: str = "smal
     """The sample playbook, active, in this organization."""
     playbook_id = uuid4()
     async with database.writing(organization_id) as session:
-        await insert_version(session, playbook_id=playbook_id, document=document(code), version=1, actor=ANNA)
+        row = await insert_version(session, playbook_id=playbook_id, document=document(code), version=1, actor=ANNA)
         await store_plan(session, playbook_id, plan_of(playbook_id, code))
-        await transition(
-            session, playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA, reason="ready"
-        )
+        await transition(session, row, TransitionRequest(action="publish", actor=ANNA, reason="ready"))
     return Sample(database, organization_id, playbook_id, plan_of(playbook_id, code))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,6 +20,7 @@ from storage.database.sessions import Database, ReadSession
 from storage.database.tables import dynamic_data, entities, relationships, transactions
 from storage.playbooks import plans, transitions, version_rows, versions
 from storage.playbooks.cache import VersionCache
+from storage.playbooks.transitions import TransitionRequest
 from storage.playbooks.version_rows import PlaybookFilter
 from tests.conftest import MakeOrganization
 from tests.storage.samples import ANNA, BEN, Sample, document, plan_of, published
@@ -94,16 +96,9 @@ async def test_published_version_does_not_change(sample: Sample) -> None:
 
 async def test_transition_is_recorded_and_notifies_when_asked(sample: Sample) -> None:
     async with sample.database.writing(sample.organization_id) as session:
-        row = await transitions.transition(
-            session,
-            sample.playbook_id,
-            action="deprecate",
-            from_status="active",
-            to_status="deprecated",
-            actor=BEN,
-            reason="old",
-            notification={"notify_users": True},
-        )
+        active = await version_rows.get_version(session, sample.playbook_id)
+        asked = TransitionRequest(action="deprecate", actor=BEN, reason="old", notification={"notify_users": True})
+        row, _ = await transitions.transition(session, active, asked)
         assert (row.status, row.revision) == ("deprecated", 3)
         history = await transitions.list_transitions(session, sample.playbook_id)
         assert [(entry.action, entry.from_status, entry.to_status, entry.reason) for entry in history] == [
@@ -120,9 +115,8 @@ async def test_transition_is_recorded_and_notifies_when_asked(sample: Sample) ->
 async def test_transition_is_refused_when_status_moved_meanwhile(sample: Sample) -> None:
     with pytest.raises(InvalidTransitionError):
         async with sample.database.writing(sample.organization_id) as session:
-            await transitions.transition(
-                session, sample.playbook_id, action="publish", from_status="draft", to_status="active", actor=ANNA
-            )
+            seen = replace(await version_rows.get_version(session, sample.playbook_id), status="draft")
+            await transitions.transition(session, seen, TransitionRequest(action="publish", actor=ANNA))
 
 
 async def test_everything_is_not_found_when_organization_is_another(
@@ -146,13 +140,11 @@ async def test_everything_is_not_found_when_organization_is_another(
 async def test_cache_keeps_published_versions_only(database: Database, organization_id: UUID) -> None:
     draft, cache = uuid4(), VersionCache()
     async with database.writing(organization_id) as session:
-        await versions.insert_version(session, playbook_id=draft, document=document(), version=1, actor=ANNA)
+        row = await versions.insert_version(session, playbook_id=draft, document=document(), version=1, actor=ANNA)
         await plans.store_plan(session, draft, plan_of(draft))
         await cache.get(session, draft)
         assert cache.cached(organization_id, draft) is None
-        await transitions.transition(
-            session, draft, action="publish", from_status="draft", to_status="active", actor=ANNA
-        )
+        await transitions.transition(session, row, TransitionRequest(action="publish", actor=ANNA))
         found, plan = await cache.get(session, draft)
         assert (found, plan) == (document(), plan_of(draft))
         assert cache.cached(organization_id, draft) is not None

@@ -70,7 +70,7 @@ async def test_no_incident_is_open_any_more_when_a_run_was_closed_from_outside(s
     run = await _new(sample)
     await _apply(sample, sample.flush(run, 2, step("register", 2, status="waiting"), open_incidents=1))
     labels = select(lines.c.description).where(lines.c.transaction_id == run, lines.c.line_type == "run_label")
-    closing = Closing(status="cancelled", kind="run_terminated", reason="terminated", at=T0)
+    closing = Closing(status="cancelled", kind="run_cancelled", reason="terminated", at=T0)
     async with sample.database.writing(sample.organization_id) as session:
         assert "incident:open" in (await session.connection.execute(labels)).scalars().all()
         assert await close_run(session, run, closing)

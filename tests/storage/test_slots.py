@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from playbooks.common.errors import DuplicateExecutionError
-from playbooks.engine.model.temporal_messages import ParentRun, Slot
+from playbooks.engine.model.temporal_messages import ConcurrencyLimit, ParentRun
 from storage.database.tables import lines
 from storage.runs import admission, children, concurrency, repairs, step_lines
 from storage.runs.admission import NewRun
@@ -22,11 +22,14 @@ from storage.runs.run_rows import RunRow
 from tests.conftest import MakeOrganization
 from tests.storage.samples import ANNA, SEALER, T0, Sample, published, step
 
-ONE, TWO = Slot(label="concurrency:small:key", max_runs=1), Slot(label="concurrency:small:key", max_runs=2)
+ONE, TWO = (
+    ConcurrencyLimit(label="concurrency:small:key", max_runs=1),
+    ConcurrencyLimit(label="concurrency:small:key", max_runs=2),
+)
 NO_GRACE = timedelta(0)
 
 
-async def entered(sample: Sample, slot: Slot = ONE, **changes: Any) -> RunRow:
+async def entered(sample: Sample, slot: ConcurrencyLimit = ONE, **changes: Any) -> RunRow:
     return (await sample.insert(slot=slot, **changes)).row
 
 
@@ -42,7 +45,7 @@ async def shown(sample: Sample, run: RunRow, seq: int = 1, **fields: Any) -> Non
         await apply_flush(session, sample.flush(run.execution_id, seq, **fields), sample.plan, SEALER)
 
 
-async def turns(sample: Sample, slot: Slot, *found: RunRow) -> list[bool]:
+async def turns(sample: Sample, slot: ConcurrencyLimit, *found: RunRow) -> list[bool]:
     async with sample.database.reading(sample.organization_id) as session:
         return [await concurrency.is_turn(session, slot, run.execution_id) for run in found]
 

@@ -7,21 +7,9 @@ from typing import Any
 
 from playbooks.common.values import Actor, Json, StepError, Verdict
 from playbooks.engine.machine import advance, new_run
+from playbooks.engine.model import events
 from playbooks.engine.model.commands import Answer, CheckMessage, Command, RunStep
 from playbooks.engine.model.control_messages import Envelope
-from playbooks.engine.model.events import (
-    AttemptLost,
-    Event,
-    ItemsGathered,
-    LoopTested,
-    MessageChecked,
-    MessageReceived,
-    OutputMade,
-    RunStarted,
-    StepPrepared,
-    StepReported,
-    TimerFired,
-)
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent, RunState, StepState, TaskState
 from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
@@ -40,7 +28,7 @@ class Drive:
         self.commands: list[Command] = []
         self._requests = 0
 
-    def post(self, event: Event) -> tuple[Command, ...]:
+    def post(self, event: events.Event) -> tuple[Command, ...]:
         self.state, self.last = advance(self.plan, self.state, event)
         self.commands += self.last
         return self.last
@@ -48,13 +36,13 @@ class Drive:
     # --- what happens
 
     def begin(self) -> Drive:
-        self.post(RunStarted(at=self.now))
+        self.post(events.RunStarted(at=self.now))
         return self
 
     def prepare(self, key: str, **outcome: Any) -> tuple[Command, ...]:
         fields: dict[str, Any] = {"status": "ready", "input": {}, **outcome}
         visit = self.step(key).visit
-        return self.post(StepPrepared(at=self.now, step=key, visit=visit, outcome=StepOutcome(**fields)))
+        return self.post(events.StepPrepared(at=self.now, step=key, visit=visit, outcome=StepOutcome(**fields)))
 
     def open(self, key: str, *items: Json) -> tuple[Command, ...]:
         """The list of a `for_each` step is known."""
@@ -63,33 +51,33 @@ class Drive:
     def test(self, key: str, *, holds: bool) -> tuple[Command, ...]:
         """The condition of a loop was evaluated."""
         outcome = LoopOutcome(holds=holds)
-        return self.post(LoopTested(at=self.now, step=key, visit=self.step(key).visit, outcome=outcome))
+        return self.post(events.LoopEvaluated(at=self.now, step=key, visit=self.step(key).visit, outcome=outcome))
 
-    def gather(self, key: str) -> tuple[Command, ...]:
+    def collect(self, key: str) -> tuple[Command, ...]:
         """The output of a `for_each` step was made."""
         made = StepOutcome(status="succeeded", output={"results": []})
-        return self.post(ItemsGathered(at=self.now, step=key, visit=self.step(key).visit, outcome=made))
+        return self.post(events.ItemsCollected(at=self.now, step=key, visit=self.step(key).visit, outcome=made))
 
     def report(self, key: str, attempt: int | None = None, **outcome: Any) -> tuple[Command, ...]:
         number = attempt if attempt is not None else len(self.step(key).attempts)
         fields: dict[str, Any] = {"status": "succeeded", "output": {"step": key}, **outcome}
         done = StepOutcome(**fields)
         visit = self.step(key).visit
-        return self.post(StepReported(at=self.now, step=key, visit=visit, attempt=number, outcome=done))
+        return self.post(events.StepReported(at=self.now, step=key, visit=visit, attempt=number, outcome=done))
 
     def fail(self, key: str, kind: Any = "network", code: str = "HTTP_500", **error: Any) -> tuple[Command, ...]:
         return self.report(key, status="failed", error=StepError(kind=kind, code=code, message="it failed", **error))
 
     def lose(self, key: str) -> tuple[Command, ...]:
-        return self.post(AttemptLost(at=self.now, step=key, visit=1, attempt=len(self.step(key).attempts)))
+        return self.post(events.AttemptLost(at=self.now, step=key, visit=1, attempt=len(self.step(key).attempts)))
 
     def fire(self, timer: str) -> tuple[Command, ...]:
         """Let time pass until this timer is due, and let it fire. KeyError where it does not run."""
         self.now = max(self.now, self.state.timers[timer])
-        return self.post(TimerFired(at=self.now, timer=timer))
+        return self.post(events.TimerFired(at=self.now, timer=timer))
 
     def make_output(self, output: Json = None) -> tuple[Command, ...]:
-        return self.post(OutputMade(at=self.now, output=output))
+        return self.post(events.OutputMade(at=self.now, output=output))
 
     def wait(self, **duration: float) -> Drive:
         self.now += timedelta(**duration)
@@ -103,9 +91,9 @@ class Drive:
         request = f"request-{self._requests}"
         asserted: Any = None if who is None else {"sub": who.name}
         envelope = Envelope(verb=verb, body=body, actor=asserted)
-        self.post(MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
+        self.post(events.MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
         if CheckMessage(request=request) in self.last:
-            self.post(MessageChecked(at=self.now, request=request, outcome=check or OutcomeOfCheck(actor=who)))
+            self.post(events.MessageChecked(at=self.now, request=request, outcome=check or OutcomeOfCheck(actor=who)))
         verdicts = [command.verdict for command in self.last if isinstance(command, Answer)]
         assert len(verdicts) == 1
         return verdicts[0]

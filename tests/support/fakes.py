@@ -14,25 +14,25 @@ from playbooks.common.actors import asserted_actor
 from playbooks.common.values import RunStatus
 from playbooks.engine.model.control_messages import PERSON_VERBS
 from playbooks.engine.model.temporal_messages import (
+    AcquireCall,
+    AcquireResult,
     CancelCall,
     CheckCall,
     ChildCall,
+    CollectCall,
     FlushCall,
     FlushResult,
-    GatherCall,
     LoopCall,
     LoopOutcome,
     NotificationCall,
+    NotifyNextCall,
+    NotifyParentCall,
     OutcomeOfCheck,
     OutputCall,
     OutputResult,
-    SlotAnswer,
-    SlotCall,
     StepCall,
     StepOutcome,
     TaskCall,
-    TellCall,
-    WakeCall,
 )
 
 Answer: TypeAlias = StepOutcome | Exception | Callable[[StepCall], Awaitable[StepOutcome]]
@@ -65,11 +65,11 @@ class FakeWorld:
     cancels: list[CancelCall] = field(default_factory=list[CancelCall])
     cancel: Callable[[CancelCall], Any] | None = None
     ends: Callable[[ChildCall], StepOutcome] = lambda _: StepOutcome(status="ready")
-    frees: Callable[[SlotCall], bool] = lambda _: True
+    frees: Callable[[AcquireCall], bool] = lambda _: True
     let_go: list[CancelCall] = field(default_factory=list[CancelCall])
-    told: list[TellCall] = field(default_factory=list[TellCall])
-    asked: list[SlotCall] = field(default_factory=list[SlotCall])
-    woken: list[WakeCall] = field(default_factory=list[WakeCall])
+    told: list[NotifyParentCall] = field(default_factory=list[NotifyParentCall])
+    asked: list[AcquireCall] = field(default_factory=list[AcquireCall])
+    woken: list[NotifyNextCall] = field(default_factory=list[NotifyNextCall])
     gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     writes_carried: Callable[[FlushCall], bool] = lambda _: False
     row_status: RunStatus = "in_progress"
@@ -139,14 +139,14 @@ class FakeWorld:
             self.calls.append(("prepare_step", call.step))
             return self.prepared.get(call.step) or self.prepare(call)
 
-        @activity.defn(name="test_loop")
-        async def test_loop(call: LoopCall) -> LoopOutcome:
-            self.calls.append(("test_loop", call.step))
+        @activity.defn(name="evaluate_loop")
+        async def evaluate_loop(call: LoopCall) -> LoopOutcome:
+            self.calls.append(("evaluate_loop", call.step))
             return LoopOutcome(holds=self.holds(call))
 
-        @activity.defn(name="gather_items")
-        async def gather_items(call: GatherCall) -> StepOutcome:
-            self.calls.append(("gather_items", call.step))
+        @activity.defn(name="collect_items")
+        async def collect_items(call: CollectCall) -> StepOutcome:
+            self.calls.append(("collect_items", call.step))
             return StepOutcome(status="succeeded", output={"count": call.count, "completed": call.completed})
 
         @activity.defn(name="check_message")
@@ -191,8 +191,8 @@ class FakeWorld:
             http_request,
             ai,
             prepare_step,
-            test_loop,
-            gather_items,
+            evaluate_loop,
+            collect_items,
             check_message,
             make_output,
             announce_task,
@@ -204,28 +204,28 @@ class FakeWorld:
     def _to_other_runs(self) -> list[Callable[..., Any]]:
         """Activities by which runs have to do with each other."""
 
-        @activity.defn(name="gather_child")
-        async def gather_child(call: ChildCall) -> StepOutcome:
-            self.calls.append(("gather_child", call.step))
+        @activity.defn(name="read_child")
+        async def read_child(call: ChildCall) -> StepOutcome:
+            self.calls.append(("read_child", call.step))
             return self.ends(call)
 
         @activity.defn(name="cancel_child")
         async def cancel_child(call: CancelCall) -> None:
             self.let_go.append(call)
 
-        @activity.defn(name="tell_parent")
-        async def tell_parent(call: TellCall) -> None:
-            await self._pass("tell_parent")
+        @activity.defn(name="notify_parent")
+        async def notify_parent(call: NotifyParentCall) -> None:
+            await self._pass("notify_parent")
             self.told.append(call)
 
-        @activity.defn(name="take_slot")
-        async def take_slot(call: SlotCall) -> SlotAnswer:
+        @activity.defn(name="acquire_concurrency")
+        async def acquire_concurrency(call: AcquireCall) -> AcquireResult:
             self.asked.append(call)
-            await self._pass("take_slot")
-            return SlotAnswer(is_free=self.frees(call))
+            await self._pass("acquire_concurrency")
+            return AcquireResult(is_acquired=self.frees(call))
 
-        @activity.defn(name="wake_next")
-        async def wake_next(call: WakeCall) -> None:
+        @activity.defn(name="notify_next")
+        async def notify_next(call: NotifyNextCall) -> None:
             self.woken.append(call)
 
-        return [gather_child, cancel_child, tell_parent, take_slot, wake_next]
+        return [read_child, cancel_child, notify_parent, acquire_concurrency, notify_next]

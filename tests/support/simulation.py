@@ -21,44 +21,8 @@ from playbooks.common.actors import asserted_actor
 from playbooks.common.values import FINISHED_RUN, Json, JsonObject, StepError, Verdict
 from playbooks.engine.activity_inputs import task_call
 from playbooks.engine.machine import advance, new_run
-from playbooks.engine.model.commands import (
-    Answer,
-    CancelChild,
-    CancelStep,
-    CheckMessage,
-    Command,
-    EvaluateLoop,
-    FinishRun,
-    GatherChild,
-    GatherItems,
-    MakeOutput,
-    OpenTask,
-    PrepareStep,
-    RunStep,
-    StartTimer,
-    StopTimer,
-    TakeSlot,
-)
+from playbooks.engine.model import commands, events
 from playbooks.engine.model.control_messages import Envelope
-from playbooks.engine.model.events import (
-    AttemptLost,
-    CancelRequested,
-    ChildGathered,
-    Continued,
-    DrainRequested,
-    Event,
-    ItemsGathered,
-    LoopTested,
-    MessageChecked,
-    MessageReceived,
-    MessageRefused,
-    OutputMade,
-    RunStarted,
-    SlotAnswered,
-    StepPrepared,
-    StepReported,
-    TimerFired,
-)
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, OutputResult, RunInput, StepOutcome
@@ -83,11 +47,11 @@ class Simulation:
     messages: int = 12
     late: float = 0.1
     now: datetime = START
-    history: list[tuple[Event, tuple[Command, ...]]] = field(default_factory=list[Any])
+    history: list[tuple[events.Event, tuple[commands.Command, ...]]] = field(default_factory=list[Any])
     events: list[AuditEvent] = field(default_factory=list[AuditEvent])
     verdicts: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
     retired: list[StepState] = field(default_factory=list[StepState])
-    _work: list[Command] = field(default_factory=list[Command])
+    _work: list[commands.Command] = field(default_factory=list[commands.Command])
     _begun: dict[tuple[str, int], int] = field(default_factory=dict[Any, int])
     _asked: set[str] = field(default_factory=set[str])
     _let_go: set[UUID] = field(default_factory=set[UUID])
@@ -100,7 +64,7 @@ class Simulation:
 
     def run_to_the_end(self) -> RunState:
         """Until the run is finished and every message has its verdict; fails where that never comes."""
-        self.post(RunStarted(at=self.now))
+        self.post(events.RunStarted(at=self.now))
         while self.state.status not in FINISHED_RUN or self._work:
             assert len(self.history) < _MAX_EVENTS, "the run never ends"
             self.now += timedelta(milliseconds=self.rng.randint(0, 500))
@@ -115,7 +79,7 @@ class Simulation:
         if self.messages > 0:
             options.append(self._say)
             if self.rng.random() < 0.05:
-                options.append(lambda: self.post(DrainRequested(at=self.now)))
+                options.append(lambda: self.post(events.DrainRequested(at=self.now)))
         if not options:
             self._rescue()
             return
@@ -125,34 +89,36 @@ class Simulation:
 
     def _fire(self, name: str) -> None:
         self.now = max(self.now, self.state.timers[name])
-        self.post(TimerFired(at=self.now, timer=name))
+        self.post(events.TimerFired(at=self.now, timer=name))
 
-    def _do(self, command: Command) -> None:
+    def _do(self, command: commands.Command) -> None:
         match command:
-            case PrepareStep(step=key, visit=visit):
-                self.post(StepPrepared(at=self.now, step=key, visit=visit, outcome=self._prepared(self.plan.step(key))))
-            case RunStep(step=key, visit=visit, attempt=attempt):
+            case commands.PrepareStep(step=key, visit=visit):
+                self.post(
+                    events.StepPrepared(at=self.now, step=key, visit=visit, outcome=self._prepared(self.plan.step(key)))
+                )
+            case commands.RunStep(step=key, visit=visit, attempt=attempt):
                 if self.rng.random() < 0.1:
-                    self.post(AttemptLost(at=self.now, step=key, visit=visit, attempt=attempt))
+                    self.post(events.AttemptLost(at=self.now, step=key, visit=visit, attempt=attempt))
                     return
                 outcome = random_outcome(self.rng, self.plan.step(key))
-                self.post(StepReported(at=self.now, step=key, visit=visit, attempt=attempt, outcome=outcome))
-            case EvaluateLoop(step=key, visit=visit):
+                self.post(events.StepReported(at=self.now, step=key, visit=visit, attempt=attempt, outcome=outcome))
+            case commands.EvaluateLoop(step=key, visit=visit):
                 outcome = LoopOutcome(holds=self.rng.random() < 0.4)
-                self.post(LoopTested(at=self.now, step=key, visit=visit, outcome=outcome))
-            case GatherItems(step=key, visit=visit):
+                self.post(events.LoopEvaluated(at=self.now, step=key, visit=visit, outcome=outcome))
+            case commands.CollectItems(step=key, visit=visit):
                 made = StepOutcome(status="succeeded", output={"results": []})
-                self.post(ItemsGathered(at=self.now, step=key, visit=visit, outcome=made))
-            case GatherChild(step=key, visit=visit):
-                self.post(ChildGathered(at=self.now, step=key, visit=visit, outcome=random_end_of_child(self.rng)))
-            case TakeSlot():
-                self.post(SlotAnswered(at=self.now, is_free=self.rng.random() < 0.5))
-            case CheckMessage(request=request):
-                self.post(MessageChecked(at=self.now, request=request, outcome=self._checked(request)))
+                self.post(events.ItemsCollected(at=self.now, step=key, visit=visit, outcome=made))
+            case commands.ReadChild(step=key, visit=visit):
+                self.post(events.ChildRead(at=self.now, step=key, visit=visit, outcome=random_end_of_child(self.rng)))
+            case commands.AcquireConcurrency():
+                self.post(events.ConcurrencyReported(at=self.now, is_acquired=self.rng.random() < 0.5))
+            case commands.CheckMessage(request=request):
+                self.post(events.MessageChecked(at=self.now, request=request, outcome=self._checked(request)))
             case _:
                 error = StepError(kind="validation", code="X", message="the output is wrong")
                 result = OutputResult(output={}, error=error if self.rng.random() < 0.05 else None)
-                self.post(OutputMade(at=self.now, output=result.output, error=result.error))
+                self.post(events.OutputMade(at=self.now, output=result.output, error=result.error))
 
     def _prepared(self, plan_step: PlanStep) -> StepOutcome:
         roll = self.rng.random()
@@ -178,7 +144,9 @@ class Simulation:
     def _say(self) -> None:
         self.messages -= 1
         if self.rng.random() < 0.05:
-            self.post(MessageRefused(at=self.now, verb="shout", code="INVALID_ACTION", reason="there is no such verb"))
+            self.post(
+                events.MessageRefused(at=self.now, verb="shout", code="INVALID_ACTION", reason="there is no such verb")
+            )
             return
         self.send(*random_message(self.rng, self.plan))
 
@@ -188,7 +156,7 @@ class Simulation:
             self.send("resume", {})
             return
         if self.state.is_draining:
-            self.post(Continued(at=self.now))
+            self.post(events.Continued(at=self.now))
             return
         for key, now in self.state.steps.items():
             if now.incident_at is not None:
@@ -212,9 +180,11 @@ class Simulation:
         sender: JsonObject = {"sub": str(actor.id) if actor else name, "name": name, "roles": list(task.roles)}
         self.send("decide", {"step": waiting[0], "decision": choice, "actor": sender})
 
-    def _repeat(self, event: Event) -> None:
+    def _repeat(self, event: events.Event) -> None:
         """Something arrives late, a second time. Losses are counted by what is heard, so they are not repeated."""
-        if not isinstance(event, MessageReceived | AttemptLost | TimerFired | CancelRequested):
+        if not isinstance(
+            event, events.MessageReceived | events.AttemptLost | events.TimerFired | events.CancelRequested
+        ):
             self.post(replace(event, at=self.now))
 
     def send(self, verb: str, body: JsonObject) -> str:
@@ -224,19 +194,19 @@ class Simulation:
         envelope = Envelope(verb=verb, body=rest, actor=actor if isinstance(actor, dict) else None)
         request = f"request-{len(self.history)}"
         self._asked.add(request)
-        self.post(MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
+        self.post(events.MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
         return request
 
     # --- one event, and what must hold after each
 
-    def post(self, event: Event) -> tuple[Command, ...]:
+    def post(self, event: events.Event) -> tuple[commands.Command, ...]:
         """Hand in an event, check every law, obey the commands."""
         before = self.state
-        after, commands = advance(self.plan, before, event)
-        assert (after, commands) == advance(self.plan, before, event), "equal arguments gave different results"
-        self.history.append((event, commands))
+        after, issued = advance(self.plan, before, event)
+        assert (after, issued) == advance(self.plan, before, event), "equal arguments gave different results"
+        self.history.append((event, issued))
         self._check_transition(before, after)
-        for command in commands:
+        for command in issued:
             self._check_command(before, after, event, command)
             self._obey(command)
         self.events += after.outbox
@@ -245,28 +215,37 @@ class Simulation:
         if self.rng.random() < 0.1 or after.status in FINISHED_RUN:
             assert STATE.validate_json(STATE.dump_json(after)) == after
         if after.status in FINISHED_RUN and before.status not in FINISHED_RUN:
-            self._check_end(commands)
-        return commands
+            self._check_end(issued)
+        return issued
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: commands.Command) -> None:
         match command:
-            case PrepareStep() | RunStep() | EvaluateLoop() | GatherItems() | CheckMessage() | MakeOutput():
+            case (
+                commands.PrepareStep()
+                | commands.RunStep()
+                | commands.EvaluateLoop()
+                | commands.CollectItems()
+                | commands.CheckMessage()
+                | commands.MakeOutput()
+            ):
                 self._work.append(command)
-            case GatherChild() | TakeSlot():
+            case commands.ReadChild() | commands.AcquireConcurrency():
                 self._work.append(command)
-            case CancelChild(child=child):
+            case commands.CancelChild(child=child):
                 self._let_go.add(child)
-            case CancelStep(step=key, visit=visit):
+            case commands.CancelStep(step=key, visit=visit):
                 gone = [
-                    work for work in self._work if isinstance(work, RunStep) and (work.step, work.visit) == (key, visit)
+                    work
+                    for work in self._work
+                    if isinstance(work, commands.RunStep) and (work.step, work.visit) == (key, visit)
                 ]
                 self._work = [work for work in self._work if work not in gone]
-            case Answer(request=request, verdict=verdict):
+            case commands.Answer(request=request, verdict=verdict):
                 assert request in self._asked, "an answer that nobody asked for"
                 assert request not in self.verdicts, "two verdicts for one message"
                 self.verdicts[request] = verdict
-            case FinishRun():
-                self._work = [work for work in self._work if isinstance(work, CheckMessage)]
+            case commands.FinishRun():
+                self._work = [work for work in self._work if isinstance(work, commands.CheckMessage)]
             case _:
                 pass
 
@@ -298,16 +277,16 @@ class Simulation:
         if not waited or (child is not None and (child.visit, child.status) == (now.visit, "waiting")):
             return
         last = self.history[-1]
-        told = isinstance(last[0], ChildGathered) and last[0].step == now.key
-        let_go = {command.child for command in last[1] if isinstance(command, CancelChild)}
+        told = isinstance(last[0], events.ChildRead) and last[0].step == now.key
+        let_go = {command.child for command in last[1] if isinstance(command, commands.CancelChild)}
         assert told or now.child in let_go, "nobody forgets a child"
 
-    def _check_command(self, before: RunState, after: RunState, event: Event, command: Command) -> None:
+    def _check_command(self, before: RunState, after: RunState, event: events.Event, command: commands.Command) -> None:
         was_finished = before.status in FINISHED_RUN
-        assert not was_finished or isinstance(command, Answer), "a finished run begins nothing"
+        assert not was_finished or isinstance(command, commands.Answer), "a finished run begins nothing"
         is_paused = before.pause is not None and before.pause == after.pause
         match command:
-            case RunStep(step=key, visit=visit, attempt=attempt):
+            case commands.RunStep(step=key, visit=visit, attempt=attempt):
                 planned = self.plan.step(key)
                 assert planned.carrier in ("pure", "effect", "child"), "what waits for something makes no attempts"
                 assert planned.for_each is None, "a loop makes no attempts, its items do"
@@ -317,37 +296,37 @@ class Simulation:
                 assert attempt == last + 1 or (attempt == last and lost > 0), (
                     "an attempt goes out twice after a loss only"
                 )
-                assert not is_paused or isinstance(event, AttemptLost), "a paused run begins nothing"
-                assert after.slot is None, "nothing begins before it is the run's turn"
+                assert not is_paused or isinstance(event, events.AttemptLost), "a paused run begins nothing"
+                assert after.concurrency is None, "nothing begins before it is the run's turn"
                 assert not (before.is_draining and after.is_draining), "a draining run begins nothing"
                 self._begun[key, visit] = attempt
-            case PrepareStep(step=key, visit=visit):
+            case commands.PrepareStep(step=key, visit=visit):
                 assert (key, visit) not in self._begun, "no step begins twice in one visit"
                 assert not is_paused, "a paused run begins nothing"
                 self._begun[key, visit] = 0
-            case OpenTask(step=key, visit=visit):
+            case commands.OpenTask(step=key, visit=visit):
                 call = task_call(self.plan, after, key, visit)
                 assert call is not None
                 task = call.step.task
                 assert task is not None
                 assert not is_paused or task.is_review, "a paused run opens no task"
-            case StartTimer(timer=timer, due=due):
+            case commands.StartTimer(timer=timer, due=due):
                 assert after.timers.get(timer, due) == due
-            case StopTimer(timer=timer):
+            case commands.StopTimer(timer=timer):
                 assert timer in before.timers or any(
-                    isinstance(other, StartTimer) and other.timer == timer for other in self.history[-1][1]
+                    isinstance(other, commands.StartTimer) and other.timer == timer for other in self.history[-1][1]
                 )
             case _:
                 pass
 
-    def _check_end(self, commands: tuple[Command, ...]) -> None:
+    def _check_end(self, issued: tuple[commands.Command, ...]) -> None:
         assert not self.state.loops
         assert self.state.ending is None
         visits = [(step.key, step.visit) for step in [*self.retired, *self.state.steps.values()]]
         assert len(visits) == len(set(visits)), "each visit is retired once"
         lines = [step.line for step in [*self.retired, *self.state.steps.values()] if step.line is not None]
         assert len(lines) == len(set(lines)), "each further visit has a line of its own"
-        assert sum(isinstance(command, FinishRun) for command in commands) == 1
+        assert sum(isinstance(command, commands.FinishRun) for command in issued) == 1
         assert not self.state.timers
         assert not self.state.kept
         assert self.state.completed_at is not None

@@ -15,7 +15,7 @@ from playbooks.engine.model.plan import (
     RetryPolicy,
     SignalPlan,
 )
-from playbooks.engine.model.temporal_messages import LoopCall, ParentRun, Slot, StepOutcome
+from playbooks.engine.model.temporal_messages import ConcurrencyLimit, LoopCall, ParentRun, StepOutcome
 from tests.support.plans import child, effect, human, plan_of, step, undoing
 from tests.support.waiting import eventually
 from tests.workflows.playing import SIGNED, Handle, Stage, update, vote
@@ -157,11 +157,11 @@ async def turns(stage: Stage) -> Handle:
     """A run that is told twice before its turn has come, and passes its turn on."""
     answers = iter([False, False, True])
     stage.world.frees = lambda _: next(answers)
-    handle = await stage.start(plan_of(step("a", 1)), slot=Slot(label="key", max_runs=1))
+    handle = await stage.start(plan_of(step("a", 1)), slot=ConcurrencyLimit(label="key", max_runs=1))
     for asked in (1, 2):
         await eventually(lambda asked=asked: len(stage.world.asked) == asked)
         await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
-        await handle.signal("slot_free", SIGNED)
+        await handle.signal("concurrency_free", SIGNED)
     return handle
 
 

@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.service import RPCError
 
 from playbooks.engine.model.plan import RetryPolicy
-from playbooks.engine.model.temporal_messages import ChildCall, ParentRun, Slot, StepOutcome
+from playbooks.engine.model.temporal_messages import ChildCall, ConcurrencyLimit, ParentRun, StepOutcome
 from tests.support.plans import child, plan_of, step
 from tests.support.waiting import eventually, holds
 from tests.workflows.flow_scenarios import told_of
@@ -20,7 +20,7 @@ from tests.workflows.short_lived import ShortLivedRunWorkflow
 
 PLAN = plan_of(child("c", 1), step("b", 2, after=("c",)))
 PARENT = ParentRun(execution_id=UUID(int=7), step="s", visit=1, depth=1)
-SLOT = Slot(label="key", max_runs=1)
+SLOT = ConcurrencyLimit(label="key", max_runs=1)
 DONE = StepOutcome(status="succeeded", output={"status": "completed", "output": 1})
 
 
@@ -127,7 +127,7 @@ async def test_tells_its_parent_after_its_rows_say_how_it_ended(stage: Stage, en
         except WorkflowFailureError:
             assert ending != "completed"
     assert [call.parent for call in stage.world.told] == [PARENT]
-    assert [call.slot for call in stage.world.woken] == [SLOT]
+    assert [call.limit for call in stage.world.woken] == [SLOT]
 
 
 async def test_tells_nobody_when_its_parent_does_not_wait(stage: Stage) -> None:
@@ -143,20 +143,20 @@ async def test_waits_for_its_turn_and_takes_it_when_it_is_told(stage: Stage) -> 
         handle = await stage.start(plan_of(step("a", 1)), slot=SLOT)
         await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for == "concurrency")
         assert stage.world.step_calls == []
-        await handle.signal("slot_free", SIGNED)
+        await handle.signal("concurrency_free", SIGNED)
         assert (await handle.result()).status == "completed"
     assert [call.cancels_oldest for call in stage.world.asked] == [False, False]
     assert stage.world.flushes[-1].run.waiting_for is None
-    assert stage.world.woken[0].slot == SLOT
+    assert stage.world.woken[0].limit == SLOT
 
 
 async def test_makes_room_with_its_first_question_only_when_the_oldest_have_to_go(stage: Stage) -> None:
     stage.world.frees = lambda _: len(stage.world.asked) > 1
-    slot = Slot(label="key", max_runs=1, on_limit="cancel_oldest")
+    slot = ConcurrencyLimit(label="key", max_runs=1, on_limit="cancel_oldest")
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1)), slot=slot)
         await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.waiting_for)
-        await handle.signal("slot_free", SIGNED)
+        await handle.signal("concurrency_free", SIGNED)
         await handle.result()
     assert [call.cancels_oldest for call in stage.world.asked] == [True, False]
 
@@ -180,10 +180,10 @@ async def test_stays_itself_when_it_goes_on_as_a_new_execution(stage: Stage) -> 
         await eventually(lambda: stage.world.asked)
         for _ in range(8):
             asked = len(stage.world.asked)
-            await handle.signal("slot_free", SIGNED)
+            await handle.signal("concurrency_free", SIGNED)
             await eventually(lambda asked=asked: len(stage.world.asked) > asked)
         turns.append(True)
-        await handle.signal("slot_free", SIGNED)
+        await handle.signal("concurrency_free", SIGNED)
         await eventually(lambda: is_waiting(stage))
         looks: list[ChildCall] = []
         stage.world.ends = lambda call: looks.append(call) or StepOutcome(status="ready")

@@ -22,11 +22,11 @@ from temporalio.service import RPCError
 from playbooks.common.values import FINISHED_RUN, Json, JsonObject
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.temporal_messages import (
+    AcquireCall,
     ChildCall,
+    ConcurrencyLimit,
     LoopCall,
     ParentRun,
-    Slot,
-    SlotCall,
     StepCall,
     StepOutcome,
 )
@@ -63,7 +63,7 @@ class Players:
     def _ends(self, call: ChildCall) -> StepOutcome:
         return random_end_of_child(self._runs[call.execution_id][1])
 
-    def _frees(self, call: SlotCall) -> bool:
+    def _frees(self, call: AcquireCall) -> bool:
         return self._runs[call.execution_id][1].random() < 0.5
 
     def _prepare(self, call: StepCall) -> StepOutcome:
@@ -79,7 +79,7 @@ class Players:
         rng, execution = Random(seed), uuid4()
         plan = random_plan(rng, max_steps=5, has_clocks=False)
         self._runs[execution] = (plan, Random(seed + 1))
-        slot = Slot(label="key", max_runs=1) if seed % 4 == 0 else None
+        slot = ConcurrencyLimit(label="key", max_runs=1) if seed % 4 == 0 else None
         parent = ParentRun(execution_id=uuid4(), step="s1", visit=1, depth=1) if seed % 5 == 0 else None
         handle = await self._stage.start(
             plan,
@@ -124,7 +124,7 @@ class Players:
         if told and told[-1].run.pause is not None:
             await handle.signal("resume")
         if told and told[-1].run.waiting_for is not None:
-            await handle.signal("slot_free", SIGNED)
+            await handle.signal("concurrency_free", SIGNED)
         steps = {line.key: line for call in told for line in call.steps}
         for key, now in steps.items():
             if now.incident_at is not None:

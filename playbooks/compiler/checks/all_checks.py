@@ -1,7 +1,7 @@
-"""The checks of a document beyond its shape, order and references.
+"""All checks of a document beyond its shape, order and references.
 
-Owns their list. Must not know what each of them looks at. Invariant: an error is told only of what can never work;
-what merely may go wrong is a warning; what nothing is known of is neither.
+Invariant: an error is reported only of what can never work; what may go wrong is a warning; where types are not known
+there is neither.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from playbooks.compiler.checks import (
     budget,
     constant_conditions,
     duration,
-    expression_places,
+    expression_sites,
     fixed_outputs,
     irreversible,
     mappings,
 )
 from playbooks.compiler.checks import types as type_checks
-from playbooks.compiler.checks.expression_places import Handlers
+from playbooks.compiler.checks.expression_sites import Handlers
 from playbooks.compiler.checks.step_types import StepTypes
 from playbooks.compiler.order import Order
 from playbooks.document.model import PlaybookDocument
@@ -29,38 +29,35 @@ def problems(
     document: PlaybookDocument,
     order: Order,
     handlers: Handlers,
-    told: Iterable[Problem],
+    reported: Iterable[Problem],
 ) -> list[Problem]:
-    """What these checks find and nobody has told yet.
-
-    `handlers` by step key; `told` are the problems found so far: a place is not blamed twice for the same thing.
-    """
-    known = {(problem.pointer, problem.code) for problem in told}
-    found = _expressions(document, order, handlers, frozenset(pointer for pointer, _ in known))
+    """Return what these checks find beside the problems reported so far; `handlers` by step key."""
+    before = {(problem.pointer, problem.code) for problem in reported}
+    found = _expressions(document, order, handlers, frozenset(pointer for pointer, _ in before))
     rest = _steps(document, order, handlers)
-    return [each for each in (*found, *rest) if (each.pointer, each.code) not in known]
+    return [each for each in (*found, *rest) if (each.pointer, each.code) not in before]
 
 
 def _expressions(
-    document: PlaybookDocument, order: Order, handlers: Handlers, blamed: frozenset[str]
+    document: PlaybookDocument, order: Order, handlers: Handlers, invalid: frozenset[str]
 ) -> Iterator[Problem]:
     types = StepTypes(document, order)
-    for place in expression_places.places(document, order, handlers, types):
-        yield from type_checks.problems(place)
-        yield from constant_conditions.problems(place)
+    for site in expression_sites.sites(document, order, handlers, types):
+        yield from type_checks.problems(site)
+        yield from constant_conditions.problems(site)
     for item in order.placed:
-        if not _is_within(f"{item.pointer}/input_contract", blamed):
+        if not _has_problem(f"{item.pointer}/input_contract", invalid):
             yield from mappings.input_problems(document, order, item, types)
-        if not _is_within(f"{item.pointer}/output_contract", blamed):
+        if not _has_problem(f"{item.pointer}/output_contract", invalid):
             yield from mappings.output_problems(item, types)
             yield from fixed_outputs.problems(item)
-    if not _is_within("/output_contract", blamed):
+    if not _has_problem("/output_contract", invalid):
         yield from mappings.run_output_problems(document, types)
 
 
-def _is_within(place: str, blamed: frozenset[str]) -> bool:
-    """Whether something in a contract is wrong: then nothing can be compared with it."""
-    return any(pointer == place or pointer.startswith(f"{place}/") for pointer in blamed)
+def _has_problem(place: str, invalid: frozenset[str]) -> bool:
+    """Return True where something in a contract is invalid, so that nothing can be compared with it."""
+    return any(pointer == place or pointer.startswith(f"{place}/") for pointer in invalid)
 
 
 def _steps(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:

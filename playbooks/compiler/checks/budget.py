@@ -1,7 +1,6 @@
-"""What a run costs at least, by the prices of the steps that every run does, against its budget.
+"""The minimum cost of a run, by the prices of the steps that every run does, against its budget.
 
-Owns this estimate. It only warns: a handler may measure another cost than its step's price, and a person may skip
-a step.
+It only warns: a handler may measure another cost than its step's price, and a person may skip a step.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ _CONSEQUENCES = {
 
 
 def estimate(order: Order) -> Decimal:
-    """The sum of the prices of the steps that neither a condition, nor a dependency, nor a join can keep away."""
+    """Return the sum of the prices of the steps that no condition, dependency or join can prevent."""
     return sum((_price(item) for item in order.placed if _always_runs(order, item)), Decimal(0))
 
 
 def problems(document: PlaybookDocument, order: Order) -> Iterator[Problem]:
-    """A budget that is smaller than the estimate."""
+    """Yield a warning for a budget that is smaller than the estimate."""
     budget = document.policies.budget if document.policies else None
     if budget is None:
         return

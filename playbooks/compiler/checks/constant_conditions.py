@@ -1,7 +1,7 @@
 """Conditions that decide nothing: they can never hold, or always do.
 
-Owns what is said of them. Must not know how outcomes are found. A rule of a handler that always holds is no problem:
-rules often repeat what a contract says, to give their reasons. Nor is a loop that always goes on: it has its bound.
+A rule of a handler that always holds is no problem: rules often repeat a contract, to give their reasons. Nor is a loop
+that always continues: it has its bound.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from playbooks.common.errors import Problem, error, warning
-from playbooks.compiler.checks.expression_places import Place
+from playbooks.compiler.checks.expression_sites import ExpressionSite
 
-_CALLED = {"rule": "rule", "loop": "condition of the loop"}
+_DESCRIPTIONS = {"rule": "rule", "loop": "condition of the loop"}
 
 
-def problems(place: Place) -> Iterator[Problem]:
-    """Whether a condition's outcome is known before any run."""
-    if place.role in ("mapping", "list") or place.typed.known.only is None:
+def problems(site: ExpressionSite) -> Iterator[Problem]:
+    """Yield the problem of a condition whose outcome is known before any run."""
+    if site.role in ("mapping", "list") or site.inferred.type.only is None:
         return
-    holds = place.typed.known.only[0]
-    if place.role in ("rule", "loop"):
+    holds = site.inferred.type.only[0]
+    if site.role in ("rule", "loop"):
         if holds is False:
-            message = f"the {_CALLED[place.role]} can never hold: the contracts rule it out"
-            yield warning(place.pointer, "RULE_NEVER_TRUE", message)
+            message = f"the {_DESCRIPTIONS[site.role]} can never hold: the contracts rule it out"
+            yield warning(site.pointer, "RULE_NEVER_TRUE", message)
     elif holds is True:
         message = "the condition always holds where it can be decided: it keeps nothing away"
-        yield warning(place.pointer, "CONDITION_ALWAYS_TRUE", message, "leave it out, or compare with something else")
+        yield warning(site.pointer, "CONDITION_ALWAYS_TRUE", message, "leave it out, or compare with something else")
     else:
         message = "the step can never run: its condition cannot hold for any value that the contracts allow"
-        yield error(place.pointer, "UNREACHABLE_STEP", message, "compare it with the contracts it reads from")
+        yield error(site.pointer, "UNREACHABLE_STEP", message, "compare it with the contracts it reads from")

@@ -1,7 +1,6 @@
 """Steps that may take longer than their run may: retries, windows and waits against `policies.timeout_minutes`.
 
-Owns the worst case of a step's time. Must not know steps beside it. Everything here is a warning: the run's own
-options may give it more time.
+Everything here is a warning: the run's own options may give it more time.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _MINUTES = {"duration_minutes": 1.0, "duration_seconds": 1 / 60}
 
 
 def problems(document: PlaybookDocument, item: Placed, handler: HandlerDescription | None) -> Iterator[Problem]:
-    """What of one step cannot end before the run's time is over."""
+    """Yield what of one step may end after the run's timeout."""
     minutes = document.policies.timeout_minutes if document.policies else None
     if minutes is None:
         return
@@ -31,7 +30,7 @@ def problems(document: PlaybookDocument, item: Placed, handler: HandlerDescripti
 
 
 def worst_case_minutes(policy: RetryPolicy, timeout_seconds: float) -> float:
-    """How long a step may be tried: every attempt out of time, with the delays between. No `Retry-After`."""
+    """Return the longest time of a step's attempts: all time out, with the delays between. No `Retry-After`."""
     retries = policy.max_retries if "timeout" in policy.retry_on_errors else 0
     delays, delay = 0.0, float(policy.initial_delay_ms)
     for _ in range(retries):
@@ -44,7 +43,7 @@ def _attempts(
     document: PlaybookDocument, item: Placed, handler: HandlerDescription, minutes: float
 ) -> Iterator[Problem]:
     own = item.step.timeout_seconds is not None or item.step.retry is not None
-    # A pure handler answers at once: only what its author wrote down is worth a word.
+    # A pure handler answers at once: only an explicit timeout or retry is worth a warning.
     if handler.is_pure and not own:
         return
     shared = document.policies.retry if document.policies else None
@@ -75,7 +74,7 @@ def _wait(item: Placed, minutes: float) -> Iterator[Problem]:
 
 
 def _child(item: Placed, minutes: float) -> Iterator[Problem]:
-    """The timeout of a `sub_playbook` is what it waits; its attempts only start the other run."""
+    """Check the timeout of a `sub_playbook`, which is its wait: the attempts only start the other run."""
     seconds = item.step.timeout_seconds
     if item.step.worker_type == "sub_playbook" and seconds is not None and seconds / 60 > minutes:
         message = f"it may wait {_rounded(seconds / 60)} minutes, and the run ends after {_rounded(minutes)}"

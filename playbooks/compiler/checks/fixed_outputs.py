@@ -1,6 +1,6 @@
-"""Output contracts of steps whose output is known before any run: what ends a timer, or a wait in vain.
+"""Output contracts of steps whose output is known before any run: a timer, or a wait that times out.
 
-Owns the comparison. Must not know other contracts: what a message brings is checked when it comes.
+The payload of a signal is checked when it is received.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def problems(item: Placed) -> Iterator[Problem]:
-    """What the step is sure to come to, and its contract refuses."""
-    contract, made = item.step.output_contract, _made(item)
+    """Yield the problem of a fixed output that the contract refuses."""
+    contract, made = item.step.output_contract, _fixed_output(item)
     if contract is None or made is None:
         return
     for each in validate(contract, made, pointer=""):
@@ -32,7 +32,7 @@ def problems(item: Placed) -> Iterator[Problem]:
         return
 
 
-def _made(item: Placed) -> JsonObject | None:
+def _fixed_output(item: Placed) -> JsonObject | None:
     config = item.step.config or {}
     if item.step.step_type != "system":
         return None

@@ -1,7 +1,4 @@
-"""What cannot be undone, before somebody may say no.
-
-Owns this one warning: an approval after an irreversible step comes too late to prevent it.
-"""
+"""Irreversible steps before an approval, which comes too late to prevent them."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from playbooks.compiler.order import Order
 
 
 def problems(order: Order) -> Iterator[Problem]:
-    """Irreversible steps that an approval follows."""
+    """Yield a warning for each irreversible step that an approval follows."""
     for item in order.placed:
         if item.step.side_effects != "irreversible":
             continue

@@ -19,7 +19,7 @@ class VisibleFields(TypedDict, total=False):
     completed_at: datetime
     pause: state.PauseState | None
     ending: state.Ending | None
-    slot: state.SlotState
+    concurrency: state.ConcurrencyState
     cost: Decimal
     cancel_reason: str | None
     output: Held
@@ -35,8 +35,8 @@ class InternalFields(TypedDict, total=False):
     waived_steps: tuple[str, ...]
     is_making_output: bool
     is_draining: bool
-    slot: state.SlotState | None
-    has_slot_news: bool
+    concurrency: state.ConcurrencyState | None
+    concurrency_notified: bool
     loops: dict[str, state.LoopState]
     next_line: int
     signals: tuple[state.KeptSignal, ...]
@@ -60,9 +60,9 @@ class StepFields(TypedDict, total=False):
     wait_until: datetime | None
     cost: Decimal
     measured_cost: Decimal | None
-    is_testing: bool
+    is_evaluating_repeat: bool
     incident_at: datetime | None
-    forgiven: int
+    attempts_before_retry: int
     confidence: float | None
     confidence_source: str | None
     task: state.TaskState | None

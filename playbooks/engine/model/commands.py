@@ -36,7 +36,7 @@ class EvaluateLoop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatherItems:
+class CollectItems:
     """Make a `for_each` step's output of its items' in the lane; answered by `ItemsGathered`."""
 
     step: str
@@ -44,7 +44,7 @@ class GatherItems:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatherChild:
+class ReadChild:
     """Look in the lane whether the run that a step waits for has ended; answered by `ChildGathered`."""
 
     step: str
@@ -61,7 +61,7 @@ class CancelChild:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeSlot:
+class AcquireConcurrency:
     """Ask with a regular activity whether it is this run's turn; answered by `SlotAnswered`.
 
     `is_first`: where the policy says so, the oldest runs of the key are cancelled to make room.
@@ -136,10 +136,10 @@ Command: TypeAlias = (
     PrepareStep
     | RunStep
     | EvaluateLoop
-    | GatherItems
-    | GatherChild
+    | CollectItems
+    | ReadChild
     | CancelChild
-    | TakeSlot
+    | AcquireConcurrency
     | OpenTask
     | CancelStep
     | StartTimer

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, TypeAlias, cast, get_args
 from uuid import UUID
 
 from playbooks.common.values import Json, JsonObject
 
 MAX_ENVELOPE_DEPTH = 32
 
-STEP_VERBS: frozenset[str] = frozenset({"retry_step", "skip_step", "complete_step", "fail_step"})
+StepVerb: TypeAlias = Literal["retry_step", "skip_step", "complete_step", "fail_step"]
+STEP_VERBS: frozenset[StepVerb] = frozenset(get_args(StepVerb))
 """Verbs by which somebody says what becomes of a step."""
 
-SERVICE_VERBS: frozenset[str] = frozenset({"child_ended", "slot_free"})
+SERVICE_VERBS: frozenset[str] = frozenset({"child_ended", "concurrency_free"})
 """What the service tells a run by itself; nobody else may say it."""
 
 BUILT_VERBS: frozenset[str] = (
@@ -82,7 +83,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "complete_step": {"step": str, "reason": str, "output": _ANY},
     "fail_step": {"step": str, "reason": str},
     "child_ended": {"step": str, "visit": int, "execution_id": str},
-    "slot_free": {},
+    "concurrency_free": {},
 }
 _REQUIRED: dict[str, str] = {"signal": "name", "child_ended": "step", **dict.fromkeys(STEP_VERBS, "step")}
 MAX_SIGNAL_NAME = 100

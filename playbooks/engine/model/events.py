@@ -94,7 +94,7 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopTested:
+class LoopEvaluated:
     """The lane evaluated the condition of a loop: `while` of a `repeat`, `complete_when` of a `for_each`."""
 
     at: datetime
@@ -104,7 +104,7 @@ class LoopTested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ItemsGathered:
+class ItemsCollected:
     """The lane made a `for_each` step's output."""
 
     at: datetime
@@ -114,7 +114,7 @@ class ItemsGathered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChildGathered:
+class ChildRead:
     """The lane looked at the run that a step waits for: succeeded, failed, or (`ready`) not ended yet."""
 
     at: datetime
@@ -124,11 +124,11 @@ class ChildGathered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlotAnswered:
+class ConcurrencyReported:
     """Whether it is this run's turn among those of its key."""
 
     at: datetime
-    is_free: bool
+    is_acquired: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +160,10 @@ Happening: TypeAlias = (
     | StepPrepared
     | StepReported
     | AttemptLost
-    | LoopTested
-    | ItemsGathered
-    | ChildGathered
-    | SlotAnswered
+    | LoopEvaluated
+    | ItemsCollected
+    | ChildRead
+    | ConcurrencyReported
     | TimerFired
     | CancelRequested
     | DrainRequested

@@ -1,7 +1,7 @@
 """The state of one run: data only, so that replay, continue-as-new, tests and explanations share it.
 
-`seq` counts transitions of the run; a step's `seq` is the run's when it last changed, so "what must a flush carry"
-is a comparison. Instants are aware UTC.
+`seq` counts transitions of the run; a step's `seq` is the run's when it last changed, so a comparison
+finds what the next flush writes. Instants are aware UTC.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from playbooks.common.values import Actor, Held, Json, JsonObject, Priority, RunStatus, StepError, StepStatus
+from playbooks.engine.model.audit import AuditKind
 from playbooks.engine.model.control_messages import Envelope
 
 FIRST_FURTHER_LINE = 100_001
 """Lines of further visits, of items and of what undoes begin here."""
 
 MAX_FURTHER_LINES = 99_000
-"""So many lines has a run beside those of its steps' first visits."""
+"""The most lines that a run has beside those of its steps' first visits."""
 
-SlotState: TypeAlias = Literal["asking", "waiting", "asking_again"]
-"""A run that may not go on yet: it asks whether it may, waits for its turn, or asks again."""
+ConcurrencyState: TypeAlias = Literal["acquiring", "waiting", "acquiring_again"]
+"""A run without its place under the concurrency limit: it asks for it, waits, or asks again."""
 
 Choice: TypeAlias = Literal["approve", "reject", "abstain", "request_changes"]
 TaskDecision: TypeAlias = Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]
@@ -56,7 +57,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskState:
-    """What a person sees of a step: open until `decision` is set or the step ends."""
+    """A person's task: open until `decision` is set or the step ends."""
 
     id: UUID
     opened_at: datetime
@@ -76,11 +77,11 @@ class TaskState:
 class StepState:
     """One visit of a step, as its line shows it.
 
-    `measured_cost` is what its worker said it cost; without it the plan's price counts at completion. `line` is the
-    number of its line where that is not the step's own number (further visits, items, what undoes). An item has its
-    `index`, and its value in `item` where the list travels. `is_testing`: the work is done, and whether it is repeated
-    is being found out. `incident_at`: it failed for good, and somebody has to say what becomes of it; `forgiven` are
-    the attempts that do not count since. `child` is the run that it started.
+    `measured_cost` is what its worker reported; without it the plan's price counts at completion. `line` is the number
+    of its line where that is not the step's own (further visits, items, compensations). An item has its `index`, and
+    its value in `item` where the list is not stored apart. `is_evaluating_repeat`: the work is done, and `repeat.while`
+    is being evaluated. `incident_at`: it failed for good and waits for an intervention; attempts that were made before
+    the last retry by hand (`attempts_before_retry`) do not count. `child` is the run that it started.
     """
 
     key: str
@@ -103,9 +104,9 @@ class StepState:
     line: int | None = None
     item: Held = None
     index: int | None = None
-    is_testing: bool = False
+    is_evaluating_repeat: bool = False
     incident_at: datetime | None = None
-    forgiven: int = 0
+    attempts_before_retry: int = 0
     confidence: float | None = None
     confidence_source: str | None = None
     task: TaskState | None = None
@@ -118,7 +119,7 @@ class AuditEvent:
 
     number: int
     at: datetime
-    kind: str
+    kind: AuditKind
     actor: Actor | None = None
     step: str | None = None
     data: JsonObject = field(default_factory=dict[str, Json])
@@ -148,11 +149,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopState:
-    """A `for_each` on its way. `items` is the list, or where it is stored; `begun` items have been given to somebody.
+    """A `for_each` that is running. `items` is the list, or where it is stored; `begun` items have been started.
 
-    `results` holds the output of each completed item by its index. `tested` items had ended when its condition was last
-    evaluated, which goes on while `is_testing`. `is_enough`: the step's output is being made, and `is_gathered`: it was
-    made; items may go on after that.
+    `results` holds the output of each completed item by its index. `evaluated` items had ended when `complete_when` was
+    last evaluated, which goes on while `is_evaluating`. `is_collecting`: the step's output is being made;
+    `is_collected`: it was made. Items may go on after that.
     """
 
     items: Held
@@ -162,10 +163,10 @@ class LoopState:
     failed: int = 0
     skipped: int = 0
     results: dict[str, Held] = field(default_factory=dict[str, Held])
-    is_testing: bool = False
-    tested: int = 0
-    is_enough: bool = False
-    is_gathered: bool = False
+    is_evaluating: bool = False
+    evaluated: int = 0
+    is_collecting: bool = False
+    is_collected: bool = False
 
     @property
     def ended(self) -> int:
@@ -184,7 +185,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a run ends once what it did is undone."""
+    """How a run ends once its completed steps are undone."""
 
     status: Literal["failed", "cancelled"]
     reason: str
@@ -196,7 +197,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptSignal:
-    """A named message that came before anybody waited for it, or (`is_held`) while the run was paused."""
+    """A named message that no step waited for, or (`is_held`) that came while the run was paused."""
 
     name: str
     payload: Json
@@ -209,9 +210,10 @@ class KeptSignal:
 class RunState:
     """Everything about a run that its future depends on.
 
-    `past` are finished visits and items on their way to the rows; `undo` what was done and can be undone, in order;
-    `ending` is set while it is undone. `is_draining`: nothing begins until the workflow has continued as new. `slot`:
-    nothing begins before it is this run's turn among those of its key; `has_slot_news`: it was told while it asked.
+    `past`: finished visits and items that the next flush writes. `undo`: completed visits that can be undone, in order;
+    `ending` is set while they are. `is_draining`: nothing begins until the workflow has continued as new.
+    `concurrency`: nothing begins before the run has acquired its limit; `concurrency_notified`: a notification came
+    while it asked.
     """
 
     organization_id: UUID
@@ -239,8 +241,8 @@ class RunState:
     waived_steps: tuple[str, ...] = ()
     is_making_output: bool = False
     is_draining: bool = False
-    slot: SlotState | None = None
-    has_slot_news: bool = False
+    concurrency: ConcurrencyState | None = None
+    concurrency_notified: bool = False
     loops: dict[str, LoopState] = field(default_factory=dict[str, LoopState])
     past: tuple[StepState, ...] = ()
     next_line: int = FIRST_FURTHER_LINE

@@ -34,8 +34,8 @@ class ParentRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """A run's place among those of its key (`label`), of which `max_runs` go on at once."""
+class ConcurrencyLimit:
+    """At most `max_runs` runs of one key (`label`) go on at once; `on_limit` says what becomes of the next."""
 
     label: str
     max_runs: int
@@ -66,7 +66,7 @@ class RunInput:
     engine_version: int = ENGINE_VERSION
     state: RunState | None = None
     parent: ParentRun | None = None
-    slot: Slot | None = None
+    slot: ConcurrencyLimit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ class LoopOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatherCall:
+class CollectCall:
     """The output of a `for_each` step has to be made: `results` by index, of `count` items; `line` is its step's."""
 
     organization_id: UUID
@@ -183,8 +183,8 @@ class ChildCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TellCall:
-    """The parent of a run that has ended has to be told."""
+class NotifyParentCall:
+    """The parent of a run that has ended is notified."""
 
     organization_id: UUID
     execution_id: UUID
@@ -192,26 +192,26 @@ class TellCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlotCall:
-    """Whether it is the run's turn; `cancels_oldest`: room is to be made for it."""
+class AcquireCall:
+    """A place under the limit for a run; `cancels_oldest`: the oldest runs are cancelled where it is full."""
 
     organization_id: UUID
     execution_id: UUID
-    slot: Slot
+    limit: ConcurrencyLimit
     cancels_oldest: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlotAnswer:
-    is_free: bool
+class AcquireResult:
+    is_acquired: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WakeCall:
-    """A run of this key has ended: those whose turn it is by that have to be told."""
+class NotifyNextCall:
+    """A run of this key has ended: the runs that may begin by that are notified."""
 
     organization_id: UUID
-    slot: Slot
+    limit: ConcurrencyLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

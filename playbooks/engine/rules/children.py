@@ -10,14 +10,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from playbooks.common.values import StepError
-from playbooks.engine.model.commands import GatherChild
+from playbooks.engine.model.commands import ReadChild
 from playbooks.engine.model.plan import ChildPlan, PlanStep
 from playbooks.engine.model.state import StepState
 from playbooks.engine.model.temporal_messages import StepOutcome
 from playbooks.engine.model.timers import StepTimer
 from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
-from playbooks.engine.rules.visits import child_id, let_child_go
+from playbooks.engine.rules.visits import cancel_child, child_id
 
 _NOTHING_BEGAN = frozenset({"validation", "permission", "not_found", "business_rule"})
 """Kinds of errors with which a start was refused; after any other one there may be a child all the same."""
@@ -41,10 +41,10 @@ def on_started(draft: Draft, step: PlanStep, rules: ChildPlan, current: StepStat
 def on_not_started(draft: Draft, current: StepState, error: StepError) -> None:
     """No attempt is left, and perhaps one of them did start it."""
     if error.kind not in _NOTHING_BEGAN:
-        let_child_go(draft, current)
+        cancel_child(draft, current)
 
 
-def on_told(draft: Draft, step: PlanStep, visit: int) -> bool:
+def on_notified(draft: Draft, step: PlanStep, visit: int) -> bool:
     """Somebody says that the child has ended; false where nobody waits for that."""
     current = draft.step(step.key)
     if not _waits(current, visit):
@@ -53,7 +53,7 @@ def on_told(draft: Draft, step: PlanStep, visit: int) -> bool:
     return True
 
 
-def on_gathered(draft: Draft, step: PlanStep, visit: int, outcome: StepOutcome) -> None:
+def on_read(draft: Draft, step: PlanStep, visit: int, outcome: StepOutcome) -> None:
     """The child's row was looked at. `ready`: it has not ended."""
     current = draft.step(step.key)
     if not _waits(current, visit) or outcome.status == "ready":
@@ -70,7 +70,7 @@ def on_timeout(draft: Draft, step: PlanStep, visit: int) -> None:
     """The child took longer than the step may."""
     current = draft.step(step.key)
     if _waits(current, visit):
-        let_child_go(draft, current)
+        cancel_child(draft, current)
         message = f"the run that step '{step.name}' started took longer than the step's timeout"
         fail(draft, step, current, StepError(kind="timeout", code="STEP_TIMEOUT", message=message))
 
@@ -81,4 +81,4 @@ def _waits(current: StepState, visit: int) -> bool:
 
 
 def _look(draft: Draft, current: StepState) -> None:
-    draft.command(GatherChild(step=current.key, visit=current.visit))
+    draft.command(ReadChild(step=current.key, visit=current.visit))

@@ -1,63 +1,64 @@
-"""A run's turn among those of its key: it asks before its first step, and again when it is told or has waited a while.
+"""A run's place under the concurrency limit of its key: nothing begins before it is acquired.
 
-Must not know who holds what: that stands in the rows. Protects: nothing begins before the turn has come.
+The run asks for it before its first step, and again when it is notified or has waited a while. Which runs hold the
+limit stands in the rows.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from playbooks.engine.model.commands import TakeSlot
+from playbooks.engine.model.commands import AcquireConcurrency
 from playbooks.engine.rules.draft import Draft
 
 ASK_EVERY = timedelta(seconds=30)
-"""How long a run waits at most before it asks by itself; usually it is told."""
+"""How long a run waits at most before it asks again by itself; usually it is notified."""
 
 
 def begin(draft: Draft) -> None:
-    """Ask for the first time, where the run has to."""
-    if draft.state.slot is not None:
-        draft.command(TakeSlot(is_first=True))
+    """Ask for the first time, where the run has a limit."""
+    if draft.state.concurrency is not None:
+        draft.command(AcquireConcurrency(is_first=True))
 
 
-def on_answered(draft: Draft, *, is_free: bool) -> None:
-    """Whether the turn has come."""
-    asked = draft.state.slot
-    if asked not in ("asking", "asking_again"):
+def on_reported(draft: Draft, *, is_acquired: bool) -> None:
+    """The rows were asked. A notification that came meanwhile may be newer than their answer."""
+    before = draft.state.concurrency
+    if before not in ("acquiring", "acquiring_again"):
         return
-    if is_free:
-        draft.set_internal(slot=None, has_slot_news=False)
-        if asked == "asking_again":
-            draft.record("slot_taken")
+    if is_acquired:
+        draft.set_internal(concurrency=None, concurrency_notified=False)
+        if before == "acquiring_again":
+            draft.record("concurrency_acquired")
         return
-    if asked == "asking":
-        draft.set_visible(slot="waiting")
-        draft.record("slot_awaited")
+    if before == "acquiring":
+        draft.set_visible(concurrency="waiting")
+        draft.record("concurrency_awaited")
     else:
-        draft.set_internal(slot="waiting")
-    if draft.state.has_slot_news:
-        draft.set_internal(has_slot_news=False)
+        draft.set_internal(concurrency="waiting")
+    if draft.state.concurrency_notified:
+        draft.set_internal(concurrency_notified=False)
         _ask_again(draft)
     else:
-        draft.start_timer("concurrency", draft.at + ASK_EVERY, "waits for its turn")
+        draft.start_timer("concurrency", draft.at + ASK_EVERY, "waits for other runs of its key")
 
 
-def on_told(draft: Draft) -> bool:
-    """Somebody says that the turn may have come; false where the run does not wait for it."""
-    if draft.state.slot == "waiting":
+def on_notified(draft: Draft) -> bool:
+    """A run of the key has ended; false where this run does not wait for that."""
+    if draft.state.concurrency == "waiting":
         draft.stop_timer("concurrency")
         _ask_again(draft)
-    elif draft.state.slot is not None:
-        draft.set_internal(has_slot_news=True)
-    return draft.state.slot is not None
+    elif draft.state.concurrency is not None:
+        draft.set_internal(concurrency_notified=True)
+    return draft.state.concurrency is not None
 
 
 def on_waited(draft: Draft) -> None:
     """The run has waited long enough to ask by itself."""
-    if draft.state.slot == "waiting":
+    if draft.state.concurrency == "waiting":
         _ask_again(draft)
 
 
 def _ask_again(draft: Draft) -> None:
-    draft.set_internal(slot="asking_again")
-    draft.command(TakeSlot(is_first=False))
+    draft.set_internal(concurrency="acquiring_again")
+    draft.command(AcquireConcurrency(is_first=False))

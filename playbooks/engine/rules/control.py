@@ -8,34 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import assert_never, cast
 from uuid import UUID
 
 from playbooks.common import ids
 from playbooks.common.actors import asserted_actor
+from playbooks.common.errors import REFUSALS, RefusalCode
 from playbooks.common.values import FINISHED_STEP, Actor, JsonObject, Verdict
 from playbooks.engine.model.commands import CheckMessage
-from playbooks.engine.model.control_messages import PERSON_VERBS, SERVICE_VERBS, STEP_VERBS, Envelope
+from playbooks.engine.model.control_messages import PERSON_VERBS, SERVICE_VERBS, STEP_VERBS, Envelope, StepVerb
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import Choice, KeptSignal, PauseState, Request, RunState, Vote
 from playbooks.engine.model.temporal_messages import OutcomeOfCheck
 from playbooks.engine.rules import children, concurrency, endings, interventions, signals, steps, tasks
 from playbooks.engine.rules.draft import Draft
-
-_TEXT: dict[str, str] = {
-    "ALREADY_DECIDED": "this person has decided already",
-    "SELF_APPROVAL": "separation of duties: this person may not decide this step",
-    "NOT_ELIGIBLE": "this person may not act on this task",
-    "TASK_CLOSED": "the task is closed",
-    "NOT_FOUND": "the run has no such task",
-    "INVALID_STATUS": "the run's status does not allow it",
-    "INVALID_STEP_STATE": "the step's state does not allow it",
-    "ALREADY_CANCELLED": "the run is cancelled already",
-    "VALIDATION_ERROR": "the message cannot be read",
-    "CONTRACT_VALIDATION_FAILED": "the form does not satisfy the step's contract",
-    "UNAUTHORIZED": "the signature does not hold",
-    "RESOURCE_LIMIT_EXCEEDED": "the run keeps as many messages as it may",
-}
 
 _CHECKED_VERBS = PERSON_VERBS | STEP_VERBS | SERVICE_VERBS
 """Verbs whose sender is always established."""
@@ -70,7 +56,7 @@ def on_checked(draft: Draft, request_id: str, outcome: OutcomeOfCheck) -> None:
     elif draft.is_finished:
         _refuse(draft, checked, _code_when_finished(draft, request.envelope.verb))
     elif outcome.actor is None:
-        _refuse(draft, checked, outcome.code or "NOT_ELIGIBLE", outcome)
+        _refuse_checked(draft, checked, outcome)
     elif draft.state.ending is not None:
         _refuse(draft, checked, _code_when_finished(draft, request.envelope.verb))
     else:
@@ -80,7 +66,7 @@ def on_checked(draft: Draft, request_id: str, outcome: OutcomeOfCheck) -> None:
 def _hear_service(draft: Draft, request: Request, outcome: OutcomeOfCheck) -> None:
     """What the service says by itself. It often comes late or twice, so what does not apply leaves no trace."""
     if outcome.actor is None or outcome.code is not None:
-        _refuse(draft, request, outcome.code or "UNAUTHORIZED", outcome)
+        _refuse_checked(draft, request, outcome)
     elif not draft.is_finished and _tell(draft, request.envelope.verb, request.envelope.body):
         _accept(draft, request)
     else:
@@ -88,19 +74,19 @@ def _hear_service(draft: Draft, request: Request, outcome: OutcomeOfCheck) -> No
 
 
 def _pass_over(draft: Draft, request: Request) -> None:
-    verdict = Verdict(outcome="refused", code="INVALID_STATUS", detail=_TEXT["INVALID_STATUS"], at=draft.at)
+    verdict = Verdict(outcome="refused", code="INVALID_STATUS", detail=REFUSALS["INVALID_STATUS"], at=draft.at)
     draft.answer(request.id, verdict, wanted=request.wants_answer)
 
 
 def _tell(draft: Draft, verb: str, body: JsonObject) -> bool:
     """Whether it concerned anybody."""
-    if verb == "slot_free":
-        return concurrency.on_told(draft)
+    if verb == "concurrency_free":
+        return concurrency.on_notified(draft)
     key, visit = body.get("step"), body.get("visit")
     if not isinstance(key, str) or not isinstance(visit, int) or key not in draft.state.steps:
         return False
     is_its_child = str(draft.step(key).child) == body.get("execution_id")
-    return is_its_child and children.on_told(draft, draft.plan.step(key), visit)
+    return is_its_child and children.on_notified(draft, draft.plan.step(key), visit)
 
 
 def on_unreadable(draft: Draft, verb: str, code: str, reason: str) -> None:
@@ -151,9 +137,9 @@ def _dispatch(draft: Draft, request: Request, outcome: OutcomeOfCheck | None = N
     if verb in PERSON_VERBS:
         _act_as_person(draft, request, outcome)
     elif verb in STEP_VERBS:
-        _intervene(draft, request, outcome)
+        _intervene(draft, request, verb, outcome)
     elif outcome is not None and outcome.code is not None:
-        _refuse(draft, request, outcome.code, outcome)
+        _refuse_checked(draft, request, outcome)
     else:
         _CONTROL[verb](draft, request)
 
@@ -186,7 +172,7 @@ def _decide(draft: Draft, request: Request, step: PlanStep, actor: Actor, outcom
     if code is not None:
         _refuse(draft, request, code)
     elif outcome is not None and outcome.code is not None:
-        _refuse(draft, request, outcome.code, outcome)
+        _refuse_checked(draft, request, outcome)
     elif draft.is_paused or current.status != "waiting":
         draft.set_internal(
             requests={**draft.state.requests, request.id: replace(request, wants_answer=False)},
@@ -199,7 +185,7 @@ def _decide(draft: Draft, request: Request, step: PlanStep, actor: Actor, outcom
         _decide_now(draft, request, step)
 
 
-def _kept_twice(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
+def _kept_twice(draft: Draft, step: PlanStep, actor: Actor) -> RefusalCode | None:
     for request_id in draft.state.kept:
         kept = draft.state.requests[request_id]
         if kept.actor is not None and kept.actor.id == actor.id and target_step(draft, kept.envelope) == step:
@@ -270,9 +256,9 @@ def resume_run(draft: Draft, actor: Actor | None, reason: str | None) -> None:
         steps.resume_held(draft)
 
 
-def _intervene(draft: Draft, request: Request, outcome: OutcomeOfCheck | None) -> None:
+def _intervene(draft: Draft, request: Request, verb: StepVerb, outcome: OutcomeOfCheck | None) -> None:
     """Somebody says what becomes of a step. Total: what does not apply any more is refused."""
-    step, actor, verb = target_step(draft, request.envelope), request.actor, request.envelope.verb
+    step, actor = target_step(draft, request.envelope), request.actor
     if step is None:
         _refuse(draft, request, "NOT_FOUND")
         return
@@ -282,7 +268,7 @@ def _intervene(draft: Draft, request: Request, outcome: OutcomeOfCheck | None) -
         _refuse(draft, request, code)
         return
     if outcome is not None and outcome.code is not None:
-        _refuse(draft, request, outcome.code, outcome)
+        _refuse_checked(draft, request, outcome)
         return
     reason = _text(request, "reason")
     draft.record(verb, actor=actor, step=step.key, data={"reason": reason})
@@ -294,8 +280,10 @@ def _intervene(draft: Draft, request: Request, outcome: OutcomeOfCheck | None) -
             interventions.skip_step(draft, current, output, reason)
         case "complete_step":
             interventions.complete_step(draft, step, current, output)
-        case _:
+        case "fail_step":
             interventions.fail_step(draft, step, current, reason)
+        case _:
+            assert_never(verb)
 
 
 def _signal(draft: Draft, request: Request) -> None:
@@ -323,7 +311,7 @@ _CONTROL: dict[str, Callable[[Draft, Request], None]] = {
 }
 
 
-def _code_when_finished(draft: Draft, verb: str) -> str:
+def _code_when_finished(draft: Draft, verb: str) -> RefusalCode:
     if verb in PERSON_VERBS:
         return "TASK_CLOSED"
     ending = draft.state.ending
@@ -341,16 +329,26 @@ def _accept(draft: Draft, request: Request, data: JsonObject | None = None) -> N
     draft.answer(request.id, verdict, wanted=request.wants_answer)
 
 
-def _refuse(draft: Draft, request: Request, code: str, outcome: OutcomeOfCheck | None = None) -> None:
+def _refuse(draft: Draft, request: Request, code: RefusalCode) -> None:
+    _record_refusal(draft, request, code)
+    verdict = Verdict(outcome="refused", code=code, detail=REFUSALS[code], at=draft.at)
+    draft.answer(request.id, verdict, wanted=request.wants_answer)
+
+
+def _refuse_checked(draft: Draft, request: Request, outcome: OutcomeOfCheck) -> None:
+    """Refuse with what the check found."""
+    code = outcome.code or "UNAUTHORIZED"
+    _record_refusal(draft, request, code)
+    detail = outcome.detail or code
+    verdict = Verdict(outcome="refused", code=code, detail=detail, errors=outcome.errors, at=draft.at)
+    draft.answer(request.id, verdict, wanted=request.wants_answer)
+
+
+def _record_refusal(draft: Draft, request: Request, code: str) -> None:
     verb = request.envelope.verb
     step = target_step(draft, request.envelope) if verb in PERSON_VERBS | STEP_VERBS else None
     kind = "decision_refused" if verb == "decide" else "message_refused"
     draft.record(kind, actor=request.actor, step=step.key if step else None, data={"verb": verb, "code": code})
-    detail = (outcome.detail if outcome else None) or _TEXT.get(code, code)
-    verdict = Verdict(
-        outcome="refused", code=code, detail=detail, errors=outcome.errors if outcome else (), at=draft.at
-    )
-    draft.answer(request.id, verdict, wanted=request.wants_answer)
 
 
 def _task_data(draft: Draft, step: PlanStep) -> JsonObject:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Unpack
 
 from playbooks.common.values import FINISHED_RUN, Actor, JsonObject, Verdict
+from playbooks.engine.model.audit import AuditKind
 from playbooks.engine.model.changes import InternalFields, StepFields, VisibleFields
 from playbooks.engine.model.commands import Answer, Command, StartTimer, StopTimer
 from playbooks.engine.model.plan import Plan
@@ -91,7 +92,7 @@ class Draft:
             self._owns_steps = True
 
     def record(
-        self, kind: str, *, actor: Actor | None = None, step: str | None = None, data: JsonObject | None = None
+        self, kind: AuditKind, *, actor: Actor | None = None, step: str | None = None, data: JsonObject | None = None
     ) -> None:
         """Add an event to the audit trail."""
         number = self._state.event_count + 1

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 from playbooks.common.values import FINISHED_STEP, Actor, JsonObject, StepError
+from playbooks.engine.model.audit import AuditKind
 from playbooks.engine.model.commands import FinishRun, MakeOutput, Notify
 from playbooks.engine.model.state import Ending
 from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.visits import end_from_outside
+
+FinalStatus: TypeAlias = Literal["completed", "failed", "cancelled"]
+_KINDS: Final[dict[FinalStatus, AuditKind]] = {
+    "completed": "run_completed",
+    "failed": "run_failed",
+    "cancelled": "run_cancelled",
+}
 
 
 def complete_run_if_done(draft: Draft) -> None:
@@ -69,7 +77,7 @@ def _close_steps(draft: Draft, why: str) -> None:
 
 def _finish(
     draft: Draft,
-    status: Literal["completed", "failed", "cancelled"],
+    status: FinalStatus,
     *,
     actor: Actor | None = None,
     step: str | None = None,
@@ -79,7 +87,7 @@ def _finish(
     draft.stop_all_timers()
     draft.set_visible(status=status, completed_at=draft.at, error=error, pause=None, ending=None)
     draft.set_internal(kept=())
-    draft.record(f"run_{status}", actor=actor, step=step, data=data)
+    draft.record(_KINDS[status], actor=actor, step=step, data=data)
     if draft.state.notifies_on_completion:
         draft.command(Notify(kind="run_finished", key=f"run_finished:{draft.state.execution_id}"))
     draft.command(FinishRun())

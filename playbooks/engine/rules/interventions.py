@@ -6,7 +6,9 @@ did it is in the trail.
 
 from __future__ import annotations
 
+from playbooks.common.errors import RefusalCode
 from playbooks.common.values import FINISHED_STEP, Actor, Json, StepError
+from playbooks.engine.model.control_messages import StepVerb
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import StepState
 from playbooks.engine.rules import steps
@@ -15,7 +17,7 @@ from playbooks.engine.rules.outcomes import complete, fail
 from playbooks.engine.rules.visits import drop_loop, end_from_outside
 
 
-def refusal_of(step: PlanStep, current: StepState, verb: str, actor: Actor | None) -> str | None:
+def refusal_of(step: PlanStep, current: StepState, verb: StepVerb, actor: Actor | None) -> RefusalCode | None:
     """The code with which this is refused, or None. `required_roles` of a step that no person does say who may."""
     if current.status in FINISHED_STEP:
         return "INVALID_STEP_STATE"
@@ -60,8 +62,15 @@ def retry_step(draft: Draft, step: PlanStep, current: StepState) -> None:
     People's tasks, timers and signals wait again from the beginning, and what could not be prepared is prepared again.
     """
     if step.carrier not in steps.WAITING and current.attempts:
-        forgiven = len(current.attempts)
-        draft.update_step(current, status="in_progress", incident_at=None, error=None, reason=None, forgiven=forgiven)
+        attempts_before_retry = len(current.attempts)
+        draft.update_step(
+            current,
+            status="in_progress",
+            incident_at=None,
+            error=None,
+            reason=None,
+            attempts_before_retry=attempts_before_retry,
+        )
         steps.attempt_or_hold(draft, step)
         return
     draft.archive_visit(draft.update_step(current, status="failed", completed_at=draft.at, incident_at=None))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from playbooks.common.values import FINISHED_STEP, StepError
-from playbooks.engine.model.commands import EvaluateLoop, GatherItems
+from playbooks.engine.model.commands import CollectItems, EvaluateLoop
 from playbooks.engine.model.plan import ForEachPlan, PlanStep
 from playbooks.engine.model.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, LoopState, StepState
 from playbooks.engine.model.step_ref import StepRef
@@ -34,14 +34,14 @@ def settle(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
     for key in list(draft.state.loops):
         step = draft.plan.step(key)
         if step.for_each is not None and key in draft.state.loops:
-            _count(draft, step)
-            _judge(draft, step, step.for_each)
+            _tally_finished_items(draft, step)
+            _evaluate_completion(draft, step, step.for_each)
             _begin_items(draft, step, step.for_each, begin)
         if draft.is_finished or draft.holds or draft.state.ending is not None:
             return
 
 
-def _count(draft: Draft, step: PlanStep) -> None:
+def _tally_finished_items(draft: Draft, step: PlanStep) -> None:
     loop = draft.state.loops[step.key]
     for item in draft.items_of(step.key):
         if item.status not in FINISHED_STEP or item.index is None:
@@ -58,29 +58,29 @@ def _count(draft: Draft, step: PlanStep) -> None:
     _put(draft, step.key, loop)
 
 
-def _judge(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
+def _evaluate_completion(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
     """Whether the loop has enough, has failed, or has to be asked."""
     loop = draft.state.loops[step.key]
-    if loop.is_enough:
+    if loop.is_collecting:
         _drop_if_over(draft, step.key)
     elif loop.failed > rules.tolerated_failures:
         message = f"{loop.failed} items of step '{step.name}' failed, of {rules.tolerated_failures} tolerated"
         _fail(draft, step, StepError(kind="business_rule", code="ITEMS_FAILED", message=message))
     elif loop.ended == loop.count or (rules.enough is not None and loop.completed >= rules.enough):
-        _is_enough(draft, step, rules)
-    elif rules.has_condition and loop.ended > loop.tested and not loop.is_testing:
-        _put(draft, step.key, replace(loop, is_testing=True, tested=loop.ended))
+        _collect_results(draft, step, rules)
+    elif rules.has_condition and loop.ended > loop.evaluated and not loop.is_evaluating:
+        _put(draft, step.key, replace(loop, is_evaluating=True, evaluated=loop.ended))
         draft.command(EvaluateLoop(step=step.key, visit=draft.step(step.key).visit))
 
 
-def _is_enough(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
+def _collect_results(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
     """The step's output can be made. The other items are cancelled, or go on and nobody waits for them."""
     loop = draft.state.loops[step.key]
     if rules.cancels_others:
         drop_loop(draft, step.key, f"step '{step.name}' has enough completed items")
         loop = replace(loop, begun=loop.count)
-    _put(draft, step.key, replace(loop, is_enough=True))
-    draft.command(GatherItems(step=step.key, visit=draft.step(step.key).visit))
+    _put(draft, step.key, replace(loop, is_collecting=True))
+    draft.command(CollectItems(step=step.key, visit=draft.step(step.key).visit))
 
 
 def _fail(draft: Draft, step: PlanStep, error: StepError) -> None:
@@ -88,37 +88,37 @@ def _fail(draft: Draft, step: PlanStep, error: StepError) -> None:
     fail(draft, step, draft.step(step.key), error)
 
 
-def on_tested(draft: Draft, step: PlanStep, outcome: LoopOutcome) -> None:
+def on_evaluated(draft: Draft, step: PlanStep, outcome: LoopOutcome) -> None:
     """`complete_when` was evaluated."""
     loop = draft.state.loops.get(step.key)
-    if loop is None or step.for_each is None or not loop.is_testing:
+    if loop is None or step.for_each is None or not loop.is_evaluating:
         return
-    _put(draft, step.key, replace(loop, is_testing=False))
-    if loop.is_enough:
+    _put(draft, step.key, replace(loop, is_evaluating=False))
+    if loop.is_collecting:
         return
     if outcome.error is not None:
         _fail(draft, step, outcome.error)
     elif outcome.holds:
-        _is_enough(draft, step, step.for_each)
+        _collect_results(draft, step, step.for_each)
 
 
-def on_gathered(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
+def on_collected(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
     """The loop's output was made: the step is done."""
     loop = draft.state.loops.get(step.key)
-    if loop is None or not loop.is_enough or loop.is_gathered:
+    if loop is None or not loop.is_collecting or loop.is_collected:
         return
     if outcome.status != "succeeded":
-        missing = StepError(kind="system", code="INTERNAL_ERROR", message="the items' outputs could not be gathered")
+        missing = StepError(kind="system", code="INTERNAL_ERROR", message="the items' outputs could not be collected")
         _fail(draft, step, outcome.error or missing)
         return
-    _put(draft, step.key, replace(loop, is_gathered=True))
+    _put(draft, step.key, replace(loop, is_collected=True))
     complete(draft, step, draft.update_step(draft.step(step.key), output=outcome.output))
     _drop_if_over(draft, step.key)
 
 
 def _drop_if_over(draft: Draft, key: str) -> None:
     loop = draft.state.loops.get(key)
-    if loop is not None and loop.is_gathered and loop.begun >= loop.count and not draft.items_of(key):
+    if loop is not None and loop.is_collected and loop.begun >= loop.count and not draft.items_of(key):
         drop_loop(draft, key, "the loop is over")
 
 

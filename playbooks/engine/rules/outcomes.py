@@ -29,7 +29,7 @@ def complete(draft: Draft, step: PlanStep, current: StepState, *, may_repeat: bo
         completed_at=draft.at,
         cost=price,
         error=None,
-        is_testing=False,
+        is_evaluating_repeat=False,
         incident_at=None,
     )
     draft.set_visible(cost=draft.state.cost + price)
@@ -53,7 +53,7 @@ def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> 
         completed_at=draft.at,
         error=error,
         reason=error.message,
-        is_testing=False,
+        is_evaluating_repeat=False,
         incident_at=None,
     )
     draft.record("step_failed", step=current.key, data={**error_data(error)})
@@ -71,7 +71,7 @@ def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> 
 def _open_incident(draft: Draft, current: StepState, error: StepError) -> None:
     """The run stays alive, and somebody has to say what becomes of the step."""
     draft.update_step(
-        current, status="waiting", error=error, reason=error.message, is_testing=False, incident_at=draft.at
+        current, status="waiting", error=error, reason=error.message, is_evaluating_repeat=False, incident_at=draft.at
     )
     draft.record("incident_opened", step=current.key, data={**error_data(error)})
 

@@ -14,15 +14,15 @@ from playbooks.engine.rules.outcomes import complete, fail
 from playbooks.engine.rules.redaction import safe_values
 
 
-def on_tested(draft: Draft, step: PlanStep, current: StepState, outcome: LoopOutcome) -> None:
+def on_evaluated(draft: Draft, step: PlanStep, current: StepState, outcome: LoopOutcome) -> None:
     """The condition of a `repeat` was evaluated."""
-    if step.repeat is None or not current.is_testing:
+    if step.repeat is None or not current.is_evaluating_repeat:
         return
     if outcome.error is not None:
-        fail(draft, step, draft.update_step(current, is_testing=False), outcome.error)
+        fail(draft, step, draft.update_step(current, is_evaluating_repeat=False), outcome.error)
         return
     values = safe_values(draft.plan, outcome.values)
-    draft.record("repeat_tested", step=step.key, data={"holds": outcome.holds, "values": values})
+    draft.record("repeat_evaluated", step=step.key, data={"holds": outcome.holds, "values": values})
     if not outcome.holds:
         complete(draft, step, current, may_repeat=False)
     elif step.repeat.delay_seconds:
@@ -34,7 +34,7 @@ def on_tested(draft: Draft, step: PlanStep, current: StepState, outcome: LoopOut
 
 def on_delay_over(draft: Draft, step: PlanStep, current: StepState, visit: int) -> None:
     """The time between two visits is over."""
-    if step.repeat is not None and current.visit == visit and current.is_testing:
+    if step.repeat is not None and current.visit == visit and current.is_evaluating_repeat:
         _again(draft, step, step.repeat, current)
 
 

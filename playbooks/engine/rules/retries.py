@@ -28,7 +28,7 @@ def policy_of(step: PlanStep, state: RunState) -> RetryPolicy:
 
 def delay_before_next(policy: RetryPolicy, step: StepState, error: StepError) -> timedelta | None:
     """How long to wait before the next attempt, or None where there is none."""
-    made = len(step.attempts) - step.forgiven
+    made = len(step.attempts) - step.attempts_before_retry
     if error.kind not in policy.retry_on_errors or made > policy.max_retries:
         return None
     wished = min(error.retry_after_ms or 0, _MAX_RETRY_AFTER_MS)

@@ -50,7 +50,7 @@ def settle(draft: Draft) -> None:
 
 
 def _may_begin(draft: Draft) -> bool:
-    is_held = draft.holds or draft.state.slot is not None
+    is_held = draft.holds or draft.state.concurrency is not None
     return not draft.is_finished and not is_held and draft.state.ending is None
 
 
@@ -152,7 +152,7 @@ def resume_held(draft: Draft) -> None:
             continue
         ended = bool(current.attempts) and current.attempts[-1].ended_at is not None
         held = current.ready and not current.attempts
-        if key in draft.state.loops or current.is_testing:
+        if key in draft.state.loops or current.is_evaluating_repeat:
             continue
         if held and step.carrier in WAITING:
             wait_or_hold(draft, step, current)

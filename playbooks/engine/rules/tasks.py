@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from playbooks.common import ids
+from playbooks.common.errors import RefusalCode
 from playbooks.common.values import Actor, Json, PayloadRef, StepError
 from playbooks.engine.model.commands import Notify, OpenTask
 from playbooks.engine.model.plan import ApprovalPlan, PlanStep
@@ -54,7 +55,7 @@ def _start_window(draft: Draft, step: PlanStep, current: StepState, rules: Appro
         draft.start_timer(reminder, draft.at + timedelta(minutes=minutes), f"{step.name}: reminder {position + 1}")
 
 
-def refusal_of(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
+def refusal_of(draft: Draft, step: PlanStep, actor: Actor) -> RefusalCode | None:
     """The code with which this person may not decide this step, or None.
 
     Also valid before the task is open: a decision may come early.
@@ -174,7 +175,7 @@ def on_reminder(draft: Draft, step: PlanStep, current: StepState, timer: StepTim
         draft.command(Notify(kind="task_reminder", key=f"{draft.state.execution_id}:{timer}", step=step.key))
 
 
-def claim(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
+def claim(draft: Draft, step: PlanStep, actor: Actor) -> RefusalCode | None:
     """Take a task; None, or the code of the refusal. A claim is atomic and never overrides another's."""
     current = draft.step(step.key)
     task = current.task
@@ -194,7 +195,7 @@ def claim(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
     return None
 
 
-def release(draft: Draft, step: PlanStep, actor: Actor) -> str | None:
+def release(draft: Draft, step: PlanStep, actor: Actor) -> RefusalCode | None:
     """Give a claimed task back; only one's own claim."""
     current = draft.step(step.key)
     task = current.task

@@ -64,14 +64,14 @@ def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
         return
     if current.status != "pending":
         draft.command(CancelStep(step=current.key, visit=current.visit))
-    let_child_go(draft, current)
+    cancel_child(draft, current)
     draft.stop_step_timers(current)
     draft.update_step(
         current,
         status="cancelled",
         reason=reason,
         completed_at=draft.at,
-        is_testing=False,
+        is_evaluating_repeat=False,
         incident_at=None,
         attempts=tuple(_closed(attempt, draft) for attempt in current.attempts),
         task=None if current.task is None else _closed_task(current.task, draft),
@@ -80,7 +80,7 @@ def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
         end_from_outside(draft, item, reason)
 
 
-def let_child_go(draft: Draft, current: StepState) -> None:
+def cancel_child(draft: Draft, current: StepState) -> None:
     """Cancel the run that the step waits for, or may have started; one that it does not wait for goes its own way."""
     child = draft.plan.step(current.key).child
     if child is not None and child.waits and current.attempts:
@@ -90,7 +90,7 @@ def let_child_go(draft: Draft, current: StepState) -> None:
 
 def child_id(state: RunState, current: StepState) -> UUID:
     """The run that this visit of a step starts; another one where somebody had it begin anew."""
-    key = ids.effect_key(state.execution_id, current.key, current.visit, current.forgiven)
+    key = ids.effect_key(state.execution_id, current.key, current.visit, current.attempts_before_retry)
     return ids.child_execution_id(state.organization_id, key)
 
 
@@ -127,6 +127,6 @@ def evaluate_repeat(draft: Draft, step: PlanStep, current: StepState) -> bool:
     """Evaluate whether a step that did its work is repeated; false where it cannot be."""
     if step.repeat is None or not may_go_back(draft, step.repeat):
         return False
-    draft.update_step(current, status="in_progress", is_testing=True)
+    draft.update_step(current, status="in_progress", is_evaluating_repeat=True)
     draft.command(EvaluateLoop(step=current.key, visit=current.visit))
     return True

@@ -1,7 +1,4 @@
-"""Every place of a document that holds expressions, with what is known of the names there.
-
-Owns the list of places. Must not judge what stands in them.
-"""
+"""Every place of a document that holds expressions, with the types inferred there."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from playbooks.compiler.references import matching
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.document.model import PlaybookDocument
 from playbooks.inference import mappings
-from playbooks.inference.infer import Names
-from playbooks.inference.mappings import Typed
+from playbooks.inference.environment import Names
+from playbooks.inference.mappings import Inferred
 
 Role: TypeAlias = Literal["condition", "rule", "loop", "mapping", "list"]
 """`condition`: decides whether a step runs; `rule`: true or false within a handler; `loop`: whether a loop goes on,
@@ -28,17 +25,17 @@ Handlers: TypeAlias = Mapping[str, HandlerDescription | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A condition or a mapping, and what it can give."""
+class ExpressionSite:
+    """A condition or a mapping, and its type."""
 
     pointer: str
     value: Json
     role: Role
-    typed: Typed
+    inferred: Inferred
 
 
-def places(document: PlaybookDocument, order: Order, handlers: Handlers, types: StepTypes) -> Iterator[Place]:
-    """The places of a document, step by step. `handlers` by step key."""
+def sites(document: PlaybookDocument, order: Order, handlers: Handlers, types: StepTypes) -> Iterator[ExpressionSite]:
+    """Yield the expression sites of a document, step by step. `handlers` by step key."""
     names = types.names()
     for item in order.placed:
         yield from _of_step(order, item, types)
@@ -49,56 +46,56 @@ def places(document: PlaybookDocument, order: Order, handlers: Handlers, types: 
             yield from _of_config(item, handler, types.config_names(item.key))
     concurrency = document.policies.concurrency if document.policies else None
     if concurrency is not None:
-        yield _place("/policies/concurrency/key", concurrency.key, "mapping", {"input": types.run_input})
+        yield _site("/policies/concurrency/key", concurrency.key, "mapping", {"input": types.run_input})
     if document.output is not None:
-        yield _place("/output", document.output, "mapping", names)
+        yield _site("/output", document.output, "mapping", names)
 
 
-def _of_step(order: Order, item: Placed, types: StepTypes) -> Iterator[Place]:
+def _of_step(order: Order, item: Placed, types: StepTypes) -> Iterator[ExpressionSite]:
     step, names = item.step, types.names()
     if step.condition is not None:
-        yield _place(f"{item.pointer}/condition", step.condition, "condition", names)
+        yield _site(f"{item.pointer}/condition", step.condition, "condition", names)
     for edge in order.edges.get(item.key, ()):
         if edge.document.condition is not None and edge.document.dependency_type == "conditional":
-            yield _place(f"{edge.pointer}/condition", edge.document.condition, "condition", names)
+            yield _site(f"{edge.pointer}/condition", edge.document.condition, "condition", names)
         if edge.document.mapping is not None:
-            yield _place(f"{edge.pointer}/mapping", edge.document.mapping, "mapping", names)
+            yield _site(f"{edge.pointer}/mapping", edge.document.mapping, "mapping", names)
     if step.input is not None:
-        yield _place(f"{item.pointer}/input", step.input, "mapping", types.input_names(item.key))
+        yield _site(f"{item.pointer}/input", step.input, "mapping", types.input_names(item.key))
 
 
-def _of_loops(item: Placed, types: StepTypes) -> Iterator[Place]:
+def _of_loops(item: Placed, types: StepTypes) -> Iterator[ExpressionSite]:
     for_each, repeat = item.step.for_each, item.step.repeat
     if for_each is not None:
         place = f"{item.pointer}/for_each"
         role: Role = "list" if control_flow.may_be_list(for_each.items) else "mapping"
-        yield _place(f"{place}/items", for_each.items, role, types.names())
+        yield _site(f"{place}/items", for_each.items, role, types.names())
         if isinstance(for_each.complete_when, str):
-            yield _place(f"{place}/complete_when", for_each.complete_when, "loop", types.loop_names(item.key))
+            yield _site(f"{place}/complete_when", for_each.complete_when, "loop", types.loop_names(item.key))
     if repeat is not None:
-        yield _place(f"{item.pointer}/repeat/while", repeat.while_, "loop", types.names())
+        yield _site(f"{item.pointer}/repeat/while", repeat.while_, "loop", types.names())
 
 
-def _of_undoing(item: Placed, handlers: Handlers, types: StepTypes) -> Iterator[Place]:
+def _of_undoing(item: Placed, handlers: Handlers, types: StepTypes) -> Iterator[ExpressionSite]:
     undo = control_flow.undo_placed(item)
     if undo is None or undo.step.input is None:
         return
     names = types.undo_names(item.key)
-    own_input = _place(f"{undo.pointer}/input", undo.step.input, "mapping", names)
+    own_input = _site(f"{undo.pointer}/input", undo.step.input, "mapping", names)
     yield own_input
     handler = handlers.get(undo.key)
     if handler is not None:
-        yield from _of_config(undo, handler, {**names, "input": own_input.typed.known})
+        yield from _of_config(undo, handler, {**names, "input": own_input.inferred.type})
 
 
-def _of_config(item: Placed, handler: HandlerDescription, names: Names) -> Iterator[Place]:
+def _of_config(item: Placed, handler: HandlerDescription, names: Names) -> Iterator[ExpressionSite]:
     config, pointer = item.step.config or {}, f"{item.pointer}/config"
     for place, value in matching(config, pointer, handler.conditions):
-        yield _place(place, value, "rule", names)
+        yield _site(place, value, "rule", names)
     for place, value in matching(config, pointer, (*handler.templates, *handler.answers)):
-        yield _place(place, value, "mapping", names)
+        yield _site(place, value, "mapping", names)
 
 
-def _place(pointer: str, value: Json, role: Role, names: Names) -> Place:
-    typed = mappings.mapping if role in ("mapping", "list") else mappings.condition
-    return Place(pointer, value, role, typed(value, pointer, names))
+def _site(pointer: str, value: Json, role: Role, names: Names) -> ExpressionSite:
+    infer = mappings.mapping if role in ("mapping", "list") else mappings.condition
+    return ExpressionSite(pointer, value, role, infer(value, pointer, names))

@@ -36,7 +36,7 @@ def check_if_match(if_match: str | None, tag: str) -> None:
     if if_match is None:
         raise PreconditionRequiredError("send If-Match with the ETag that you read")
     if not any(each in ("*", tag) for each in _tags(if_match)):
-        raise PreconditionFailedError("somebody changed it since you read it; read it again")
+        raise PreconditionFailedError("it has changed since you read it; read it again")
 
 
 def _tags(header: str) -> Iterator[str]:

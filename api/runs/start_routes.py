@@ -48,8 +48,8 @@ async def execute(
     """Validate the input, store the run and start it. A repeat with the same Idempotency-Key returns the first run.
     With `execution_mode: simulation` the run is simulated and nothing is stored: 200."""
     if request.execution_options.execution_mode == "simulation":
-        order = request.to_simulation().to_order()
-        simulation = await simulate_version(context, playbook_id, order, only_active=True)
+        parameters = request.to_simulation().to_parameters()
+        simulation = await simulate_version(context, playbook_id, parameters, only_active=True)
         return JSONResponse(Success(data=simulation_view(simulation, context.principal)).model_dump(mode="json"))
     started = await execute_playbook(context, playbook_id, request, idempotency_key)
     response.status_code = 201 if started.is_started else 202

@@ -31,7 +31,7 @@ MAX_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SimulationOrder:
+class SimulationParameters:
     """The run to simulate. Without `input` one is generated; without `started_at` the virtual clock begins now."""
 
     input: JsonObject | None
@@ -52,7 +52,7 @@ class Simulation:
 
 
 async def simulate_version(
-    context: RequestContext, playbook_id: UUID, order: SimulationOrder, *, only_active: bool = False
+    context: RequestContext, playbook_id: UUID, parameters: SimulationParameters, *, only_active: bool = False
 ) -> Simulation:
     """Simulate a run of this version; also of a draft, unless `only_active`.
 
@@ -60,20 +60,20 @@ async def simulate_version(
     InputContractError, ValidationError, LimitExceededError.
     """
     version = await _version(context, playbook_id, only_active=only_active)
-    problems = problems_of(order.given, version.plan)
+    problems = problems_of(parameters.given, version.plan)
     if problems:
         raise ValidationError(problems[0].message, problems)
-    if order.input is not None:
-        check_input(version.document, order.input)
-    at = order.started_at or datetime.now(UTC)
+    if parameters.input is not None:
+        check_input(version.document, parameters.input)
+    at = parameters.started_at or datetime.now(UTC)
 
     def play() -> Simulated:
-        start = _run_input(context.principal, version, order)
+        start = _run_input(context.principal, version, parameters)
         is_over = _timeout(MAX_SECONDS)
-        return simulate(version, start, order.given, at=at, handlers=context.services.handlers, is_over=is_over)
+        return simulate(version, start, parameters.given, at=at, handlers=context.services.handlers, is_over=is_over)
 
     simulated = await context.services.calculate(play)
-    return Simulation(simulated=simulated, input_source="generated" if order.input is None else "given")
+    return Simulation(simulated=simulated, input_source="generated" if parameters.input is None else "given")
 
 
 def _timeout(seconds: float) -> Callable[[], bool]:
@@ -98,11 +98,11 @@ async def _version(context: RequestContext, playbook_id: UUID, *, only_active: b
     return Version(document, compiled.plan)
 
 
-def _input_of(version: Version, order: SimulationOrder) -> JsonObject:
+def _input_of(version: Version, parameters: SimulationParameters) -> JsonObject:
     """Return the run's input: as sent (and checked), or generated from the contract."""
     contract = version.document.input_contract
-    if order.input is not None:
-        return order.input
+    if parameters.input is not None:
+        return parameters.input
     if contract is None:
         return {}
     try:
@@ -117,17 +117,17 @@ def _input_of(version: Version, order: SimulationOrder) -> JsonObject:
     return generated
 
 
-def _run_input(principal: Principal, version: Version, order: SimulationOrder) -> RunInput:
+def _run_input(principal: Principal, version: Version, parameters: SimulationParameters) -> RunInput:
     return RunInput(
         organization_id=principal.organization_id,
         execution_id=uuid4(),
         plan=version.plan,
         initiator=principal.actor,
-        input=_input_of(version, order),
-        priority=order.priority,
-        variables=order.variables,
-        max_retries=order.max_retries,
-        timeout_minutes=order.timeout_minutes,
+        input=_input_of(version, parameters),
+        priority=parameters.priority,
+        variables=parameters.variables,
+        max_retries=parameters.max_retries,
+        timeout_minutes=parameters.timeout_minutes,
         # As in debug mode: each step's evaluation is among the events.
         debug=True,
     )

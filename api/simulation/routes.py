@@ -22,5 +22,5 @@ router = APIRouter(prefix="/playbooks", tags=["playbooks"])
 async def simulate(playbook_id: UUID, request: SimulateRequest, context: Reader) -> Success[SimulationView]:
     """Simulate a run of this version, also of a draft, by the rules of a real run: given or generated results replace
     all work, and a virtual clock replaces waiting. Nothing is stored."""
-    simulation = await simulate_version(context, playbook_id, request.to_order())
+    simulation = await simulate_version(context, playbook_id, request.to_parameters())
     return Success(data=simulation_view(simulation, context.principal))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.execution.schemas import AttemptView, EventView, ExecutionContext, ExecutionOptions, StepErrorView
 from api.http.schemas import ProblemView, RequestModel
 from api.simulation.inputs import SimulationInputs
-from api.simulation.operations import SimulationOrder
+from api.simulation.operations import SimulationParameters
 from playbooks.common.errors import Problem, ValidationError
 from playbooks.common.values import Json, JsonObject, StepStatus, StepType
 from playbooks.simulation.outcome import Ending
@@ -44,14 +44,14 @@ class SimulateRequest(RequestModel):
     execution_options: ExecutionOptions = Field(default_factory=ExecutionOptions)
     simulation: SimulationInputs = Field(default_factory=SimulationInputs)
 
-    def to_order(self) -> SimulationOrder:
+    def to_parameters(self) -> SimulationParameters:
         """Return the run to simulate. Raises ValidationError for another execution mode."""
         options = self.execution_options
         if "execution_mode" in options.model_fields_set and options.execution_mode != "simulation":
             message = "this call only simulates: leave it out, or say simulation"
             problem = Problem(pointer="/execution_options/execution_mode", code="NOT_ALLOWED", message=message)
             raise ValidationError(message, (problem,))
-        return SimulationOrder(
+        return SimulationParameters(
             input=self.input_data,
             given=self.simulation.to_given(approves_alone=options.auto_approve_human_steps),
             started_at=self.simulation.started_at,

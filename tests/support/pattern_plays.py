@@ -119,7 +119,7 @@ def played(code: str, name: str) -> Play:
     document = document_of(code)
     plan = plan_of(document)
     body = SimulateRequest.model_validate_json(json.dumps(told_of(code)[name]["body"]))
-    given = body.to_order().given
+    given = body.to_parameters().given
     assert problems_of(given, plan) == ()
     start = run_input(plan, input=body.input_data)
     simulated = simulate(Version(read_document(document), plan), start, given, at=BEGIN)

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.http.schemas import Instant, RequestModel
-from playbooks.common.values import ErrorKind, Json, JsonObject, StepError
+from playbooks.common.values import MAX_RETRY_AFTER_MS, ErrorKind, Json, JsonObject, StepError
 from playbooks.engine.model.state import Choice
 from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenMessage, GivenVote
 
@@ -27,7 +27,7 @@ class SimulatedErrorRequest(RequestModel):
 
     kind: ErrorKind
     message: _Text = "the simulation says so"
-    retry_after_ms: int | None = Field(default=None, ge=0, le=86_400_000)
+    retry_after_ms: int | None = Field(default=None, ge=0, le=MAX_RETRY_AFTER_MS)
 
 
 class StepResultRequest(RequestModel):

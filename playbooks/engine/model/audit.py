@@ -48,7 +48,7 @@ AuditKind: TypeAlias = Literal[
     "task_reminded",
     "went_back",
 ]
-"""What the machine records."""
+"""Entries of the machine."""
 
 TableAuditKind: TypeAlias = Literal["run_cancelled", "run_lost", "run_queued", "run_stuck", "value_quarantined"]
-"""What is recorded where no workflow does it: at the start, by the repairs, by the tables themselves."""
+"""Entries that no workflow records: at the start, by repairs, by the tables themselves."""

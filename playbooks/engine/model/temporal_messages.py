@@ -79,7 +79,16 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepCall:
+class OfRun:
+    """The run that an activity works for."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall(OfRun):
     """One attempt at a step, or the preparation of one.
 
     `context` holds only the paths that the plan says the step refers to: `{input, steps: {key: {status, output}},
@@ -88,9 +97,6 @@ class StepCall:
     input. An item has its `index`, and `items` where the list is stored; else its value is `item` in the context.
     """
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     visit: int
     attempt: int
@@ -133,12 +139,9 @@ class StepOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopCall:
+class LoopCall(OfRun):
     """The condition of a loop (`step` is its last step, or the `for_each` step); `context` as in `StepCall`."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     context: JsonObject
     stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
@@ -155,12 +158,9 @@ class LoopOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectCall:
+class CollectCall(OfRun):
     """Items of a `for_each` step whose output is to be made: `results` by index, of `count`; `line` is its step's."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     line: int
     count: int
@@ -171,12 +171,9 @@ class CollectCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChildCall:
+class ChildCall(OfRun):
     """The run `child` that a step waits for; `line` is the number of the step's line."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     line: int
     child: UUID
@@ -215,16 +212,13 @@ class NotifyNextCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckCall:
+class CheckCall(OfRun):
     """A control message whose identity, and whose form where `step` is set, is to be checked.
 
     `needs_person`: only a person's own identity will do; `checks_output`: the body's `output` becomes the step's.
     `signal_steps`: keys of steps that the signal may end, whose contracts it has to satisfy.
     """
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     envelope: Envelope
     step: str | None = None
     task_id: UUID | None = None
@@ -246,12 +240,9 @@ class OutcomeOfCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputCall:
+class OutputCall(OfRun):
     """The run's output is to be made. `context` as in `StepCall`; `final` are the outputs used without a mapping."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     context: JsonObject
     stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
 
@@ -264,23 +255,17 @@ class OutputResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCall:
+class TaskCall(OfRun):
     """A task whose row is to be made (once), so that people see it."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     seq: int
     step: StepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationCall:
+class NotificationCall(OfRun):
     """A notification to record once under `key`. `kind` is a machine name, `data` its body."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     kind: str
     key: str
     data: JsonObject
@@ -318,16 +303,13 @@ class RunProjection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlushCall:
+class FlushCall(OfRun):
     """Committed state for the tables: the run, each step that changed, and the new events.
 
     It holds the changes since `after_seq`, the seq of the flush before it; rows at another seq need more than this
     flush. None where that is not known.
     """
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     temporal_run_id: str
     seq: int
     run: RunProjection

@@ -18,7 +18,7 @@ import httpx2
 from activities.egress import EgressRefusedError, PinnedTransport
 from activities.handler import HandlerCall, HandlerResult, StepFailedError, failed
 from activities.http_auth import Credentials, read_credentials
-from playbooks.common.values import ErrorKind, Json, JsonObject
+from playbooks.common.values import MAX_RETRY_AFTER_MS, ErrorKind, Json, JsonObject
 from playbooks.document.handler_catalog import BUILT_IN
 from runtime.settings import Settings
 
@@ -27,7 +27,6 @@ HttpFactory: TypeAlias = Callable[[], httpx2.AsyncClient]
 MAX_RESPONSE_BYTES = 1_048_576
 MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_SECONDS = 5.0
-_MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
 _KINDS: dict[int, ErrorKind] = {
     401: "permission",
     403: "permission",
@@ -156,13 +155,13 @@ def _retry_after_ms(text: str | None) -> int | None:
     if not text:
         return None
     if text.strip().isdecimal():
-        return min(int(text.strip()[:9]) * 1000, _MAX_RETRY_AFTER_MS)
+        return min(int(text.strip()[:9]) * 1000, MAX_RETRY_AFTER_MS)
     try:
         at = parsedate_to_datetime(text)
     except ValueError:
         return None
     delay = (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return max(0, min(int(delay * 1000), _MAX_RETRY_AFTER_MS))
+    return max(0, min(int(delay * 1000), MAX_RETRY_AFTER_MS))
 
 
 def _read_body(headers: httpx2.Headers, body: bytes, origin: str) -> Json:

@@ -1,6 +1,6 @@
-"""The application: rooms of routes, the edge around them, and the one way in which errors leave.
+"""Composition of the HTTP application: routers, middleware, and the translation of errors into answers.
 
-Owns composition only. `create_app` opens nothing; connections live between start-up and shutdown.
+`create_app` opens nothing; connections live between start-up and shutdown.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from starlette.routing import Route
 
 from api.codec import routes as codec_routes
 from api.http import openapi
+from api.http.etags import NotModifiedError
 from api.http.metrics import Metrics
 from api.http.problems import code_of_status, problem_response, status_of
 from api.http.request_errors import MISSING_RESOURCE, is_malformed, is_wrong_path, problems_of
-from api.http.request_guard import EdgeMiddleware
+from api.http.request_guard import RequestGuardMiddleware
 from api.playbooks import export_routes
 from api.playbooks import routes as playbooks_routes
 from api.probes import routes as probes_routes
 from api.publication import routes as publication_routes
 from api.runs import control_routes, start_routes
 from api.runs import routes as runs_routes
-from api.services import opened
+from api.services import open_services
 from api.simulation import routes as simulation_routes
 from api.smart_codes import routes as smart_codes_routes
 from api.steps import routes as steps_routes
@@ -43,7 +44,7 @@ from storage.database.roles import sqlstate
 BASE = "/api/v1"
 _DATA_EXCEPTION = "22"  # the class of SQLSTATE
 
-# The fixed paths below /playbooks come before those with an id in their place.
+# Fixed paths below /playbooks precede those that have an id in the same place.
 _ROUTERS = (
     smart_codes_routes.router,
     runs_routes.router,
@@ -61,11 +62,11 @@ _ROOT_ROUTERS = (probes_routes.router, codec_routes.router)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The HTTP API. Starts and answers while PostgreSQL or Temporal is away (503, or 202 for a run's start)."""
+    """Return the HTTP API. It starts and answers while PostgreSQL or Temporal is away (503, or 202 to start a run)."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with opened(settings) as services:
+        async with open_services(settings) as services:
             app.state.services = services
             yield
 
@@ -87,12 +88,13 @@ def create_app(settings: Settings) -> FastAPI:
     for router in _ROOT_ROUTERS:
         app.include_router(router)
     app.add_exception_handler(PlaybooksError, _on_error)
+    app.add_exception_handler(NotModifiedError, _on_not_modified)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DBAPIError, _on_database)
-    # Pages of a history are larger than any body of ours, and protobuf's parser reads them, not ours.
+    # The codec's bodies are pages of a history: larger than any other body, and parsed by protobuf.
     app.add_middleware(
-        EdgeMiddleware, observe=metrics.observe, raw_paths=dict.fromkeys(codec_routes.PATHS, MAX_REQUEST_BYTES)
+        RequestGuardMiddleware, observe=metrics.observe, raw_paths=dict.fromkeys(codec_routes.PATHS, MAX_REQUEST_BYTES)
     )
     app.openapi = lambda: openapi.document(app)
     return app
@@ -115,10 +117,14 @@ async def _on_error(request: Request, error: Exception) -> Response:
     return _answer(request, status_of(refused), refused.code, refused)
 
 
+async def _on_not_modified(request: Request, error: Exception) -> Response:
+    return Response(status_code=304, headers=cast("NotModifiedError", error).headers)
+
+
 async def _on_invalid(request: Request, error: Exception) -> Response:
     invalid = cast("RequestValidationError", error)
     if is_wrong_path(invalid):
-        # An id that cannot be one names nothing, exactly as an id that nobody has.
+        # A malformed id is answered as an id that does not exist.
         return _answer(request, 404, "NOT_FOUND", PlaybooksError(MISSING_RESOURCE))
     status = 400 if is_malformed(invalid) else 422
     problems = problems_of(invalid)
@@ -127,7 +133,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 async def _on_database(request: Request, error: Exception) -> Response:
-    # Values reach SQL as they came in a few places (a cursor's, say); what the database cannot read is the sender's.
+    # A few values reach SQL unchecked (those of a cursor, for example); one that the database refuses is the sender's
+    # mistake.
     if not (sqlstate(cast("DBAPIError", error)) or "").startswith(_DATA_EXCEPTION):
         raise error
     return _answer(request, 422, "VALIDATION_ERROR", PlaybooksError("a value in the request cannot be used"))
@@ -143,7 +150,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods of a path. The framework names only those of the first route that has it."""
+    """Return all methods of a path. The framework names only those of the first matching route."""
     places = [*((request.url.path.removeprefix(BASE), router) for router in _ROUTERS)]
     places += [(request.url.path, router) for router in _ROOT_ROUTERS]
     return sorted(

@@ -1,7 +1,7 @@
-"""The API's way to running workflows: start one, or give one a verb and wait for its verdict.
+"""Client of the workflows of runs: start one, or send it an update and wait for the verdict.
 
-Owns the translation of everything that Temporal can answer into our errors. Must not know rows or routes. Invariant:
-a verb carries the identity of the verified token, signed for this one run, and nothing that a client named itself.
+Translates Temporal's errors into ours. Invariant: an update carries the identity of the verified token, signed for this
+one run; no identity comes from a request body.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from runtime.temporal_client import is_away
 VERDICT_TIMEOUT = timedelta(seconds=10)
 _HEALTH_TIMEOUT = timedelta(seconds=2)
 
-# How Temporal says that the workflow ended between taking the update and answering it.
+# Temporal's error where the workflow ended between accepting the update and answering it.
 _ENDED_TYPES = frozenset({"AcceptedUpdateCompletedWorkflow"})
 
 
-class Runs:
+class RunWorkflows:
     """Workflows of runs, over one lazily connected client."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
@@ -53,7 +53,10 @@ class Runs:
         self._settings = settings
 
     async def start(self, run_input: RunInput) -> None:
-        """Start a run whose row is committed. Raises ServiceUnavailableError; the row then waits for the sweeper."""
+        """Start the workflow of a run whose row is committed.
+
+        Raises ServiceUnavailableError; the sweeper then starts it later.
+        """
         await start_run(self.client, self._settings, run_input)
 
     async def update(
@@ -66,10 +69,11 @@ class Runs:
         *,
         update_id: str | None = None,
     ) -> Verdict | None:
-        """The run's verdict on a verb, or None where no open workflow carries the run.
+        """Send a verb to a run. Return the verdict (accepted or kept), or None where the run has no open workflow.
 
-        A repeat with the same `update_id` gets the first verdict. Raises ServiceUnavailableError while Temporal is
-        away, WorkerUnavailableError when no worker answers in time, RateLimitedError for too many at once.
+        A repeat with the same `update_id` gets the first verdict. Raises the error that the run refused the verb with,
+        ServiceUnavailableError while Temporal is away, WorkerUnavailableError when no worker answers in time,
+        RateLimitedError for too many requests at once.
         """
         bound_to = workflow_id(organization_id, execution_id)
         envelope = Envelope(verb=verb, body=body, actor=actor_to_json(actor))
@@ -78,7 +82,7 @@ class Runs:
             async with asyncio.timeout(VERDICT_TIMEOUT.total_seconds() + 1):
                 handle: WorkflowHandle[Any, Any] = self.client.get_workflow_handle(bound_to)
                 # An overload's `args` is untyped upstream.
-                return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                verdict = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                     verb,
                     to_argument(signed),
                     id=update_id or str(uuid4()),
@@ -93,12 +97,15 @@ class Runs:
             if isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise await self._failure(error) from error
+        if verdict.outcome == "refused":
+            raise error_of_code(verdict.code, verdict.detail or "the run refused it", verdict.errors)
+        return verdict
 
-    async def ask_cancel(self, organization_id: UUID, execution_id: UUID) -> None:
-        """Ask Temporal to cancel whatever workflow there is; nobody being there is fine. Never raises.
+    async def request_cancel(self, organization_id: UUID, execution_id: UUID) -> None:
+        """Request the cancellation of the workflow, if there is one. Never raises.
 
-        For a run whose row was cancelled before its workflow spoke: the workflow, if it exists, learns it at once
-        instead of at its first flush.
+        For a run whose row was cancelled before its workflow's first flush: the workflow need not wait for that flush
+        to learn it.
         """
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT.total_seconds()):
@@ -108,7 +115,7 @@ class Runs:
             return
 
     async def is_reachable(self) -> bool:
-        """Whether Temporal answers."""
+        """Return whether Temporal answers."""
         try:
             async with asyncio.timeout(_HEALTH_TIMEOUT.total_seconds()):
                 return await self.client.service_client.check_health(timeout=_HEALTH_TIMEOUT)
@@ -119,11 +126,11 @@ class Runs:
         if isinstance(error, RPCError) and error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
             return RateLimitedError("too many requests for this run at once")
         if isinstance(error, RPCError) and not is_away(error):
-            return ServiceUnavailableError("Temporal does not take the request now")
+            return ServiceUnavailableError("Temporal does not accept the request now")
         # A worker that does not answer and a Temporal that does not answer look the same from here.
         if await self.is_reachable():
             return WorkerUnavailableError(
-                "no worker took the request in time; it may still take effect: look, then ask"
+                "no worker answered in time; the request may still take effect: read the run before you repeat it"
             )
         return ServiceUnavailableError(
             "Temporal does not answer, so it is not known whether the message arrived; repeat it, it counts once"
@@ -135,7 +142,7 @@ def _has_ended(cause: BaseException) -> bool:
 
 
 def _rejection(cause: BaseException) -> PlaybooksError:
-    """The workflow's validator refused the message itself."""
+    """Return the error of a message that the workflow's validator refused."""
     if isinstance(cause, ApplicationError):
         return error_of_code(cause.type, cause.message)
     return ValidationError("the run refused the message")

@@ -10,8 +10,9 @@ from sqlalchemy.engine import make_url
 
 from cli.settings import client_settings
 from playbooks.common.errors import NotFoundError, ValidationError
+from playbooks.common.permissions import PERMISSIONS
 from runtime.settings import MissingSettingError, Settings
-from runtime.tokens import DEFAULT_PERMISSIONS, PERMISSIONS, issue_token
+from runtime.tokens import DEFAULT_PERMISSIONS, issue_token
 from storage.database.migrate import upgrade
 from storage.identity import organizations
 

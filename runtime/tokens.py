@@ -20,20 +20,9 @@ from joserfc.jws import extract_compact
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from playbooks.common.errors import ServiceUnavailableError, UnauthorizedError
+from playbooks.common.permissions import PERMISSIONS
 from runtime.settings import MissingSettingError, Settings
 
-PERMISSIONS: Final = (
-    "playbooks:read",
-    "playbooks:manage",
-    "playbooks:publish",
-    "playbooks:execute",
-    "playbooks:admin",
-    "runs:read",
-    "runs:control",
-    "runs:view_sensitive",
-    "tasks:act",
-    "audit:read",
-)
 DEFAULT_PERMISSIONS: Final = tuple(name for name in PERMISSIONS if name != "playbooks:admin")
 DEFAULT_LIFETIME: Final = timedelta(hours=12)
 

@@ -84,7 +84,7 @@ def test_every_call_is_explained_when_the_api_offers_it() -> None:
 
 
 def test_every_permission_is_explained_when_a_token_can_carry_it() -> None:
-    from runtime.tokens import PERMISSIONS
+    from playbooks.common.permissions import PERMISSIONS
 
     assert not {name for name in PERMISSIONS if f"| `{name}` |" not in page_of_docs("api.md")}
 

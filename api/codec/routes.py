@@ -1,7 +1,7 @@
-"""The remote codec of the Temporal Web UI: payloads in clear text for whoever may see them.
+"""The remote codec of the Temporal Web UI, which decrypts payloads.
 
-Owns who may ask: holders of the codec token, or, where none is set (development), callers on this machine. Invariant:
-no other page than the configured Web UI gets an answer that a browser lets it read.
+Callers need the codec token, or, where none is set (development), have to be on this machine. Invariant: a browser lets
+no page but the configured Web UI read an answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.http.dependencies import Opened
+from api.context import ServicesDep
 from api.http.problems import documented
 from api.services import Services
 from playbooks.common.errors import ForbiddenError, UnauthorizedError
@@ -44,8 +44,8 @@ _PAYLOADS: dict[str, Any] = {
     openapi_extra={"requestBody": _PAYLOADS},
     responses={**documented(), 200: {**_PAYLOADS, "description": "Decoded."}},
 )
-async def decode(request: Request, services: Opened) -> Response:
-    """Decode payloads as Temporal's remote codec protocol has it; what cannot be opened comes back as it was."""
+async def decode(request: Request, services: ServicesDep) -> Response:
+    """Decode payloads as Temporal's remote codec protocol has it; what cannot be decrypted is returned unchanged."""
     _check_caller(request, services)
     answer = await decode_payloads(services.settings.key_ring, await request.body())
     return JSONResponse(answer, headers=_cors(request, services))
@@ -56,16 +56,16 @@ async def decode(request: Request, services: Opened) -> Response:
     openapi_extra={"requestBody": _PAYLOADS},
     responses={**documented(), 200: {**_PAYLOADS, "description": "The same payloads."}},
 )
-async def encode(request: Request, services: Opened) -> Response:
-    """Gives payloads back as they came: a client that only holds the codec sends plain ones, and workers read both."""
+async def encode(request: Request, services: ServicesDep) -> Response:
+    """Return the payloads unchanged: a client that has only the codec sends plain payloads, and workers read both."""
     _check_caller(request, services)
     return JSONResponse(echo_payloads(await request.body()), headers=_cors(request, services))
 
 
 @router.options(ENCODE_PATH, include_in_schema=False)
 @router.options(PATH, include_in_schema=False)
-async def preflight(request: Request, services: Opened) -> Response:
-    """A browser asks before the Web UI's page may post."""
+async def preflight(request: Request, services: ServicesDep) -> Response:
+    """Answer the CORS preflight request for the Web UI's page."""
     return Response(status_code=204, headers=_cors(request, services))
 
 
@@ -102,7 +102,7 @@ def _cors(request: Request, services: Services) -> dict[str, str]:
 
 
 def _origins(ui_url: str | None) -> frozenset[str]:
-    """The Web UI's origin; on loopback under both of its names, because people type either."""
+    """Return the Web UI's origin; for loopback under both names, because people type either."""
     if not ui_url:
         return frozenset()
     configured = ui_url.rstrip("/")

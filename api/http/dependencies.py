@@ -1,22 +1,14 @@
-"""What routes ask for beside the principal: the process's services, and headers that mean something to us."""
+"""Headers and query parameters that several routes take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends, Header, Query
-from starlette.requests import Request
+from fastapi import Header, Query
 
-from api.services import Services
 from playbooks.common.errors import NotSupportedError, Problem, ValidationError
 
-
-async def _services(request: Request) -> Services:
-    return request.app.state.services
-
-
-Opened: TypeAlias = Annotated[Services, Depends(_services)]
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
     Header(
@@ -32,15 +24,15 @@ Include: TypeAlias = Annotated[
 ]
 
 
-def included(values: list[str] | None, *, known: Iterable[str], later: Iterable[str] = ()) -> frozenset[str]:
-    """The parts that `include` names. Raises ValidationError, or NotSupportedError for parts that come later."""
+def included(values: list[str] | None, *, allowed: Iterable[str], later: Iterable[str] = ()) -> frozenset[str]:
+    """Return the parts that `include` names. Raises ValidationError, NotSupportedError for those of a later release."""
     names = {name.strip() for value in values or [] for name in value.split(",") if name.strip()}
     unbuilt = names & set(later)
     if unbuilt:
         problem = Problem(pointer="/query/include", code="NOT_SUPPORTED", message="this part is not built yet")
         raise NotSupportedError(f"include={','.join(sorted(unbuilt))} is not supported yet", (problem,))
-    unknown = names - set(known)
+    unknown = names - set(allowed)
     if unknown:
-        message = f"it may name {', '.join(sorted(known))}"
+        message = f"it may name {', '.join(sorted(allowed))}"
         raise ValidationError(message, (Problem(pointer="/query/include", code="NOT_ALLOWED", message=message),))
     return frozenset(names)

@@ -1,4 +1,4 @@
-"""Entity tags: how a revision travels, and how the two conditional headers are read."""
+"""Entity tags and the two conditional headers (RFC 9110)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ from playbooks.common.errors import PreconditionFailedError, PreconditionRequire
 
 
 def etag_of(revision: int | str) -> str:
-    """The tag of a revision, quoted as in the header."""
+    """Return the tag of a revision, quoted as in the header."""
     return f'"{revision}"'
 
 
+class NotModifiedError(Exception):
+    """The client has this revision already; answered with 304 and `headers`."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.headers = {"ETag": tag}
+
+
 def is_unchanged(if_none_match: str | None, tag: str) -> bool:
-    """Whether `If-None-Match` names this tag: the client has it already."""
+    """Return whether `If-None-Match` names this tag: the client has it already."""
     return if_none_match is not None and any(each in ("*", tag) for each in _tags(if_none_match))
+
+
+def check_if_none_match(if_none_match: str | None, tag: str) -> None:
+    """Raise NotModifiedError where `If-None-Match` names this tag. Call it before anything else is loaded."""
+    if is_unchanged(if_none_match, tag):
+        raise NotModifiedError(tag)
 
 
 def check_if_match(if_match: str | None, tag: str) -> None:
@@ -22,7 +36,7 @@ def check_if_match(if_match: str | None, tag: str) -> None:
     if if_match is None:
         raise PreconditionRequiredError("send If-Match with the ETag that you read")
     if not any(each in ("*", tag) for each in _tags(if_match)):
-        raise PreconditionFailedError("somebody changed it since you read it; read it again")
+        raise PreconditionFailedError("it has changed since you read it; read it again")
 
 
 def _tags(header: str) -> Iterator[str]:

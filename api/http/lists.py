@@ -1,4 +1,4 @@
-"""Pages as lists are answered: `pagination`, `total`, `summary`, `filters_applied`."""
+"""Answers of lists: `pagination`, `total`, `summary`, `filters_applied`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from api.http.schemas import Listing, Pagination
+from api.http.schemas import Listing, PageQuery, Pagination
+from playbooks.common.errors import Problem, ValidationError
 from playbooks.common.values import Json, JsonObject
 from storage.database.pages import Page
 
@@ -17,7 +18,7 @@ _NOT_FILTERS = frozenset({"limit", "offset", "cursor"})
 
 
 def listing(page: Page[Any], views: Sequence[T], filters: JsonObject, summary: JsonObject | None = None) -> Listing[T]:
-    """One page as it is answered."""
+    """Return the answer with one page. `views` are those of the page's items, in their order."""
     by_status: dict[str, Json] = {}
     for view in views:
         status = str(getattr(view, "status", None) or getattr(view, "state", ""))
@@ -38,5 +39,12 @@ def listing(page: Page[Any], views: Sequence[T], filters: JsonObject, summary: J
 
 
 def filters_of(query: BaseModel) -> JsonObject:
-    """The filters and the order that took effect: what the client gave."""
+    """Return the filters and the order that the client sent."""
     return cast("JsonObject", query.model_dump(mode="json", exclude_unset=True, exclude=set(_NOT_FILTERS)))
+
+
+def check_page(query: PageQuery) -> None:
+    """Raise ValidationError where a cursor and an offset are mixed."""
+    if query.cursor is not None and query.offset:
+        message = "a cursor and an offset cannot be mixed"
+        raise ValidationError(message, (Problem(pointer="/query/offset", code="NOT_ALLOWED", message=message),))

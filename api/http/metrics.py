@@ -1,7 +1,7 @@
-"""Counts and times of requests, for Prometheus.
+"""Counts and durations of requests, for Prometheus.
 
-Owns one registry per application, so that two applications in one process (tests) do not share counts. Labels are
-route templates, never paths: ids would make a series each.
+Each application has its own registry, so that two in one process (tests) do not share counts. Labels are route
+templates, never paths: each id would make its own series.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """The process's counters."""
+    """The counters of one application."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -32,7 +32,7 @@ class Metrics:
         self._seconds.labels(method, route).observe(seconds)
 
     def render(self) -> bytes:
-        """The text that Prometheus scrapes."""
+        """Return the text that Prometheus scrapes."""
         return generate_latest(self._registry)
 
 

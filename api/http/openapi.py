@@ -1,6 +1,6 @@
-"""The OpenAPI document: what FastAPI collects, corrected where it would say something untrue.
+"""The OpenAPI document that FastAPI collects, with corrections.
 
-Owns the corrections: errors are problem documents (not the framework's own), playbooks are `PlaybookDocument`.
+Errors are problem documents instead of the framework's own, playbooks are `PlaybookDocument`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from playbooks.document.model import PlaybookDocument
 
 VERSION = "0.2.0"
 DESCRIPTION = (
-    "Runs business playbooks: versioned documents whose steps are done by systems, people, AI models and outside "
+    "Runs business playbooks: versioned documents whose steps are done by systems, people, AI models and external "
     "services. Every answer has `success`; every error is `application/problem+json` with a stable `code`. "
-    "What marks data as sensitive is shown as `***` without the permission `runs:view_sensitive`."
+    "Sensitive data is shown as `***` without the permission `runs:view_sensitive`."
 )
 _TAGS = [
     {"name": "playbooks", "description": "Author, check and publish playbooks."},
-    {"name": "runs", "description": "Start, watch and steer runs."},
-    {"name": "tasks", "description": "The approver's inbox."},
-    {"name": "smart codes", "description": "Make and check HERA smart codes."},
+    {"name": "runs", "description": "Start, read and control runs."},
+    {"name": "tasks", "description": "Tasks of people: read, claim, decide."},
+    {"name": "smart codes", "description": "Generate and validate HERA smart codes."},
     {"name": "operations", "description": "Probes, metrics, and the codec for the Temporal Web UI."},
 ]
 _FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -31,7 +31,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document, made once per application."""
+    """Return the document, made once per application."""
     if app.openapi_schema is None:
         app.openapi_schema = _made(app)
     return app.openapi_schema
@@ -64,7 +64,7 @@ def _operations(made: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _correct(operation: dict[str, Any]) -> None:
-    # The framework documents its own 422 wherever we do not name one.
+    # The framework documents its own 422 where a route names none.
     responses = cast("dict[str, Any]", operation["responses"])
     content = responses.get("422", {}).get("content", {})
     if "application/json" in content:

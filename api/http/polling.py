@@ -1,4 +1,4 @@
-"""Wait until rows show something, without holding a connection meanwhile."""
+"""Poll rows until a condition holds. No connection is held between two reads."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PROJECTION_SECONDS = 3.0
+"""How long a request polls for the effect of an accepted update in the rows."""
+
 _FIRST_DELAY_SECONDS = 0.05
 _GROWTH = 1.5
 _MAX_DELAY_SECONDS = 0.5
 
 
-async def until(
+async def poll(
     read: Callable[[], Awaitable[T]],
     holds: Callable[[T], bool],
     seconds: float,
     *,
     is_wanted: Callable[[], Awaitable[bool]] | None = None,
 ) -> tuple[T, bool]:
-    """What `read` gave last, and whether it `holds`; gives up after `seconds`, or when nobody wants it any more.
+    """Return the last value of `read`, and whether `holds` is true of it.
 
-    Reads at once, then every 50 to 500 ms. Errors of `read` pass.
+    Gives up after `seconds`, or when `is_wanted` is false. Reads at once, then every 50 to 500 ms. Errors of `read`
+    pass through.
     """
     deadline = time.monotonic() + seconds
     delay = _FIRST_DELAY_SECONDS

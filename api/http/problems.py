@@ -1,7 +1,6 @@
-"""Every refusal as `application/problem+json` (RFC 9457), and the one table from codes to statuses.
+"""Errors as `application/problem+json` (RFC 9457), and the one table from codes to HTTP statuses.
 
-Owns what an error looks like on the wire. Must not decide whether something is an error. Invariant: whatever goes
-wrong, a client gets this document with a stable `code`; a client's mistake never becomes a 5xx.
+Invariant: every error reaches the client as this document with a stable `code`; a client's mistake never becomes a 5xx.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ STATUSES: Mapping[str, int] = {
     "WORKER_UNAVAILABLE": 503,
 }
 
-# Codes for refusals that the web framework makes by itself, before one of our functions is reached.
+# Codes of refusals that the web framework makes before a route is reached.
 _FRAMEWORK_CODES: Mapping[int, str] = {
     400: "VALIDATION_ERROR",
     401: "UNAUTHORIZED",
@@ -64,7 +63,7 @@ _FRAMEWORK_CODES: Mapping[int, str] = {
 
 
 class ProblemItem(BaseModel):
-    """One thing that is wrong. `pointer` is a JSON Pointer into what was sent."""
+    """One finding. `pointer` is a JSON Pointer into the request."""
 
     pointer: str = Field(examples=["/steps/0/worker_type"])
     code: str = Field(examples=["UNKNOWN_FIELD"])
@@ -74,7 +73,7 @@ class ProblemItem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """An error answer (RFC 9457). Branch on `code`; `detail` and `error` are the same sentence for people."""
+    """An error (RFC 9457). Branch on `code`; `detail` and `error` hold the same sentence for people."""
 
     model_config = ConfigDict(title="Problem")
 
@@ -91,21 +90,21 @@ class ProblemDocument(BaseModel):
 
 
 def status_of(error: PlaybooksError) -> int:
-    """The HTTP status of an error. Only what cannot be read at all is 400; other content errors are 422."""
+    """Return the HTTP status of an error. A body that cannot be parsed is 400; other content errors are 422."""
     if isinstance(error, errors.MalformedRequestError):
         return 400
     return STATUSES.get(error.code, 500)
 
 
 def code_of_status(status: int) -> str:
-    """The code for a refusal of the web framework itself."""
+    """Return the code for a refusal of the web framework itself."""
     return _FRAMEWORK_CODES.get(status, "VALIDATION_ERROR" if status < 500 else "INTERNAL_ERROR")
 
 
 def error_of_code(code: str | None, detail: str, items: Sequence[JsonObject] = ()) -> PlaybooksError:
-    """The error of the tree that carries this code, for a verdict that came back from a run.
+    """Return the error with this code, for a verdict that a run returned.
 
-    A code that the tree does not know becomes the plain conflict, because a run refused something.
+    An unknown code becomes ConflictError, because a run refused the request.
     """
     kind = _BY_CODE.get(code or "", errors.ConflictError)
     return kind(detail, tuple(_problem(item) for item in items))
@@ -121,7 +120,7 @@ def problem_response(
     items: Sequence[Problem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The answer itself. 503 and 429 always say when to come back, 401 how to authenticate."""
+    """Return the answer. 503 and 429 always carry Retry-After, 401 WWW-Authenticate."""
     document = ProblemDocument(
         type=f"urn:hera:playbooks:problem:{code.lower().replace('_', '-')}",
         title=HTTPStatus(status).phrase,
@@ -142,8 +141,11 @@ def problem_response(
     return JSONResponse(content, status_code=status, media_type=MEDIA_TYPE, headers=all_headers)
 
 
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Not changed since the tag in If-None-Match."}}
+
+
 def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses` of a route that can refuse with these codes, besides those that every route can give."""
+    """Return the OpenAPI `responses` of a route with these codes, besides the codes that every route has."""
     by_status: dict[int, list[str]] = {400: ["VALIDATION_ERROR"]}
     for code in ("UNAUTHORIZED", "FORBIDDEN", "VALIDATION_ERROR", "RESOURCE_LIMIT_EXCEEDED", *codes):
         by_status.setdefault(STATUSES[code], []).append(code)
@@ -201,7 +203,7 @@ def _problem(item: JsonObject) -> Problem:
 
 
 def _tree(kind: type[PlaybooksError]) -> Iterator[type[PlaybooksError]]:
-    # Depth first with the children first, so that the class that names a code itself wins over its heirs.
+    # Children first, so that the class that defines a code wins over its subclasses.
     for child in kind.__subclasses__():
         yield from _tree(child)
     yield kind

@@ -1,6 +1,6 @@
-"""What the web framework found wrong with a request, in our words: pointers, codes, messages.
+"""Translation of the web framework's validation errors into problems: pointers, codes, messages.
 
-Owns that translation. Must not know which route was asked. Invariant: no message repeats a value (it may be secret).
+Invariant: no message repeats a value, because it may be secret.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _MAX_PROBLEMS = 50
 
 
 def is_wrong_path(error: RequestValidationError) -> bool:
-    """Whether an id in the path cannot be one."""
+    """Return whether a path parameter is invalid."""
     return any(_place(item)[:1] == ("path",) for item in _items(error))
 
 
 def is_malformed(error: RequestValidationError) -> bool:
-    """Whether the body could not be read at all."""
+    """Return whether the body is not JSON."""
     return any(item.get("type") == "json_invalid" for item in _items(error))
 
 
 def problems_of(error: RequestValidationError) -> tuple[Problem, ...]:
-    """One problem for each finding; the pointer goes into the body, or names the query parameter or header."""
+    """Return one problem for each finding. The pointer is into the body, or names the query parameter or header."""
     return tuple(_problem(item) for item in _items(error)[:_MAX_PROBLEMS])
 
 

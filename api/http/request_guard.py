@@ -1,8 +1,8 @@
-"""The outermost layer: what every request passes before a route sees it.
+"""ASGI middleware that every request passes before a route sees it.
 
-Owns the trace id, the size and depth of bodies, poison text, and the answer to an unforeseen exception. Must not know
-any route. Invariant: a route's parser only ever sees UTF-8 JSON that is small, shallow and storable (YAML has become
-JSON here), and no exception leaves without a problem document.
+It sets the trace id, bounds the size and depth of bodies, refuses text that cannot be stored, and answers an
+unforeseen exception. Invariant: a route's parser only ever sees UTF-8 JSON that is small, shallow and storable (YAML
+has become JSON here), and every exception leaves as a problem document.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ MAX_INTEGER = 2**63 - 1
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Observer = Callable[[Scope, int, float], None]
-"""Told about each answered request: scope, status, seconds."""
+"""Receives each answered request: scope, status, seconds."""
 
 
-class EdgeMiddleware:
-    """ASGI middleware around the application; see the module's docstring."""
+class RequestGuardMiddleware:
+    """The middleware; see the module's docstring."""
 
     def __init__(self, app: ASGIApp, observe: Observer, raw_paths: Mapping[str, int] | None = None) -> None:
-        """`raw_paths` take bodies up to so many bytes, which are not looked into here."""
+        """`raw_paths` maps paths to their limit in bytes; their bodies are not parsed here."""
         self._app = app
         self._raw_paths = dict(raw_paths or {})
         self._observe = observe
@@ -51,7 +51,7 @@ class EdgeMiddleware:
             return
         trace_id = _trace_id(scope)
         scope.setdefault("state", {})["trace_id"] = trace_id
-        begun = time.perf_counter()
+        started = time.perf_counter()
         status = 500
 
         async def traced_send(message: Message) -> None:
@@ -64,7 +64,7 @@ class EdgeMiddleware:
         try:
             await self._guarded(scope, receive, traced_send)
         finally:
-            self._observe(scope, status, time.perf_counter() - begun)
+            self._observe(scope, status, time.perf_counter() - started)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_answered = False
@@ -87,7 +87,7 @@ class EdgeMiddleware:
             status = 413 if isinstance(error, LimitExceededError) else status_of(error)
             await _answer(scope, receive, watched_send, status, error)
         except Exception:
-            # The last resort: say nothing about the inside, log everything under the trace id that the client gets.
+            # The client gets no internals; the log has everything under the trace id that the client gets.
             self._log.exception("unforeseen_error", trace_id=scope["state"]["trace_id"], path=scope["path"])
             if is_answered:
                 raise
@@ -142,7 +142,7 @@ def _too_large(limit: int) -> NoReturn:
 
 
 def _checked_body(scope: Scope, body: bytes) -> bytes:
-    """The body as JSON; one that came as YAML becomes it, so that no route has to know."""
+    """Return the body as JSON. A YAML body is converted, so that routes parse JSON only."""
     if not body.strip():
         return body
     kind = _header(scope, b"content-type").partition(";")[0].strip().lower()
@@ -189,7 +189,7 @@ def _integer(text: str) -> int:
 
 
 def _name_type(scope: Scope, body: bytes) -> None:
-    """A JSON body without a content type is taken for what it is."""
+    """Set the content type of a JSON body that was sent without one."""
     if body and not _header(scope, b"content-type"):
         scope["headers"] = [*scope["headers"], (b"content-type", b"application/json")]
 

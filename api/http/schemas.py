@@ -1,12 +1,13 @@
-"""The envelopes that every answer shares, and the base of every request body."""
+"""Envelopes of all answers, the base of request bodies, and field types that several slices use."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from playbooks.common.errors import Problem
 from playbooks.common.values import Json, JsonObject
 
 T = TypeVar("T")
@@ -27,14 +28,18 @@ Instant = Annotated[datetime, AfterValidator(_in_range)]
 """An ISO 8601 instant; without an offset it is UTC."""
 
 
+Reason = Annotated[str, StringConstraints(max_length=2000)]
+"""Why a person asks for something; it is recorded."""
+
+
 class RequestModel(BaseModel):
-    """A request body or query. A field that is not known is refused with its pointer, never ignored."""
+    """A request body or query. An unknown field is refused with its pointer, never ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class Metadata(BaseModel):
-    """Beside the data: when the answer was made, and what else is worth knowing about it."""
+    """When the answer was made; some routes add fields."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -42,7 +47,7 @@ class Metadata(BaseModel):
 
 
 class Success(BaseModel, Generic[T]):
-    """An answer with one thing."""
+    """An answer with one resource."""
 
     success: Literal[True] = True
     data: T
@@ -50,7 +55,7 @@ class Success(BaseModel, Generic[T]):
 
 
 class Pagination(BaseModel):
-    """Where this page lies. `next_cursor` asks for the next page without repeating or losing rows."""
+    """Position of the page. `next_cursor` asks for the next page without repeating or losing rows."""
 
     total: int = Field(examples=[42])
     limit: int = Field(examples=[50])
@@ -60,7 +65,7 @@ class Pagination(BaseModel):
 
 
 class Listing(BaseModel, Generic[T]):
-    """An answer with one page of things. `filters_applied` says which filters took effect."""
+    """An answer with one page. `filters_applied` holds the filters that were sent."""
 
     success: Literal[True] = True
     data: list[T]
@@ -80,8 +85,15 @@ class ProblemView(BaseModel):
     suggestion: str | None = None
 
 
+def problem_view(problem: Problem) -> ProblemView:
+    """Return a finding as the API shows it."""
+    return ProblemView(
+        pointer=problem.pointer, code=problem.code, message=problem.message, suggestion=problem.suggestion
+    )
+
+
 class PageQuery(RequestModel):
-    """Which page. `cursor` goes on where the page that gave it ended; it cannot be mixed with `offset`."""
+    """The page to return. `cursor` continues after the page that gave it; it cannot be mixed with `offset`."""
 
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     offset: int = Field(default=0, ge=0, le=MAX_OFFSET)

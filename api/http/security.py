@@ -1,35 +1,23 @@
-"""Who asks, and whether the token lets them.
+"""Authentication: the sender of a request and the permissions of the token.
 
-Owns the `Principal` and the permission checks of routes. Whether a person may decide a task is the machine's to say.
-Invariant: identity, roles and organization come from the verified token only, never from a body, path or query.
+Whether a person may decide a task is a rule of the engine. Invariant: identity, roles and organization come from the
+verified token only, never from a body, path or query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Security
+from fastapi import Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
 from playbooks.common.errors import ForbiddenError, UnauthorizedError
+from playbooks.common.permissions import Permission
 from playbooks.common.values import Actor
-
-Permission: TypeAlias = Literal[
-    "playbooks:read",
-    "playbooks:manage",
-    "playbooks:publish",
-    "playbooks:execute",
-    "playbooks:admin",
-    "runs:read",
-    "runs:control",
-    "runs:view_sensitive",
-    "tasks:act",
-    "audit:read",
-]
 
 _bearer = HTTPBearer(bearerFormat="JWT", description="A token of the organization.", auto_error=False)
 
@@ -44,7 +32,7 @@ class Principal:
     permissions: frozenset[str]
 
     def may(self, *permissions: Permission) -> bool:
-        """Whether the token carries at least one of these."""
+        """Return whether the token carries at least one of these."""
         return not self.permissions.isdisjoint(permissions)
 
     def needs(self, *permissions: Permission) -> None:
@@ -56,29 +44,8 @@ class Principal:
 async def authenticated(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 ) -> Principal:
-    """The principal of the bearer token. Raises UnauthorizedError without a valid one."""
+    """Return the principal of the bearer token. Raises UnauthorizedError without a valid one."""
     if credentials is None:
         raise UnauthorizedError("send a bearer token in the Authorization header")
     verify: Callable[[str], Awaitable[Principal]] = request.app.state.services.authenticate
     return await verify(credentials.credentials)
-
-
-def requires(*permissions: Permission) -> Callable[[Principal], Awaitable[Principal]]:
-    """A dependency that answers the principal, if the token carries at least one of these permissions."""
-
-    async def authorized(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
-        principal.needs(*permissions)
-        return principal
-
-    return authorized
-
-
-Authenticated: TypeAlias = Annotated[Principal, Depends(authenticated)]
-Reader: TypeAlias = Annotated[Principal, Depends(requires("playbooks:read"))]
-Manager: TypeAlias = Annotated[Principal, Depends(requires("playbooks:manage"))]
-Executor: TypeAlias = Annotated[Principal, Depends(requires("playbooks:execute"))]
-RunReader: TypeAlias = Annotated[Principal, Depends(requires("runs:read"))]
-RunController: TypeAlias = Annotated[Principal, Depends(requires("runs:control"))]
-Auditor: TypeAlias = Annotated[Principal, Depends(requires("audit:read"))]
-TaskReader: TypeAlias = Annotated[Principal, Depends(requires("tasks:act", "runs:read"))]
-TaskActor: TypeAlias = Annotated[Principal, Depends(requires("tasks:act"))]

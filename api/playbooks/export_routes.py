@@ -1,4 +1,4 @@
-"""A version's document as a file: JSON or YAML, without an envelope, as its author wrote it."""
+"""Export a version's document as a JSON or YAML file, without an envelope."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
-from api.http.dependencies import IfNoneMatch, Opened
-from api.http.etags import etag_of, is_unchanged
-from api.http.problems import documented
-from api.http.security import Reader
-from api.playbooks.read import read_playbook
+from api.context import Reader
+from api.http.dependencies import IfNoneMatch
+from api.http.etags import NotModifiedError, etag_of
+from api.http.problems import NOT_MODIFIED, documented
+from api.playbooks.operations import read_playbook
 from playbooks.document.field_order import in_reading_order
 from runtime.yaml_text import MEDIA_TYPES, to_yaml
 
@@ -29,7 +29,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
             "application/yaml": {"schema": {"type": "string"}},
         },
     },
-    304: {"description": "Not changed since the tag in If-None-Match."},
+    **NOT_MODIFIED,
 }
 
 
@@ -37,22 +37,27 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 async def export(
     *,
     playbook_id: UUID,
-    principal: Reader,
-    services: Opened,
+    context: Reader,
     format: Annotated[Format | None, Query(description="Default: what Accept asks for, else JSON.")] = None,
     accept: Annotated[str, Header(max_length=1000)] = "",
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The document alone. Sent back with its ETag in `If-Match` it changes the draft that it came from."""
-    row = await read_playbook(services, principal, playbook_id)
+    """Export the document alone. A client that changes it can send it back with its ETag in `If-Match`."""
+    # The two formats are different answers: a cache has to keep them apart.
+    vary = {"Vary": "Accept"}
+    try:
+        row = (await read_playbook(context, playbook_id, if_none_match=if_none_match)).row
+    except NotModifiedError as unchanged:
+        unchanged.headers.update(vary)
+        raise
     chosen = format or _accepted(accept)
-    # The two forms are different answers: a cache has to tell them apart.
-    headers = {"ETag": etag_of(row.revision), "Vary": "Accept"}
-    if is_unchanged(if_none_match, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
     document = in_reading_order(row.document or {})
     text = to_yaml(document) if chosen == "yaml" else json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    headers["Content-Disposition"] = f'attachment; filename="{row.code}.v{row.version}.playbook.{chosen}"'
+    headers = {
+        "ETag": etag_of(row.revision),
+        **vary,
+        "Content-Disposition": f'attachment; filename="{row.code}.v{row.version}.playbook.{chosen}"',
+    }
     return Response(text, media_type=_TYPES[chosen], headers=headers)
 
 

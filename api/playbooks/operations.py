@@ -1,131 +1,175 @@
-"""Author playbooks: make a first version, change a draft, make the next draft.
+"""Read, create and change versions of playbooks.
 
-Owns the order of checks. What a document means is the compiler's. Invariant: only a draft changes, and only from the
-revision that its author read.
+Invariant: only a draft changes, and only from the revision that its author read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from pydantic import ValidationError as ModelError
-
-from api.http.etags import check_if_match, etag_of
-from api.http.security import Principal
-from api.playbooks.schemas import ValidationReport
-from api.playbooks.validation import report_on
-from api.services import Services
-from api.versions.operations import version_of
-from api.versions.schemas import BaseRequest
-from playbooks.common.errors import PlaybookImmutableError, ValidationError
+from api.context import RequestContext
+from api.http.etags import check_if_match, check_if_none_match, etag_of
+from api.playbooks.bodies import base_of
+from playbooks.common.errors import InputError, NotFoundError, PlaybookImmutableError, ValidationError
 from playbooks.common.errors import error as problem
 from playbooks.common.values import JsonObject
-from playbooks.document import model_errors
+from playbooks.compiler.compile import CompiledPlaybook
 from playbooks.document.model import PlaybookDocument, read_document
 from playbooks.lifecycle.transitions import is_locked
-from storage.database.sessions import WriteSession
+from storage.database.pages import Page
+from storage.database.sessions import ReadSession, WriteSession
 from storage.playbooks import version_rows, versions
-from storage.playbooks.version_rows import PlaybookRow
+from storage.playbooks.version_rows import PlaybookFilter, PlaybookRow
 
 
-async def create_playbook(
-    services: Services, principal: Principal, body: JsonObject
-) -> tuple[PlaybookRow, ValidationReport]:
-    """The first version of a playbook, as a draft, and what publishing it would say.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledVersion:
+    """A version and the compilation of its document. `is_new`: the next draft instead of the locked version."""
+
+    row: PlaybookRow
+    compiled: CompiledPlaybook
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionDetails:
+    """A version, and where asked for all versions of its playbook."""
+
+    row: PlaybookRow
+    versions: Sequence[PlaybookRow] = ()
+
+
+async def list_playbooks(context: RequestContext, filters: PlaybookFilter) -> Page[PlaybookRow]:
+    """Return one page of the organization's versions."""
+    async with context.reading() as session:
+        return await version_rows.list_versions(session, filters)
+
+
+async def read_playbook(
+    context: RequestContext, playbook_id: UUID, *, if_none_match: str | None = None, with_versions: bool = False
+) -> VersionDetails:
+    """Return a version, and if asked for all versions with its code. Raises NotFoundError, NotModifiedError."""
+    async with context.reading() as session:
+        row = await version_rows.get_version(session, playbook_id)
+        check_if_none_match(if_none_match, etag_of(row.revision))
+        others = await version_rows.versions_of(session, row.code) if with_versions else ()
+        return VersionDetails(row=row, versions=others)
+
+
+async def compile_version(context: RequestContext, row: PlaybookRow) -> CompiledPlaybook:
+    """Compile a version's document as publishing would."""
+    return await context.services.compile(read_document(row.document), row.id, row.version)
+
+
+async def compile_body(context: RequestContext, body: JsonObject) -> CompiledPlaybook:
+    """Compile a document that is not stored. Its malformed fields are problems of the compilation, not an error."""
+    try:
+        document = read_document(body)
+    except InputError as error:
+        return CompiledPlaybook(plan=None, problems=tuple(error.problems))
+    return await context.services.compile(document, uuid4(), version=1)
+
+
+async def create_playbook(context: RequestContext, body: JsonObject) -> CompiledVersion:
+    """Create the first version of a playbook, a draft.
 
     Raises ValidationError, NotSupportedError, AlreadyExistsError when the organization has the code already.
     """
     document = read_document(body)
     playbook_id = uuid4()
-    report = await report_on(services, document, playbook_id, version=1)
-    async with services.writing(principal) as session:
+    compiled = await context.services.compile(document, playbook_id, version=1)
+    async with context.writing() as session:
         row = await versions.insert_version(
-            session, playbook_id=playbook_id, document=document, version=1, actor=principal.actor
+            session, playbook_id=playbook_id, document=document, version=1, actor=context.principal.actor
         )
-    return row, report
+    return CompiledVersion(row=row, compiled=compiled, is_new=True)
 
 
 async def change_playbook(
-    services: Services, principal: Principal, playbook_id: UUID, body: JsonObject, if_match: str | None
-) -> tuple[PlaybookRow, ValidationReport, bool]:
-    """A draft with another document; the flag says whether it is a new version.
+    context: RequestContext, playbook_id: UUID, body: JsonObject, if_match: str | None
+) -> CompiledVersion:
+    """Replace a draft's document.
 
-    `create_new_version: true` in the body makes the next draft where the version is locked. Raises NotFoundError,
+    With `create_new_version: true` in the body a locked version gets a next draft. Raises NotFoundError,
     PlaybookImmutableError, PreconditionRequiredError, PreconditionFailedError, ValidationError, NotSupportedError.
     """
-    makes_new = take_flag(body, "create_new_version")
-    async with services.database.reading(principal.organization_id) as session:
-        current = await version_rows.get_version(session, playbook_id)
+    creates_version = take_flag(body, "create_new_version")
+    current = (await read_playbook(context, playbook_id)).row
     if is_locked(current.status):
-        if not makes_new:
-            raise locked(current)
-        row, report = await create_version(services, principal, playbook_id, body)
-        return row, report, True
+        if not creates_version:
+            raise immutable_error(current)
+        return await create_version(context, playbook_id, body)
     check_if_match(if_match, etag_of(current.revision))
     document = _same_playbook(read_document(body), current)
-    report = await report_on(services, document, playbook_id, version=current.version)
-    async with services.writing(principal) as session:
+    compiled = await context.services.compile(document, playbook_id, current.version)
+    async with context.writing() as session:
         row = await versions.replace_document(
-            session, playbook_id, document=document, revision=current.revision, actor=principal.actor
+            session, playbook_id, document=document, revision=current.revision, actor=context.principal.actor
         )
-    return row, report, False
+    return CompiledVersion(row=row, compiled=compiled)
 
 
-async def create_version(
-    services: Services, principal: Principal, playbook_id: UUID, body: JsonObject
-) -> tuple[PlaybookRow, ValidationReport]:
-    """The next version as a draft: with the document in the body, or with that of another version, which the body
-    names by `base_version` or `from_version_id`, or, where it is empty, with that of the version asked for.
+async def create_version(context: RequestContext, playbook_id: UUID, body: JsonObject) -> CompiledVersion:
+    """Create the next version, a draft: with the document in the body, with that of the version that the body names
+    (`BaseRequest`), or, where it is empty, with that of `playbook_id`.
 
     Raises NotFoundError, ValidationError, NotSupportedError, AlreadyExistsError where there is a draft.
     """
-    async with services.writing(principal) as session:
+    async with context.writing() as session:
         current = await version_rows.get_version(session, playbook_id)
-        document = await _document_for(session, current, body)
-        version = await versions.latest_version(session, current.code) + 1
-        new_id = uuid4()
-        report = await report_on(services, document, new_id, version=version)
-        row = await versions.insert_version(
-            session, playbook_id=new_id, document=document, version=version, actor=principal.actor
-        )
-    return row, report
+        base = base_of(body)
+        if base is not None:
+            document = read_document((await find_version(session, current, base)).document)
+        elif body:
+            document = _same_playbook(read_document(body), current)
+        else:
+            document = read_document(current.document)
+        return await insert_next_version(context, session, current.code, document)
 
 
-def locked(row: PlaybookRow) -> PlaybookImmutableError:
-    """The refusal to change a version that was published once, with what helps."""
+async def insert_next_version(
+    context: RequestContext, session: WriteSession, code: str, document: PlaybookDocument
+) -> CompiledVersion:
+    """Compile a document and insert it as the playbook's next draft. Raises AlreadyExistsError where there is one."""
+    version = await versions.latest_version(session, code) + 1
+    new_id = uuid4()
+    compiled = await context.services.compile(document, new_id, version)
+    row = await versions.insert_version(
+        session, playbook_id=new_id, document=document, version=version, actor=context.principal.actor
+    )
+    return CompiledVersion(row=row, compiled=compiled, is_new=True)
+
+
+async def find_version(session: ReadSession, current: PlaybookRow, wanted: int | UUID) -> PlaybookRow:
+    """Return a version of the same playbook by number or id, deleted ones too. Raises NotFoundError."""
+    if isinstance(wanted, UUID):
+        found = await version_rows.get_version(session, wanted)
+        if found.code == current.code:
+            return found
+        raise NotFoundError(f"there is no such version of '{current.code}'")
+    rows = await version_rows.versions_of(session, current.code)
+    identity = next((row.id for row in rows if row.version == wanted), None)
+    if identity is None:
+        raise NotFoundError(f"there is no version {wanted} of '{current.code}'")
+    return await version_rows.get_version(session, identity)
+
+
+def immutable_error(row: PlaybookRow) -> PlaybookImmutableError:
+    """Return the refusal to change a version that was published once, with the remedy."""
     message = f"version {row.version} of '{row.code}' is {row.status} and does not change any more"
     hint = f"send create_new_version: true, or POST /playbooks/{row.id}/versions and change that draft"
     return PlaybookImmutableError(f"{message}; {hint}", (problem("", "PLAYBOOK_IMMUTABLE", message, hint),))
 
 
 def take_flag(body: JsonObject, name: str) -> bool:
-    """A flag that stands beside a document, taken out of it. Raises ValidationError."""
+    """Remove a flag that is sent beside a document's fields, and return it. Raises ValidationError."""
     value = body.pop(name, False)
     if not isinstance(value, bool):
         message = "it is true or false"
         raise ValidationError(message, (problem(f"/{name}", "WRONG_TYPE", message),))
     return value
-
-
-async def _document_for(session: WriteSession, current: PlaybookRow, body: JsonObject) -> PlaybookDocument:
-    if not body:
-        return await version_rows.get_document(session, current.id)
-    if body.keys() & BaseRequest.model_fields.keys():
-        base = await version_of(session, current, _base_of(body))
-        return read_document(base.document)
-    return _same_playbook(read_document(body), current)
-
-
-def _base_of(body: JsonObject) -> int | UUID:
-    try:
-        request = BaseRequest.model_validate(body)
-    except ModelError as error:
-        problems = model_errors.from_model(error, BaseRequest, body)
-        raise ValidationError(f"{problems[0].message} ({problems[0].pointer or '/'})", problems) from None
-    if (request.base_version is None) == (request.from_version_id is None):
-        message = "name the base by base_version or by from_version_id"
-        raise ValidationError(message, (problem("", "REQUIRED", message, "give exactly one of the two"),))
-    return request.base_version or request.from_version_id or 0
 
 
 def _same_playbook(document: PlaybookDocument, current: PlaybookRow) -> PlaybookDocument:

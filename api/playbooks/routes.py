@@ -1,4 +1,4 @@
-"""Author playbooks: create, list, read, change, check."""
+"""Playbook versions: create, list, read, change, validate."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from api.http.dependencies import IfMatch, IfNoneMatch, Include, Opened, included
-from api.http.etags import etag_of, is_unchanged
-from api.http.examples import ChangeBody, PlaybookBody
+from api.context import Manager, Reader
+from api.http.dependencies import IfMatch, IfNoneMatch, Include, included
+from api.http.etags import etag_of
 from api.http.lists import filters_of, listing
-from api.http.problems import documented
+from api.http.problems import NOT_MODIFIED, documented
 from api.http.schemas import Listing, Success
-from api.http.security import Manager, Reader
-from api.playbooks.operations import change_playbook, create_playbook
-from api.playbooks.read import list_playbooks, list_versions, read_playbook, validate_stored
+from api.playbooks.bodies import ChangeBody, PlaybookBody
+from api.playbooks.operations import (
+    CompiledVersion,
+    change_playbook,
+    compile_body,
+    compile_version,
+    create_playbook,
+    list_playbooks,
+    read_playbook,
+)
 from api.playbooks.schemas import PlaybookListQuery, PlaybookView, ValidationReport
-from api.playbooks.validation import validate_document
-from api.playbooks.views import playbook_view
+from api.playbooks.views import compiled_view, playbook_view, report_view
 
 router = APIRouter(prefix="/playbooks", tags=["playbooks"])
 
@@ -29,64 +35,50 @@ _NEW_VERSION: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("", status_code=201, responses=documented("ALREADY_EXISTS", "NOT_SUPPORTED"))
-async def create(body: PlaybookBody, principal: Manager, services: Opened, response: Response) -> Success[PlaybookView]:
-    """Make a playbook's first version, a draft. `validation` says what publishing it would answer."""
-    row, report = await create_playbook(services, principal, body)
-    response.headers["Location"] = f"/api/v1/playbooks/{row.id}"
-    response.headers["ETag"] = etag_of(row.revision)
-    return Success(data=playbook_view(row, validation=report))
+async def create(body: PlaybookBody, context: Manager, response: Response) -> Success[PlaybookView]:
+    """Create a playbook's first version, a draft. `validation` is what publishing it would report."""
+    return version_answer(await create_playbook(context, body), response)
 
 
 @router.get("", responses=documented())
-async def list_all(
-    query: Annotated[PlaybookListQuery, Query()], principal: Reader, services: Opened
-) -> Listing[PlaybookView]:
-    """The organization's playbook versions; deleted ones only when asked for by status."""
-    page = await list_playbooks(services, principal, query)
+async def list_all(query: Annotated[PlaybookListQuery, Query()], context: Reader) -> Listing[PlaybookView]:
+    """List the organization's playbook versions; deleted ones only if `status` asks for them."""
+    page = await list_playbooks(context, query.to_filter())
     views = [playbook_view(row, shows_document=False) for row in page.items]
     return listing(page, views, filters_of(query))
 
 
 @router.post("/validate", responses=documented("NOT_SUPPORTED"))
-async def validate(body: PlaybookBody, principal: Reader, services: Opened) -> Success[ValidationReport]:
-    """What publishing this document would say, without saving it."""
-    return Success(data=await validate_document(services, body))
+async def validate(body: PlaybookBody, context: Reader) -> Success[ValidationReport]:
+    """Report what publishing this document would report, without storing it."""
+    return Success(data=report_view(await compile_body(context, body)))
 
 
 @router.post("/{playbook_id}/validate", responses=documented("NOT_FOUND"))
-async def validate_version(playbook_id: UUID, principal: Reader, services: Opened) -> Success[ValidationReport]:
-    """What publishing this version would say."""
-    return Success(data=await validate_stored(services, principal, playbook_id))
+async def validate_version(playbook_id: UUID, context: Reader) -> Success[ValidationReport]:
+    """Report what publishing this version would report."""
+    found = await read_playbook(context, playbook_id)
+    return Success(data=report_view(await compile_version(context, found.row)))
 
 
-@router.get(
-    "/{playbook_id}",
-    response_model=Success[PlaybookView],
-    responses={**documented("NOT_FOUND"), 304: {"description": "Not changed since the tag in If-None-Match."}},
-)
+@router.get("/{playbook_id}", responses={**documented("NOT_FOUND"), **NOT_MODIFIED})
 async def read_one(
-    *,
     playbook_id: UUID,
-    principal: Reader,
-    services: Opened,
+    context: Reader,
     response: Response,
     include: Include = None,
     if_none_match: IfNoneMatch = None,
-) -> Success[PlaybookView] | Response:
-    """A version with its document. `include=validation` adds what publishing would say, `include=versions` the
-    other versions."""
-    parts = included(include, known=("document", "steps", "validation", "versions"))
-    row = await read_playbook(services, principal, playbook_id)
-    tag = etag_of(row.revision)
-    if is_unchanged(if_none_match, tag):
-        return Response(status_code=304, headers={"ETag": tag})
-    response.headers["ETag"] = tag
-    view = playbook_view(row)
+) -> Success[PlaybookView]:
+    """Read a version with its document. `include=validation` adds what publishing would report, `include=versions` all
+    versions of the playbook."""
+    parts = included(include, allowed=("document", "steps", "validation", "versions"))
+    found = await read_playbook(context, playbook_id, if_none_match=if_none_match, with_versions="versions" in parts)
+    response.headers["ETag"] = etag_of(found.row.revision)
+    view = playbook_view(found.row)
     if parts & {"validation", "steps"}:
-        view.validation = await validate_stored(services, principal, playbook_id)
+        view.validation = report_view(await compile_version(context, found.row))
     if "versions" in parts:
-        others = await list_versions(services, principal, playbook_id)
-        view.versions = [playbook_view(other, shows_document=False) for other in others]
+        view.versions = [playbook_view(other, shows_document=False) for other in found.versions]
     return Success(data=view)
 
 
@@ -100,19 +92,17 @@ async def read_one(
     },
 )
 async def change(
-    *,
-    playbook_id: UUID,
-    body: ChangeBody,
-    principal: Manager,
-    services: Opened,
-    response: Response,
-    if_match: IfMatch = None,
+    playbook_id: UUID, body: ChangeBody, context: Manager, response: Response, if_match: IfMatch = None
 ) -> Success[PlaybookView]:
-    """Replace a draft's document. Needs the ETag that was read. With `create_new_version` a locked version is
-    answered with the next draft."""
-    row, report, is_new = await change_playbook(services, principal, playbook_id, body, if_match)
-    if is_new:
+    """Replace a draft's document. Needs the ETag that was read. With `create_new_version` a locked version gets a next
+    draft."""
+    return version_answer(await change_playbook(context, playbook_id, body, if_match), response)
+
+
+def version_answer(version: CompiledVersion, response: Response) -> Success[PlaybookView]:
+    """Return a created or changed version, with its headers and status."""
+    if version.is_new:
         response.status_code = 201
-        response.headers["Location"] = f"/api/v1/playbooks/{row.id}"
-    response.headers["ETag"] = etag_of(row.revision)
-    return Success(data=playbook_view(row, validation=report))
+        response.headers["Location"] = f"/api/v1/playbooks/{version.row.id}"
+    response.headers["ETag"] = etag_of(version.row.revision)
+    return Success(data=compiled_view(version))

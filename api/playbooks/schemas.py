@@ -1,4 +1,4 @@
-"""Playbooks: how versions are listed and shown. The document itself is `PlaybookDocument`."""
+"""Schemas of playbook versions. The document itself is `PlaybookDocument`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from api.http.lists import check_page
 from api.http.schemas import PageQuery, ProblemView
 from playbooks.common.values import JsonObject
+from storage.playbooks.version_rows import PlaybookFilter
 
 PlaybookStatus = Literal["draft", "active", "deprecated", "deleted"]
 
@@ -23,9 +25,23 @@ class PlaybookListQuery(PageQuery):
     module: str | None = Field(default=None, max_length=100)
     search: str | None = Field(default=None, max_length=100, description="part of the name or code")
 
+    def to_filter(self) -> PlaybookFilter:
+        """Return the filter of the rows. Raises ValidationError where a cursor and an offset are mixed."""
+        check_page(self)
+        return PlaybookFilter(
+            code=self.code,
+            statuses=() if self.status is None else (self.status,),
+            industry=self.industry,
+            module=self.module,
+            search=self.search,
+            limit=self.limit,
+            offset=self.offset,
+            cursor=self.cursor,
+        )
+
 
 class StepSummary(BaseModel):
-    """A step of a version, in one line."""
+    """Summary of a step of a version."""
 
     step_id: UUID
     key: str
@@ -37,7 +53,7 @@ class StepSummary(BaseModel):
 
 
 class PlaybookView(BaseModel):
-    """One version of a playbook. `document` is what its author wrote."""
+    """One version of a playbook. `document` is as its author wrote it."""
 
     id: UUID
     playbook_id: UUID
@@ -60,7 +76,7 @@ class PlaybookView(BaseModel):
 
 
 class ValidationReport(BaseModel):
-    """What publishing would say. Errors refuse, warnings inform."""
+    """What publishing would report. An error prevents publication, a warning does not."""
 
     is_valid: bool
     errors: list[ProblemView]

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.http.dependencies import Opened
+from api.context import ServicesDep
 from api.http.metrics import CONTENT_TYPE, Metrics
 from api.http.problems import documented
 from playbooks.common.errors import ServiceUnavailableError
@@ -24,7 +24,7 @@ class Liveness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served. Without Temporal they can: runs are accepted and start later."""
+    """Whether requests can be served. Without Temporal they can: runs are accepted and started later."""
 
     status: Literal["ready", "not_ready"]
     database: bool
@@ -33,13 +33,13 @@ class Readiness(BaseModel):
 
 @router.get("/livez", responses=documented())
 async def livez() -> Liveness:
-    """Whether the process is alive."""
+    """Report that the process is alive."""
     return Liveness()
 
 
 @router.get("/readyz", response_model=Readiness, responses={**documented(), 503: {"model": Readiness}})
-async def readyz(services: Opened) -> Response:
-    """Whether the process can serve requests; 503 while the database is away."""
+async def readyz(services: ServicesDep) -> Response:
+    """Report whether the process can serve requests; 503 while the database is away."""
     try:
         await services.database.ping()
         has_database = True
@@ -48,7 +48,7 @@ async def readyz(services: Opened) -> Response:
     view = Readiness(
         status="ready" if has_database else "not_ready",
         database=has_database,
-        temporal=await services.runs.is_reachable(),
+        temporal=await services.workflows.is_reachable(),
     )
     headers = {} if has_database else {"Retry-After": "2"}
     return JSONResponse(view.model_dump(), status_code=200 if has_database else 503, headers=headers)
@@ -60,6 +60,6 @@ async def readyz(services: Opened) -> Response:
     responses={**documented(), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request) -> Response:
-    """Counts and times in Prometheus' text format."""
+    """Return counts and durations in Prometheus' text format."""
     collected: Metrics = request.app.state.metrics
     return Response(collected.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -1,20 +1,20 @@
-"""The life cycle of a version: publish, deprecate, reactivate, archive; now, or scheduled.
+"""Transitions of a version: publish, deprecate, reactivate, archive, delete; now, or scheduled.
 
-Owns permissions, and what a request may say for which action. The conditions of a transition are
-`publication.transitions`, because the scheduler checks the same when one is due. Invariant: what is answered is
-committed.
+Permissions are checked here. The conditions of a transition are in `publication.transitions`,
+because the scheduler checks the same when a transition is due.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID, uuid4
 
+from api.context import RequestContext
 from api.http.etags import check_if_match, etag_of
-from api.http.security import Permission, Principal
-from api.publication.schemas import TransitionRequest
+from api.playbooks.operations import compile_version
 from api.services import Services
 from playbooks.common.errors import (
     AlreadyCancelledError,
@@ -22,27 +22,39 @@ from playbooks.common.errors import (
     LimitExceededError,
     Problem,
     UnavailableError,
-    ValidationError,
 )
-from playbooks.lifecycle.overrides import Override
+from playbooks.compiler.compile import CompiledPlaybook
 from playbooks.lifecycle.schedule import Planned, refuse_contradiction, refuse_gap, refuse_overtaking, status_at
 from playbooks.lifecycle.side_effects import SideEffect
-from playbooks.lifecycle.transitions import PERMISSIONS, Action, next_status
+from playbooks.lifecycle.transitions import PERMISSIONS, next_status
 from publication.run_cancellation import CancelContext, CancelCounts, cancel_runs
-from publication.transitions import Performed, check_publication, perform, planned, withdraw
+from publication.transitions import Performed, check_publication, is_strict, perform, planned, withdraw
 from storage.database.sessions import WriteSession
 from storage.playbooks import transitions
 from storage.playbooks import version_rows as rows
-from storage.playbooks.transitions import TransitionRow
+from storage.playbooks.transitions import TransitionRequest, TransitionRow
 from storage.playbooks.version_rows import PlaybookRow
+from storage.runs.admission import count_live_runs
 
 MAX_SCHEDULED = 20
-_CANCELS_A_REQUEST = 200
+_MAX_CANCELS_PER_REQUEST = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
-    """A version after a transition, or with one that waits. `cancels` where live runs are cancelled."""
+class Publication:
+    """The status of a version, and what publishing it would report."""
+
+    row: PlaybookRow
+    compiled: CompiledPlaybook
+    history: Sequence[TransitionRow]
+    scheduled: Sequence[TransitionRow]
+    is_strict: bool
+    live_runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedVersion:
+    """A version after a transition, or with a scheduled one. `cancels` is set where live runs are cancelled."""
 
     row: PlaybookRow
     transition: TransitionRow
@@ -52,29 +64,43 @@ class Moved:
     cancels: CancelCounts | None = None
 
 
-async def move(
-    services: Services, principal: Principal, playbook_id: UUID, request: TransitionRequest, if_match: str | None
-) -> Moved:
-    """Do what is asked now, or schedule it.
+async def read_publication(context: RequestContext, playbook_id: UUID) -> Publication:
+    """Return the status of a version. Raises NotFoundError."""
+    async with context.reading() as session:
+        row = await rows.get_version(session, playbook_id)
+        history = await transitions.list_transitions(session, playbook_id)
+        scheduled = await transitions.list_scheduled(session, playbook_id)
+        strict = await is_strict(session)
+        live = await count_live_runs(session, playbook_id)
+    compiled = await compile_version(context, row)
+    return Publication(
+        row=row, compiled=compiled, history=history, scheduled=scheduled, is_strict=strict, live_runs=live
+    )
 
-    Raises NotFoundError, ForbiddenError, InvalidActionError, InvalidTransitionError, PublicationError, ValidationError,
+
+async def change_status(
+    context: RequestContext, playbook_id: UUID, request: TransitionRequest, if_match: str | None
+) -> ChangedVersion:
+    """Make the transition now, or schedule it.
+
+    Raises NotFoundError, ForbiddenError, InvalidTransitionError, PublicationError, ValidationError,
     PreconditionFailedError, LimitExceededError.
     """
     is_future = request.effective_date is not None and request.effective_date > datetime.now(UTC)
-    async with services.writing(principal) as session:
+    async with context.writing() as session:
         row = await rows.hold_version(session, playbook_id)
-        order = _order(principal, row, request)
+        context.principal.needs(PERMISSIONS[request.action])
         if if_match is not None:
             check_if_match(if_match, etag_of(row.revision))
         waiting = planned(await transitions.list_scheduled(session, playbook_id))
         if is_future:
-            return await _schedule(services, session, row, order, waiting)
-        refuse_overtaking(next_status(row.status, order.action), waiting)
-        done = await perform(session, services.handlers, row, order)
+            return await _schedule(context.services, session, row, request, waiting)
+        refuse_overtaking(next_status(row.status, request.action), waiting)
+        done = await perform(session, context.services.handlers, row, request)
     cancels = None
     if done.transition.status == "in_progress":
-        cancels = await _cancel_runs(services, principal, done)
-    return Moved(
+        cancels = await _cancel_runs(context, done)
+    return ChangedVersion(
         row=done.row,
         transition=done.transition,
         warnings=done.warnings,
@@ -85,32 +111,34 @@ async def move(
 
 
 async def cancel_scheduled(
-    services: Services, principal: Principal, playbook_id: UUID, transition_id: UUID, reason: str | None
-) -> Moved:
-    """Withdraw what is scheduled; needs the permission of the action.
+    context: RequestContext, playbook_id: UUID, transition_id: UUID, reason: str | None
+) -> ChangedVersion:
+    """Cancel a scheduled transition; needs the permission of its action.
 
     Raises NotFoundError, ForbiddenError, AlreadyCancelledError, InvalidTransitionError where it took place already or
-    another one that is scheduled relies on it, ValidationError for a reason that cannot be stored.
+    another scheduled one depends on it, ValidationError for a reason that cannot be stored.
     """
-    async with services.writing(principal) as session:
+    async with context.writing() as session:
         row = await rows.hold_version(session, playbook_id)
         found = await transitions.get_transition(session, playbook_id, transition_id)
-        principal.needs(cast("Permission", PERMISSIONS[found.action]))
+        context.principal.needs(PERMISSIONS[found.action])
         if found.status == "cancelled":
             raise AlreadyCancelledError("the transition is cancelled already")
         if found.status != "scheduled":
             raise InvalidTransitionError(f"the transition is {found.status}, and only a scheduled one can be cancelled")
         refuse_gap(row.status, planned(await transitions.list_scheduled(session, playbook_id)), transition_id)
-        await withdraw(session, found, principal.actor, reason)
+        await withdraw(session, found, context.principal.actor, reason)
         cancelled = await transitions.get_transition(session, playbook_id, transition_id)
-    return Moved(row=row, transition=cancelled)
+    return ChangedVersion(row=row, transition=cancelled)
 
 
-async def _cancel_runs(services: Services, principal: Principal, done: Performed) -> CancelCounts:
-    """Cancel runs now. The transition is committed, so the scheduler goes on with those that were not reached."""
-    context = CancelContext(database=services.database, client=services.runs.client, settings=services.settings)
+async def _cancel_runs(context: RequestContext, done: Performed) -> CancelCounts:
+    """Cancel the version's runs now. The transition is committed, so the scheduler cancels the runs that are left."""
+    services = context.services
+    cancels = CancelContext(database=services.database, client=services.workflows.client, settings=services.settings)
+    organization_id = context.principal.organization_id
     try:
-        return await cancel_runs(context, principal.organization_id, done.transition.id, limit=_CANCELS_A_REQUEST)
+        return await cancel_runs(cancels, organization_id, done.transition.id, limit=_MAX_CANCELS_PER_REQUEST)
     except UnavailableError:
         return CancelCounts(pending=done.live_runs)
 
@@ -119,51 +147,17 @@ async def _schedule(
     services: Services,
     session: WriteSession,
     row: PlaybookRow,
-    order: transitions.TransitionRequest,
+    request: TransitionRequest,
     waiting: tuple[Planned, ...],
-) -> Moved:
-    """What is wrong today is refused today; the rest is checked when it is due."""
-    at = cast("datetime", order.effective_date)
+) -> ChangedVersion:
+    """Schedule a transition. Errors of today are refused today; all conditions are checked again when it is due."""
+    at = cast("datetime", request.effective_date)
     if len(waiting) >= MAX_SCHEDULED:
         raise LimitExceededError(f"a version has at most {MAX_SCHEDULED} scheduled transitions")
-    refuse_contradiction(row.status, waiting, Planned(id=uuid4(), action=order.action, at=at))
+    refuse_contradiction(row.status, waiting, Planned(id=uuid4(), action=request.action, at=at))
     from_status = status_at(row.status, waiting, at)
     warnings: tuple[Problem, ...] = ()
-    if order.action == "publish":
-        warnings = (await check_publication(session, services.handlers, row, order.overrides)).warnings
-    stored = await transitions.schedule(session, row, order, from_status=from_status)
-    return Moved(row=row, transition=stored, warnings=warnings)
-
-
-def _order(principal: Principal, row: PlaybookRow, request: TransitionRequest) -> transitions.TransitionRequest:
-    """The request as an order that this person may give. Raises InvalidActionError, ForbiddenError, ValidationError."""
-    if request.action not in PERMISSIONS:
-        next_status(row.status, request.action)  # says which actions there are
-    action = cast("Action", request.action)
-    principal.needs(cast("Permission", PERMISSIONS[action]))
-    _refuse_misplaced(request)
-    settings = request.notification_settings
-    overrides = request.validation_overrides or []
-    return transitions.TransitionRequest(
-        action=action,
-        actor=principal.actor,
-        reason=request.reason,
-        effective_date=request.effective_date,
-        overrides=tuple(Override(code=each.code, pointer=each.pointer, reason=each.reason) for each in overrides),
-        cancels_runs=request.on_live_runs == "cancel",
-        notification=None if settings is None else settings.model_dump(mode="json", exclude_none=True),
-    )
-
-
-def _refuse_misplaced(request: TransitionRequest) -> None:
-    problems: list[Problem] = []
-    if request.on_live_runs is not None and request.action != "archive":
-        problems.append(_misplaced("/on_live_runs", "only 'archive' asks what becomes of live runs"))
-    if request.validation_overrides and request.action != "publish":
-        problems.append(_misplaced("/validation_overrides", "only 'publish' has warnings to override"))
-    if problems:
-        raise ValidationError(problems[0].message, problems)
-
-
-def _misplaced(pointer: str, message: str) -> Problem:
-    return Problem(pointer=pointer, code="NOT_ALLOWED", message=message)
+    if request.action == "publish":
+        warnings = (await check_publication(session, services.handlers, row, request.overrides)).warnings
+    stored = await transitions.schedule(session, row, request, from_status=from_status)
+    return ChangedVersion(row=row, transition=stored, warnings=warnings)

@@ -1,4 +1,4 @@
-"""The life cycle of a version."""
+"""Publication of a version: read its status, make or schedule a transition, cancel a scheduled one."""
 
 from __future__ import annotations
 
@@ -8,32 +8,24 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from api.http.dependencies import IfMatch, Opened
+from api.context import Authenticated, Reader
+from api.http.dependencies import IfMatch
 from api.http.etags import etag_of
 from api.http.problems import documented
 from api.http.schemas import Success
-from api.http.security import Authenticated, Reader
-from api.playbooks.validation import problem_view
-from api.playbooks.views import playbook_view
-from api.publication.operations import Moved, cancel_scheduled, move
-from api.publication.read import publication_of
-from api.publication.schemas import (
-    CancelledRuns,
-    CancelScheduledRequest,
-    PublicationView,
-    TransitionAnswer,
-    TransitionRequest,
-)
-from api.publication.views import effect_views, transition_view
+from api.publication import operations
+from api.publication.operations import ChangedVersion
+from api.publication.schemas import CancelScheduledRequest, PublicationView, TransitionAnswer, TransitionRequest
+from api.publication.views import answer_view, publication_view
 
 router = APIRouter(prefix="/playbooks", tags=["playbooks"])
 
 
 @router.get("/{playbook_id}/publish", responses=documented("NOT_FOUND"))
-async def read_publication(playbook_id: UUID, principal: Reader, services: Opened) -> Success[PublicationView]:
-    """Where the version stands, what may be done with it now, what publishing would say, what is scheduled, and its
-    history."""
-    return Success(data=await publication_of(services, principal, playbook_id))
+async def read_publication(playbook_id: UUID, context: Reader) -> Success[PublicationView]:
+    """Read the version's status, the actions that it allows, what publishing would report, the scheduled transitions
+    and the history."""
+    return Success(data=publication_view(await operations.read_publication(context, playbook_id), context.principal))
 
 
 @router.put(
@@ -46,21 +38,16 @@ async def read_publication(playbook_id: UUID, principal: Reader, services: Opene
     },
 )
 async def change_status(
-    *,
-    playbook_id: UUID,
-    request: TransitionRequest,
-    principal: Authenticated,
-    services: Opened,
-    response: Response,
-    if_match: IfMatch = None,
+    playbook_id: UUID, request: TransitionRequest, context: Authenticated, response: Response, if_match: IfMatch = None
 ) -> Success[TransitionAnswer]:
     """Publish, deprecate, reactivate, archive or delete the version, now or at `effective_date`. Archiving needs
-    `playbooks:admin`, deleting a draft `playbooks:manage`, the others `playbooks:publish`. With `If-Match` it is done
-    only to the revision that was read."""
-    moved = await move(services, principal, playbook_id, request, if_match)
-    if moved.transition.status == "scheduled":
+    `playbooks:admin`, deleting a draft `playbooks:manage`, the others `playbooks:publish`. With `If-Match` the request
+    fails if the version has changed since it was read."""
+    transition = request.to_transition(context.principal.actor)
+    changed = await operations.change_status(context, playbook_id, transition, if_match)
+    if changed.transition.status == "scheduled":
         response.status_code = 202
-    return _answer(moved, response)
+    return _answer(changed, response)
 
 
 @router.delete(
@@ -71,29 +58,18 @@ async def cancel_transition(
     *,
     playbook_id: UUID,
     transition_id: UUID,
-    principal: Authenticated,
-    services: Opened,
+    context: Authenticated,
     response: Response,
     request: Annotated[CancelScheduledRequest | None, Body()] = None,
     reason: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Success[TransitionAnswer]:
-    """Cancel a scheduled transition; needs the permission that its action needs. The reason, in the body or in the
-    query, is recorded."""
-    given = request.reason if request is not None and request.reason is not None else reason
-    return _answer(await cancel_scheduled(services, principal, playbook_id, transition_id, given), response)
+    """Cancel a scheduled transition; needs the permission of its action. The reason, in the body or in the query, is
+    recorded."""
+    if request is not None and request.reason is not None:
+        reason = request.reason
+    return _answer(await operations.cancel_scheduled(context, playbook_id, transition_id, reason), response)
 
 
-def _answer(moved: Moved, response: Response) -> Success[TransitionAnswer]:
-    response.headers["ETag"] = etag_of(moved.row.revision)
-    cancels = moved.cancels
-    answer = TransitionAnswer(
-        playbook=playbook_view(moved.row, shows_document=False),
-        transition=transition_view(moved.transition, moved.row),
-        warnings=[problem_view(each) for each in moved.warnings],
-        side_effects=effect_views(moved.effects),
-    )
-    if cancels is not None:
-        answer.cancelled_runs = CancelledRuns(
-            count=moved.live_runs, cancelled=cancels.cancelled, asked=cancels.asked, pending=cancels.pending
-        )
-    return Success(data=answer)
+def _answer(changed: ChangedVersion, response: Response) -> Success[TransitionAnswer]:
+    response.headers["ETag"] = etag_of(changed.row.revision)
+    return Success(data=answer_view(changed))

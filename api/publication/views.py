@@ -1,19 +1,69 @@
-"""Transitions as the API shows them."""
+"""Views of publication and transitions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import cast
 
-from api.publication.schemas import SideEffectView, TransitionView
+from api.http.schemas import problem_view
+from api.http.security import Principal
+from api.playbooks.views import playbook_view, report_view
+from api.publication.operations import ChangedVersion, Publication
+from api.publication.schemas import (
+    CancelledRuns,
+    ForbiddenAction,
+    PublicationView,
+    SideEffectView,
+    TransitionAnswer,
+    TransitionView,
+)
+from playbooks.common.permissions import Permission
 from playbooks.common.values import Actor, JsonObject
 from playbooks.lifecycle.side_effects import SideEffect
+from playbooks.lifecycle.transitions import PERMISSIONS, Action, allowed_actions
 from storage.playbooks.transitions import TransitionRow
 from storage.playbooks.version_rows import PlaybookRow
 
 
+def publication_view(found: Publication, principal: Principal) -> PublicationView:
+    """Return the status of a version, with the actions that this principal may and may not take."""
+    possible: list[tuple[Action, Permission]] = [
+        (action, PERMISSIONS[action]) for action in allowed_actions(found.row.status)
+    ]
+    return PublicationView(
+        playbook=playbook_view(found.row, shows_document=False),
+        allowed_actions=[action for action, permission in possible if principal.may(permission)],
+        forbidden_actions=[
+            ForbiddenAction(action=action, permission=permission)
+            for action, permission in possible
+            if not principal.may(permission)
+        ],
+        validation=report_view(found.compiled),
+        strict_publication=found.is_strict,
+        live_runs=found.live_runs,
+        scheduled=[transition_view(each, found.row) for each in found.scheduled],
+        history=[transition_view(each) for each in found.history],
+    )
+
+
+def answer_view(changed: ChangedVersion) -> TransitionAnswer:
+    """Return the version after a transition, or with a scheduled one."""
+    cancels = changed.cancels
+    return TransitionAnswer(
+        playbook=playbook_view(changed.row, shows_document=False),
+        transition=transition_view(changed.transition, changed.row),
+        warnings=[problem_view(each) for each in changed.warnings],
+        side_effects=_effect_views(changed.effects),
+        cancelled_runs=None
+        if cancels is None
+        else CancelledRuns(
+            count=changed.live_runs, cancelled=cancels.cancelled, asked=cancels.asked, pending=cancels.pending
+        ),
+    )
+
+
 def transition_view(row: TransitionRow, version: PlaybookRow | None = None) -> TransitionView:
-    """One transition. With the version it also tells whether a scheduled publication is still of this draft."""
+    """Return one transition. With the version, also whether a scheduled publication is still of this draft."""
     details = row.details
     is_planned = row.status == "scheduled" and row.action == "publish" and version is not None
     return TransitionView(
@@ -39,8 +89,8 @@ def transition_view(row: TransitionRow, version: PlaybookRow | None = None) -> T
     )
 
 
-def effect_views(effects: Iterable[SideEffect]) -> list[SideEffectView]:
-    """What a transition touched."""
+def _effect_views(effects: Iterable[SideEffect]) -> list[SideEffectView]:
+    """Return the side effects of a transition."""
     return [
         SideEffectView(
             kind=each.kind,

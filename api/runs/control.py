@@ -1,7 +1,7 @@
-"""Steer a run: pause, resume, cancel.
+"""Control a run: pause, resume, cancel, verbs about its steps, signals.
 
-Owns how a verb reaches a run, also one whose workflow has not started. What the verb does is the machine's. Invariant:
-a verb is answered with the run's own verdict; this room never changes a run that has a workflow.
+The engine decides what a verb does. Invariant: a verb is answered with the run's own verdict; only the row of a run
+that has no workflow yet is changed here.
 """
 
 from __future__ import annotations
@@ -10,36 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from api.http.polling import until
-from api.http.problems import error_of_code
-from api.http.security import Principal
-from api.runs.schemas import ControlRequest, SignalAnswer, SignalRequest
-from api.services import Services
-from playbooks.common.errors import (
-    AlreadyCancelledError,
-    InvalidActionError,
-    InvalidStatusError,
-    NotSupportedError,
-    Problem,
-    ValidationError,
-)
-from playbooks.common.values import FINISHED_RUN, JsonObject, RunStatus, Verdict
-from playbooks.engine.model.control_messages import LATER_VERBS
-from storage.runs import admission, run_rows
+from api.context import RequestContext
+from api.http.polling import PROJECTION_SECONDS, poll
+from api.runs.read import read_run
+from playbooks.common.errors import AlreadyCancelledError, InvalidStatusError
+from playbooks.common.values import FINISHED_RUN, Json, JsonObject, RunStatus, Verdict
+from storage.runs import admission
 from storage.runs.run_rows import RunRow
 
-SHOWN_WITHIN_SECONDS = 3.0
-_FIELDS: Mapping[str, frozenset[str]] = {
-    "pause": frozenset({"until"}),
-    "resume": frozenset(),
-    "retry_step": frozenset({"step"}),
-    "skip_step": frozenset({"step", "output"}),
-    "complete_step": frozenset({"step", "output"}),
-    "fail_step": frozenset({"step"}),
-}
-"""The fields of each verb, beside `reason`."""
-
-_SHOWS: Mapping[str, Callable[[RunStatus], bool]] = {
+_IS_PROJECTED: Mapping[str, Callable[[RunStatus], bool]] = {
     "pause": lambda status: status == "paused",
     "resume": lambda status: status == "in_progress",
     "cancel_run": lambda status: status == "cancelled",
@@ -47,102 +26,65 @@ _SHOWS: Mapping[str, Callable[[RunStatus], bool]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Controlled:
-    """The run after a verb. `is_settled` is false where the effect does not show in the rows yet."""
+class ControlledRun:
+    """The run after a verb. `is_projected` is false where the effect is not in the rows yet."""
 
     row: RunRow
-    is_settled: bool
+    is_projected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalDelivery:
+    """The steps that received a signal; `kept` where it waits for a step or for the run to resume."""
+
+    delivered_to: tuple[str, ...]
+    kept: bool
 
 
 async def control_run(
-    services: Services, principal: Principal, execution_id: UUID, request: ControlRequest, key: str | None
-) -> Controlled:
-    """Pause or resume a run, or say what becomes of one of its steps.
+    context: RequestContext, execution_id: UUID, verb: str, body: JsonObject, key: str | None
+) -> ControlledRun:
+    """Pause or resume a run, or resolve one of its steps.
 
-    Raises NotFoundError, InvalidActionError, NotSupportedError, InvalidStatusError, InvalidStepStateError,
-    NotEligibleError, ContractError, ValidationError, UnavailableError.
+    Raises NotFoundError, InvalidStatusError, InvalidStepStateError, NotEligibleError, ContractError, ValidationError,
+    UnavailableError.
     """
-    _check_action(request)
-    row = await read_run(services, principal, execution_id)
-    _refuse_finished(row, request.action)
-    body: JsonObject = {} if request.reason is None else {"reason": request.reason}
-    if request.until is not None:
-        body["until"] = request.until.isoformat()
-    if request.step is not None:
-        body["step"] = request.step
-    if request.output is not None:
-        body["output"] = request.output
-    verdict = await _verdict(services, principal, row, request.action, body=body, key=key)
-    return await _settled(services, principal, row, verdict, request.action)
+    row = await read_run(context, execution_id)
+    _refuse_finished(row, verb)
+    verdict = await _send(context, row, verb, body, key)
+    return await _poll_projection(context, row, verdict, verb)
 
 
 async def send_signal(
-    services: Services, principal: Principal, execution_id: UUID, request: SignalRequest, key: str | None
-) -> SignalAnswer:
+    context: RequestContext, execution_id: UUID, name: str, payload: Json, key: str | None
+) -> SignalDelivery:
     """Deliver a named message to a run.
 
-    Raises NotFoundError, InvalidStatusError, ResourceLimitError, ValidationError, UnavailableError.
+    Raises NotFoundError, InvalidStatusError, LimitExceededError, ValidationError, UnavailableError.
     """
-    row = await read_run(services, principal, execution_id)
+    row = await read_run(context, execution_id)
     _refuse_finished(row, "signal")
-    body: JsonObject = {"name": request.name, "payload": request.payload}
-    verdict = await _verdict(services, principal, row, "signal", body=body, key=key)
+    verdict = await _send(context, row, "signal", {"name": name, "payload": payload}, key)
     if verdict is None:
         raise InvalidStatusError("the run's workflow is not open")
-    if verdict.outcome == "refused":
-        raise error_of_code(verdict.code, verdict.detail or "the run refused it", verdict.errors)
-    told = verdict.data or {}
-    delivered = told.get("delivered_to")
-    names = [str(item) for item in delivered] if isinstance(delivered, list) else []
-    return SignalAnswer(name=request.name, delivered_to=names, kept=told.get("kept") is True)
+    data = verdict.data or {}
+    steps = data.get("delivered_to")
+    delivered_to = tuple(map(str, steps)) if isinstance(steps, list) else ()
+    return SignalDelivery(delivered_to=delivered_to, kept=data.get("kept") is True)
 
 
-async def cancel_run(
-    services: Services, principal: Principal, execution_id: UUID, reason: str | None, key: str | None
-) -> Controlled:
-    """Cancel a run; one that never started is cancelled in its row alone.
+async def cancel_run(context: RequestContext, execution_id: UUID, reason: str | None, key: str | None) -> ControlledRun:
+    """Cancel a run; one that has not started is cancelled in its row alone.
 
     Raises NotFoundError, AlreadyCancelledError, InvalidStatusError, UnavailableError.
     """
-    row = await read_run(services, principal, execution_id)
+    row = await read_run(context, execution_id)
     _refuse_finished(row, "cancel_run")
-    if row.status == "queued" and await _cancel_queued(services, principal, execution_id, reason):
-        await services.runs.ask_cancel(principal.organization_id, execution_id)
-        return Controlled(row=await read_run(services, principal, execution_id), is_settled=True)
-    body: JsonObject = {} if reason is None else {"reason": reason}
-    verdict = await _verdict(services, principal, row, "cancel_run", body=body, key=key)
-    return await _settled(services, principal, row, verdict, "cancel_run")
-
-
-async def read_run(services: Services, principal: Principal, execution_id: UUID) -> RunRow:
-    """The run's row. Raises NotFoundError, also for another organization's."""
-    async with services.database.reading(principal.organization_id) as session:
-        return await run_rows.get_run(session, execution_id)
-
-
-def _check_action(request: ControlRequest) -> None:
-    if request.action == "cancel":
-        _refuse_action("a run is cancelled with DELETE")
-    if request.action in LATER_VERBS:
-        message = f"'{request.action}' is not supported yet"
-        raise NotSupportedError(message, (Problem(pointer="/action", code="NOT_SUPPORTED", message=message),))
-    if request.action not in _FIELDS:
-        _refuse_action(f"there is no action '{request.action}'; it has to be one of {', '.join(_FIELDS)}")
-    fields = _FIELDS[request.action]
-    given = request.model_fields_set - {"action", "reason"}
-    unknown = sorted({*(request.model_extra or {}), *(given - fields)})
-    if "step" in fields and request.step is None:
-        message = f"'{request.action}' needs the step"
-        raise ValidationError(message, [Problem(pointer="/step", code="REQUIRED", message=message)])
-    if unknown:
-        message = f"'{request.action}' has no such field"
-        raise ValidationError(
-            message, [Problem(pointer=f"/{name}", code="UNKNOWN_FIELD", message=message) for name in unknown]
-        )
-
-
-def _refuse_action(message: str) -> None:
-    raise InvalidActionError(message, (Problem(pointer="/action", code="INVALID_ACTION", message=message),))
+    if row.status == "queued" and await _cancel_queued(context, execution_id, reason):
+        await context.services.workflows.request_cancel(context.principal.organization_id, execution_id)
+        return ControlledRun(row=await read_run(context, execution_id), is_projected=True)
+    verdict = await _send(context, row, "cancel_run", {"reason": reason}, key)
+    return await _poll_projection(context, row, verdict, "cancel_run")
 
 
 def _refuse_finished(row: RunRow, verb: str) -> None:
@@ -152,51 +94,46 @@ def _refuse_finished(row: RunRow, verb: str) -> None:
         raise InvalidStatusError(f"the run is {row.status} and does not change any more")
 
 
-async def _cancel_queued(services: Services, principal: Principal, execution_id: UUID, reason: str | None) -> bool:
-    async with services.writing(principal) as session:
+async def _cancel_queued(context: RequestContext, execution_id: UUID, reason: str | None) -> bool:
+    async with context.writing() as session:
         if not await admission.lock_queued(session, execution_id):
             return False
-        return await admission.cancel_queued(session, execution_id, principal.actor, reason)
+        return await admission.cancel_queued(session, execution_id, context.principal.actor, reason)
 
 
-async def _verdict(
-    services: Services, principal: Principal, row: RunRow, verb: str, *, body: JsonObject, key: str | None
-) -> Verdict | None:
+async def _send(context: RequestContext, row: RunRow, verb: str, body: JsonObject, key: str | None) -> Verdict | None:
+    workflows, principal = context.services.workflows, context.principal
     # A message has no nulls: what is signed has to be what the run reads.
     body = {name: value for name, value in body.items() if value is not None}
     update_id = None if key is None else str(uuid5(row.execution_id, f"{verb}:{key}"))
-    organization_id = principal.organization_id
-    verdict = await services.runs.update(
-        organization_id, row.execution_id, verb, body, principal.actor, update_id=update_id
-    )
-    if verdict is None and row.status == "queued":
-        # Accepted, but its workflow is not there yet: what the sweeper would do in a moment is done now.
-        async with services.database.reading(organization_id) as session:
-            run_input = await admission.get_run_input(session, row.execution_id, services.sealer)
-        await services.runs.start(run_input)
-        verdict = await services.runs.update(
-            organization_id, row.execution_id, verb, body, principal.actor, update_id=update_id
+
+    async def update() -> Verdict | None:
+        return await workflows.update(
+            principal.organization_id, row.execution_id, verb, body, principal.actor, update_id=update_id
         )
+
+    verdict = await update()
+    if verdict is None and row.status == "queued":
+        # Accepted, but without a workflow yet: start it now instead of waiting for the sweeper.
+        async with context.reading() as session:
+            run_input = await admission.get_run_input(session, row.execution_id, context.services.sealer)
+        await workflows.start(run_input)
+        verdict = await update()
     return verdict
 
 
-async def _settled(
-    services: Services, principal: Principal, before: RunRow, verdict: Verdict | None, verb: str
-) -> Controlled:
-    """The row once it shows the verdict's effect, or as it is after a few seconds."""
-    if verdict is not None and verdict.outcome == "refused":
-        raise error_of_code(verdict.code, verdict.detail or "the run refused it", verdict.errors)
+async def _poll_projection(
+    context: RequestContext, before: RunRow, verdict: Verdict | None, verb: str
+) -> ControlledRun:
+    """Return the row once it has the effect of the verb, or as it is after `PROJECTION_SECONDS`."""
 
-    async def read() -> RunRow:
-        return await read_run(services, principal, before.execution_id)
+    def is_projected(row: RunRow) -> bool:
+        has_effect = _IS_PROJECTED.get(verb, lambda _: row.seq > before.seq)
+        return row.status in FINISHED_RUN or (verdict is not None and has_effect(row.status))
 
-    def shows(row: RunRow) -> bool:
-        shows_verb = _SHOWS.get(verb, lambda _: row.seq > before.seq)
-        return row.status in FINISHED_RUN or (verdict is not None and shows_verb(row.status))
-
-    row, is_shown = await until(read, shows, SHOWN_WITHIN_SECONDS)
+    row, is_done = await poll(lambda: read_run(context, before.execution_id), is_projected, PROJECTION_SECONDS)
     if verdict is None:
         # The workflow ended before it could take the verb.
         _refuse_finished(row, verb)
         raise InvalidStatusError("the run's workflow is not open")
-    return Controlled(row=row, is_settled=is_shown and verdict.outcome == "accepted")
+    return ControlledRun(row=row, is_projected=is_done and verdict.outcome == "accepted")

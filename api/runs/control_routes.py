@@ -1,4 +1,4 @@
-"""Steer a run that was started."""
+"""Control a run: pause, resume, verbs about its steps, cancel, signals."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
-from api.http.dependencies import IdempotencyKey, Opened
+from api.context import RequestContext, RunController
+from api.http.dependencies import IdempotencyKey
 from api.http.problems import documented
 from api.http.schemas import Success
-from api.http.security import Principal, RunController
-from api.runs.control import Controlled, cancel_run, control_run, send_signal
+from api.runs.control import ControlledRun, cancel_run, control_run, send_signal
 from api.runs.read import read_details, run_tag
 from api.runs.schemas import CancelRequest, ControlRequest, RunView, SignalAnswer, SignalRequest
 from api.runs.views import full_view
-from api.services import Services
 
 router = APIRouter(prefix="/playbooks/runs", tags=["runs"])
 
-_ACCEPTED = {202: {"model": Success[RunView], "description": "Accepted; the effect does not show in the run yet."}}
+_ACCEPTED = {202: {"model": Success[RunView], "description": "Accepted; the run does not show the effect yet."}}
 
 
 @router.put(
@@ -44,15 +43,14 @@ async def control(
     *,
     execution_id: UUID,
     request: ControlRequest,
-    principal: RunController,
-    services: Opened,
+    context: RunController,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Success[RunView]:
-    """Pause the run (`until` an instant, if given), let it go on, or say what becomes of a step: `retry_step` (an
-    incident), `skip_step`, `complete_step`, `fail_step`."""
-    controlled = await control_run(services, principal, execution_id, request, idempotency_key)
-    return await _answer(services, principal, controlled, response)
+    """Pause the run (`until` an instant, if given), resume it, or resolve a step: `retry_step` (an incident),
+    `skip_step`, `complete_step`, `fail_step`."""
+    controlled = await control_run(context, execution_id, request.action, request.to_body(), idempotency_key)
+    return await _answer(context, controlled, response)
 
 
 @router.delete(
@@ -65,17 +63,16 @@ async def control(
 async def cancel(
     *,
     execution_id: UUID,
-    principal: RunController,
-    services: Opened,
+    context: RunController,
     response: Response,
     request: Annotated[CancelRequest | None, Body()] = None,
     reason: Annotated[str | None, Query(max_length=2000)] = None,
     idempotency_key: IdempotencyKey = None,
 ) -> Success[RunView]:
     """Cancel the run. The reason, in the body or in the query, is recorded."""
-    given = request.reason if request is not None and request.reason is not None else reason
-    controlled = await cancel_run(services, principal, execution_id, given, idempotency_key)
-    return await _answer(services, principal, controlled, response)
+    if request is not None and request.reason is not None:
+        reason = request.reason
+    return await _answer(context, await cancel_run(context, execution_id, reason, idempotency_key), response)
 
 
 @router.post(
@@ -85,21 +82,15 @@ async def cancel(
     ),
 )
 async def signal(
-    *,
-    execution_id: UUID,
-    request: SignalRequest,
-    principal: RunController,
-    services: Opened,
-    idempotency_key: IdempotencyKey = None,
+    execution_id: UUID, request: SignalRequest, context: RunController, idempotency_key: IdempotencyKey = None
 ) -> Success[SignalAnswer]:
-    """Deliver a named message: every step that waits for it goes on, or it is kept for one that will."""
-    return Success(data=await send_signal(services, principal, execution_id, request, idempotency_key))
+    """Deliver a named message to every step that waits for it. Without such a step it is kept for the next one."""
+    sent = await send_signal(context, execution_id, request.name, request.payload, idempotency_key)
+    return Success(data=SignalAnswer(name=request.name, delivered_to=[*sent.delivered_to], kept=sent.kept))
 
 
-async def _answer(
-    services: Services, principal: Principal, controlled: Controlled, response: Response
-) -> Success[RunView]:
-    found = await read_details(services, principal, controlled.row.execution_id)
-    response.status_code = 200 if controlled.is_settled else 202
+async def _answer(context: RequestContext, controlled: ControlledRun, response: Response) -> Success[RunView]:
+    found = await read_details(context, controlled.row.execution_id)
+    response.status_code = 200 if controlled.is_projected else 202
     response.headers["ETag"] = run_tag(found.row)
-    return Success(data=full_view(found, principal, services.sealer))
+    return Success(data=full_view(found, context))

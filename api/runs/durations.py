@@ -1,6 +1,6 @@
-"""How long a run worked, and how long it waited for people: from the times of its steps.
+"""Working and waiting time of a run, from the times of its steps.
 
-Parallel steps are not counted twice: what is summed is the time during which at least one step worked (or waited).
+Parallel steps count once: the sum is the time during which at least one step worked (or waited).
 """
 
 from __future__ import annotations
@@ -15,18 +15,13 @@ Span = tuple[datetime, datetime]
 
 
 def working_time(steps: Sequence[StepRow], now: datetime) -> timedelta:
-    """Time in which steps worked that no person does; a review of an AI's answer is waiting, not work."""
+    """Return the time in which non-human steps worked; the review of an AI's answer is waiting."""
     return _covered(_working(step, now) for step in steps)
 
 
 def waiting_time(steps: Sequence[StepRow], now: datetime) -> timedelta:
-    """Time in which a task was open."""
+    """Return the time in which a task was open."""
     return _covered(_waiting(step, now) for step in steps)
-
-
-def milliseconds(duration: timedelta) -> int:
-    """Whole milliseconds, never negative."""
-    return max(0, round(duration / timedelta(milliseconds=1)))
 
 
 def _working(step: StepRow, now: datetime) -> Span | None:

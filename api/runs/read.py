@@ -1,21 +1,14 @@
-"""Read runs: from the rows only, so Temporal may be away."""
+"""Read runs from the rows only, so that reading works while Temporal is away."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from uuid import UUID
 
-from api.http.etags import etag_of, is_unchanged
-from api.http.polling import until
-from api.http.schemas import PageQuery
-from api.http.security import Principal
-from api.runs.control import read_run
-from api.runs.schemas import RunListQuery
-from api.services import Services
-from playbooks.common.errors import Problem, ValidationError
-from playbooks.common.ids import actor_id
+from api.context import RequestContext
+from api.http.etags import check_if_none_match, etag_of, is_unchanged
+from api.http.polling import poll
 from playbooks.common.values import FINISHED_RUN
 from playbooks.engine.model.plan import Plan
 from storage.database.pages import Page
@@ -31,115 +24,87 @@ MAX_WAIT_SECONDS = 30
 
 
 def run_tag(row: RunRow) -> str:
-    """The run's ETag. The seq may fall where the epoch rises, and a run cancelled before it started keeps seq 0, as
-    does one whose workflow is found stuck."""
-    mark = ".cancelled" if row.seq == 0 and row.status == "cancelled" else ".stuck" if row.stuck else ""
-    return etag_of(f"{row.epoch}.{row.seq}{mark}")
+    """Return the run's ETag.
+
+    The epoch is part of it because the sequence number may fall where the epoch rises. The suffix is needed because
+    neither changes where a run is cancelled before its start or marked as stuck.
+    """
+    suffix = ".cancelled" if row.seq == 0 and row.status == "cancelled" else ".stuck" if row.stuck else ""
+    return etag_of(f"{row.epoch}.{row.seq}{suffix}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetails:
-    """A run, the plan that it follows, and the steps that left `pending` (none where they were not asked for)."""
+    """A run, its plan, the steps that left `pending`, and its audit trail; the last two only where asked for."""
 
     row: RunRow
     plan: Plan
     steps: Sequence[StepRow] = ()
+    events: Sequence[EventRow] = ()
 
 
-async def read_details(services: Services, principal: Principal, execution_id: UUID) -> RunDetails:
-    """A run with its plan and steps, of one moment. Raises NotFoundError."""
-    async with services.database.reading(principal.organization_id) as session:
+async def read_run(context: RequestContext, execution_id: UUID) -> RunRow:
+    """Return the run's row. Raises NotFoundError, also for another organization's run."""
+    async with context.reading() as session:
+        return await run_rows.get_run(session, execution_id)
+
+
+async def read_details(
+    context: RequestContext, execution_id: UUID, *, if_none_match: str | None = None, with_timeline: bool = False
+) -> RunDetails:
+    """Return a run with its plan, steps and, if asked for, audit trail, all of one moment.
+
+    Raises NotFoundError, and NotModifiedError before anything but the run's row is read.
+    """
+    async with context.reading() as session:
         row = await run_rows.get_run(session, execution_id)
+        check_if_none_match(if_none_match, run_tag(row))
         if row.output_ref is not None:
             row = replace(row, output=await load_payload(session, execution_id, row.output_ref))
-        return await _details(services, session, row, needs_steps=True)
+        details = await _details(context, session, row, with_steps=True)
+        if not with_timeline:
+            return details
+        return replace(details, events=await audit_trail.list_events(session, execution_id, after=0, limit=1_000))
 
 
 async def wait_for_change(
-    services: Services,
-    principal: Principal,
+    context: RequestContext,
     execution_id: UUID,
     *,
     if_none_match: str | None,
     seconds: int,
     is_wanted: Callable[[], Awaitable[bool]],
-) -> RunRow:
-    """The run's row once its tag differs from the one given, or without one once the run is finished; at most
-    `seconds` later in any case. Raises NotFoundError."""
+) -> None:
+    """Poll until the run's tag is not in `If-None-Match`, or, without that header, until the run has finished.
 
-    async def read() -> RunRow:
-        return await read_run(services, principal, execution_id)
+    Returns after `seconds` at the latest. Raises NotFoundError.
+    """
 
     def holds(row: RunRow) -> bool:
         if if_none_match is None:
             return row.status in FINISHED_RUN
         return not is_unchanged(if_none_match, run_tag(row))
 
-    row, _ = await until(read, holds, min(seconds, MAX_WAIT_SECONDS), is_wanted=is_wanted)
-    return row
+    await poll(lambda: read_run(context, execution_id), holds, min(seconds, MAX_WAIT_SECONDS), is_wanted=is_wanted)
 
 
 async def list_runs(
-    services: Services, principal: Principal, query: RunListQuery
-) -> tuple[Page[RunRow], list[RunDetails], dict[str, int]]:
-    """One page of the organization's runs, with their plans (and steps, where asked for), and how many runs of each
-    status the filters let through."""
-    filters = _filter(principal, query)
-    needs_steps = query.include_steps or query.include_analytics
-    async with services.database.reading(principal.organization_id) as session:
+    context: RequestContext, filters: RunFilter, *, with_steps: bool
+) -> tuple[Page[RunRow], list[RunDetails]]:
+    """Return one page of the organization's runs, and the details of each run on it."""
+    async with context.reading() as session:
         page = await lists.list_runs(session, filters)
-        details = [await _details(services, session, row, needs_steps=needs_steps) for row in page.items]
-    return page, details, dict(page.by_status or {})
+        return page, [await _details(context, session, row, with_steps=with_steps) for row in page.items]
 
 
-async def read_timeline(
-    services: Services, principal: Principal, execution_id: UUID, *, after: int = 0, limit: int = 1_000
-) -> Sequence[EventRow]:
-    """The run's audit trail behind entry `after`. Raises NotFoundError."""
-    async with services.database.reading(principal.organization_id) as session:
+async def read_timeline(context: RequestContext, execution_id: UUID, *, after: int, limit: int) -> Sequence[EventRow]:
+    """Return the run's audit trail after entry number `after`. Raises NotFoundError."""
+    async with context.reading() as session:
         await run_rows.get_run(session, execution_id)
         return await audit_trail.list_events(session, execution_id, after=after, limit=limit)
 
 
-async def _details(services: Services, session: ReadSession, row: RunRow, *, needs_steps: bool) -> RunDetails:
-    plan = await services.plan_of(session, row.playbook_id)
-    steps = await step_lines.list_steps(session, row.execution_id) if needs_steps else ()
-    return RunDetails(row=row, plan=plan, steps=steps)
-
-
-def check_page(query: PageQuery) -> None:
-    """Raise ValidationError where a cursor and an offset are mixed."""
-    if query.cursor is not None and query.offset:
-        message = "a cursor and an offset cannot be mixed"
-        raise ValidationError(message, (Problem(pointer="/query/offset", code="NOT_ALLOWED", message=message),))
-
-
-def _duration(amount_ms: float | None) -> timedelta | None:
-    return None if amount_ms is None else timedelta(milliseconds=amount_ms)
-
-
-def _filter(principal: Principal, query: RunListQuery) -> RunFilter:
-    check_page(query)
-    initiated_by = None
-    if query.initiated_by is not None:
-        initiated_by = actor_id(principal.organization_id, query.initiated_by)
-    return RunFilter(
-        playbook_id=query.playbook_id,
-        code=query.code,
-        statuses=tuple(query.status),
-        initiated_by=initiated_by,
-        priority=query.priority,
-        tag=query.tag,
-        correlation_id=query.correlation_id,
-        subject_entity_id=query.subject_entity_id,
-        date_from=query.date_from,
-        date_to=query.date_to,
-        duration_gte=_duration(query.duration_gte),
-        duration_lte=_duration(query.duration_lte),
-        has_incident=query.has_incident,
-        sort_by=query.sort_by,
-        sort_direction=query.sort_direction,
-        limit=query.limit,
-        offset=query.offset,
-        cursor=query.cursor,
-    )
+async def _details(context: RequestContext, session: ReadSession, row: RunRow, *, with_steps: bool) -> RunDetails:
+    version = await context.services.versions.get(session, row.playbook_id)
+    steps = await step_lines.list_steps(session, row.execution_id) if with_steps else ()
+    return RunDetails(row=row, plan=version.plan, steps=steps)

@@ -1,64 +1,38 @@
-"""Runs: what starts and steers them, and how they are shown (field names of the contract's section 6)."""
+"""Requests that start and control runs, and the schemas of runs (field names: section 6 of the contract)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api.http.schemas import Instant, PageQuery, RequestModel
-from api.simulation.given_schemas import SimulationGiven
+from api.execution.schemas import AttemptView, EventView, ExecutionContext, ExecutionOptions, StepErrorView
+from api.http.lists import check_page
+from api.http.schemas import Instant, PageQuery, Reason, RequestModel
+from api.simulation.schemas import SimulateRequest, SimulationInputs
+from playbooks.common.errors import InvalidActionError, NotSupportedError, Problem, ValidationError
+from playbooks.common.ids import actor_id
 from playbooks.common.values import Json, JsonObject, Priority, RunStatus, StepStatus, StepType
+from playbooks.engine.model.control_messages import LATER_VERBS
+from storage.runs.lists import RunFilter
 
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Reason = Annotated[str, StringConstraints(max_length=2000)]
-
-
-class ExecutionContext(RequestModel):
-    """What the run is about. Tags and priority are labels of the run, the ids are columns of its row."""
-
-    priority: Priority = "normal"
-    tags: list[Tag] = Field(default_factory=list[Tag], max_length=20)
-    correlation_id: ShortText | None = None
-    subject_entity_id: UUID | None = None
-
-
-class NotificationChannel(RequestModel):
-    """A channel with its address; a bare word stands for the organization's address of that channel."""
-
-    type: ShortText
-    address: ShortText | None = None
-    enabled: bool = True
-
-
-class RunNotificationSettings(RequestModel):
-    """Whom to tell when the run has ended."""
-
-    on_completion: bool = False
-    notification_channels: list[ShortText | NotificationChannel] = Field(
-        default_factory=list[ShortText | NotificationChannel], max_length=20
-    )
-
-
-class ExecutionOptions(RequestModel):
-    """How the run is executed. `max_retries` and `timeout_minutes` replace those of the playbook's policies;
-    `auto_approve_human_steps` is for `simulation` only."""
-
-    max_retries: int | None = Field(default=None, ge=0, le=100)
-    timeout_minutes: float | None = Field(default=None, gt=0, le=5_256_000)
-    notification_settings: RunNotificationSettings | None = None
-    context_variables: JsonObject = Field(default_factory=dict[str, Json])
-    execution_mode: Literal["standard", "debug", "simulation"] = "standard"
-    auto_approve_human_steps: bool = False
+_FIELDS: Mapping[str, frozenset[str]] = {
+    "pause": frozenset({"until"}),
+    "resume": frozenset(),
+    "retry_step": frozenset({"step"}),
+    "skip_step": frozenset({"step", "output"}),
+    "complete_step": frozenset({"step", "output"}),
+    "fail_step": frozenset({"step"}),
+}
+"""The fields of each action, beside `reason`."""
 
 
 class ExecuteRequest(RequestModel):
-    """Starts a run. `input_data` must satisfy the playbook's input contract. `simulation` belongs to the mode of that
-    name."""
+    """Starts a run. `input_data` must satisfy the playbook's input contract. `simulation` is for the mode of that name
+    only."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -76,17 +50,26 @@ class ExecuteRequest(RequestModel):
     input_data: JsonObject = Field(default_factory=dict[str, Json])
     execution_context: ExecutionContext = Field(default_factory=ExecutionContext)
     execution_options: ExecutionOptions = Field(default_factory=ExecutionOptions)
-    simulation: SimulationGiven | None = None
+    simulation: SimulationInputs | None = None
+
+    def to_simulation(self) -> SimulateRequest:
+        """Return the same request for a simulation."""
+        return SimulateRequest(
+            input_data=self.input_data,
+            execution_context=self.execution_context,
+            execution_options=self.execution_options,
+            simulation=self.simulation or SimulationInputs(),
+        )
 
 
 class ControlRequest(RequestModel):
-    """Steers a run, or a step of it.
+    """Controls a run, or a step of it.
 
-    `until` belongs to `pause`: the run goes on by itself at that instant. `step` (a key; of an item `key[3]`) belongs
+    `until` belongs to `pause`: the run resumes by itself at that instant. `step` (a key; of an item `key[3]`) belongs
     to the verbs about steps, `output` to `skip_step` and `complete_step`.
     """
 
-    # Fields of verbs that come later are told apart from unknown ones by the operation.
+    # `to_body` refuses fields by action, so that an action of a later release is NOT_SUPPORTED with any fields.
     model_config = ConfigDict(
         extra="allow",
         json_schema_extra={
@@ -104,6 +87,34 @@ class ControlRequest(RequestModel):
     step: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     output: Json = None
 
+    def to_body(self) -> JsonObject:
+        """Return the fields of the verb's message.
+
+        Raises InvalidActionError, NotSupportedError for an action of a later release, ValidationError for a field that
+        the action does not have or lacks.
+        """
+        fields = self._fields()
+        if "step" in fields and self.step is None:
+            message = f"'{self.action}' needs the step"
+            raise ValidationError(message, [Problem(pointer="/step", code="REQUIRED", message=message)])
+        sent = {*(self.model_extra or {}), *self.model_fields_set} - {"action", "reason"}
+        message = f"'{self.action}' has no such field"
+        unknown = [Problem(pointer=f"/{name}", code="UNKNOWN_FIELD", message=message) for name in sorted(sent - fields)]
+        if unknown:
+            raise ValidationError(message, unknown)
+        return self.model_dump(mode="json", include={"reason", *fields})
+
+    def _fields(self) -> frozenset[str]:
+        if self.action in LATER_VERBS:
+            message = f"'{self.action}' is not supported yet"
+            raise NotSupportedError(message, (Problem(pointer="/action", code="NOT_SUPPORTED", message=message),))
+        if self.action in _FIELDS:
+            return _FIELDS[self.action]
+        message = f"there is no action '{self.action}'; it has to be one of {', '.join(_FIELDS)}"
+        if self.action == "cancel":
+            message = "a run is cancelled with DELETE"
+        raise InvalidActionError(message, (Problem(pointer="/action", code="INVALID_ACTION", message=message),))
+
 
 class SignalRequest(RequestModel):
     """A named message for the run's `signal_wait` steps. `payload` is any JSON."""
@@ -117,7 +128,7 @@ class SignalRequest(RequestModel):
 
 
 class SignalAnswer(BaseModel):
-    """What became of a message. `kept`: it takes effect when a step waits for it, or when the run goes on."""
+    """The steps that received the message. `kept`: a step receives it later, or when the run resumes."""
 
     name: str
     delivered_to: list[str]
@@ -125,7 +136,7 @@ class SignalAnswer(BaseModel):
 
 
 class CancelRequest(RequestModel):
-    """The body of a cancellation; it may be left out."""
+    """The optional body of a cancellation."""
 
     reason: Reason | None = Field(default=None, examples=["the applicant withdrew"])
 
@@ -152,24 +163,33 @@ class RunListQuery(PageQuery):
     include_analytics: bool = False
     include_output_data: bool = False
 
+    def to_filter(self, organization_id: UUID) -> RunFilter:
+        """Return the filter of the rows. Raises ValidationError where a cursor and an offset are mixed."""
+        check_page(self)
+        return RunFilter(
+            playbook_id=self.playbook_id,
+            code=self.code,
+            statuses=tuple(self.status),
+            initiated_by=None if self.initiated_by is None else actor_id(organization_id, self.initiated_by),
+            priority=self.priority,
+            tag=self.tag,
+            correlation_id=self.correlation_id,
+            subject_entity_id=self.subject_entity_id,
+            date_from=self.date_from,
+            date_to=self.date_to,
+            duration_gte=_duration(self.duration_gte),
+            duration_lte=_duration(self.duration_lte),
+            has_incident=self.has_incident,
+            sort_by=self.sort_by,
+            sort_direction=self.sort_direction,
+            limit=self.limit,
+            offset=self.offset,
+            cursor=self.cursor,
+        )
 
-class StepErrorView(BaseModel):
-    """Why something failed. Branch on `kind` and `code`."""
 
-    kind: str = Field(examples=["timeout"])
-    code: str = Field(examples=["ATTEMPT_TIMEOUT"])
-    message: str
-    pointer: str | None = None
-
-
-class AttemptView(BaseModel):
-    """One try at a step. `lost` counts workers that vanished during it; they are not tries."""
-
-    attempt: int
-    started_at: datetime
-    completed_at: datetime | None = None
-    error: StepErrorView | None = None
-    lost: int = 0
+def _duration(amount_ms: float | None) -> timedelta | None:
+    return None if amount_ms is None else timedelta(milliseconds=amount_ms)
 
 
 class StepView(BaseModel):
@@ -200,7 +220,7 @@ class StepView(BaseModel):
 
 
 class CurrentStepView(BaseModel):
-    """Where the run is."""
+    """The step that the run is at."""
 
     step_name: str
     step_key: str
@@ -209,7 +229,7 @@ class CurrentStepView(BaseModel):
 
 
 class ProgressView(BaseModel):
-    """How far the run is: steps that ended, of all."""
+    """Finished steps of all steps."""
 
     finished_steps: int
     total_steps: int
@@ -217,11 +237,11 @@ class ProgressView(BaseModel):
 
 
 class ExecutionSummary(BaseModel):
-    """What the run came to so far. Waiting for people is not counted as work."""
+    """Results of the run so far. Waiting for people is not counted as work."""
 
     performance_grade: str = Field(examples=["A+"])
     performance_score: float = Field(examples=[100.0])
-    success_rate: float = Field(examples=[1.0], description="completed steps, of those that were tried")
+    success_rate: float = Field(examples=[1.0], description="completed steps of those that completed or failed")
     cost: float = Field(examples=[53.0])
     total_cost: float = Field(examples=[53.0], description="the same as `cost`")
     currency: str = Field(examples=["USD"])
@@ -233,7 +253,7 @@ class ExecutionSummary(BaseModel):
 
 
 class RunPermissions(BaseModel):
-    """What the caller may do with the run as it stands."""
+    """What the caller may do with the run in its present status."""
 
     can_pause: bool
     can_resume: bool
@@ -242,7 +262,7 @@ class RunPermissions(BaseModel):
 
 
 class PauseView(BaseModel):
-    """Why and since when the run is paused."""
+    """The pause of a run: its cause, and since when."""
 
     since: datetime | None = None
     cause: str | None = Field(default=None, examples=["request", "budget"])
@@ -250,21 +270,8 @@ class PauseView(BaseModel):
     until: datetime | None = None
 
 
-class EventView(BaseModel):
-    """One entry of the audit trail. `hash` covers the entry and `previous_hash`, so the chain can be checked."""
-
-    number: int
-    at: datetime | None = None
-    kind: str = Field(examples=["run_paused"])
-    step_key: str | None = None
-    actor: JsonObject | None = None
-    data: JsonObject = Field(default_factory=dict[str, Json])
-    hash: str | None = None
-    previous_hash: str | None = None
-
-
 class ParentView(BaseModel):
-    """The run, and the visit of its step, that started this one. `depth` counts the runs above."""
+    """The run, and the visit of its step, that started this one. `depth` counts the runs above this one."""
 
     execution_id: UUID
     step_key: str
@@ -274,12 +281,14 @@ class ParentView(BaseModel):
 
 
 class StuckView(BaseModel):
+    """Since when the run's workflow cannot continue, and Temporal's reason."""
+
     since: datetime
     reason: str = Field(examples=["category=WorkflowTaskFailed"])
 
 
 class RunView(BaseModel):
-    """A run. `steps` and `timeline` are there when they were asked for with `include`."""
+    """A run. `steps` and `timeline` are present if `include` names them."""
 
     execution_id: UUID
     status: RunStatus
@@ -316,13 +325,8 @@ class RunView(BaseModel):
         default=None, examples=["concurrency"], description="`concurrency`: runs of the same key have to end first"
     )
     parent: ParentView | None = None
-    stuck: StuckView | None = Field(default=None, description="its workflow cannot go on; a fixed worker heals it")
+    stuck: StuckView | None = Field(default=None, description="its workflow waits for a corrected worker")
     revision: int = Field(description="rises with every change; the ETag")
     permissions: RunPermissions
     steps: list[StepView] | None = None
     timeline: list[EventView] | None = None
-
-
-def money(amount: Decimal | float | int) -> float:
-    """An amount as JSON has it: a number with at most four decimals."""
-    return round(float(amount), 4)

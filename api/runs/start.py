@@ -1,7 +1,7 @@
 """Start a run: validate, insert and commit, then start the workflow.
 
-Owns that order. Invariant: once the transaction has committed the run is accepted and will start, whatever dies next;
-before that nothing was promised.
+Invariant: a run whose row is committed is accepted and will start, also where this process dies; before the commit
+nothing was promised.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
+from api.context import RequestContext
 from api.http.security import Principal
 from api.runs.schemas import ExecuteRequest
-from api.services import Services
+from api.temporal_client import RunWorkflows
 from playbooks.common.errors import (
     InvalidPlaybookStatusError,
     NotFoundError,
@@ -41,35 +42,35 @@ class StartedRun:
     is_repeat: bool
 
 
-async def start_run(
-    services: Services, principal: Principal, playbook_id: UUID, request: ExecuteRequest, key: str | None
+async def execute_playbook(
+    context: RequestContext, playbook_id: UUID, request: ExecuteRequest, key: str | None
 ) -> StartedRun:
-    """The run, new or found again under its idempotency key.
+    """Accept and start a run, or return the one that was accepted under the same idempotency key.
 
     Raises NotFoundError, InvalidPlaybookStatusError, InputContractError, IdempotencyKeyReusedError,
     DuplicateExecutionError, ValidationError, LimitExceededError, ServiceUnavailableError (nothing was stored).
     """
     _refuse_simulation(request)
-    organization_id = principal.organization_id
+    services, organization_id = context.services, context.principal.organization_id
     route = f"POST /playbooks/{playbook_id}/execute"
     execution_id = uuid4() if key is None else derived_execution_id(organization_id, route, key)
-    async with services.writing(principal) as session:
-        # Shared until the commit: a version is never archived between this look at its status and its new run.
+    async with context.writing() as session:
+        # Shared lock until the commit: the version cannot be archived between this check of its status and the insert.
         version = await version_rows.share_version(session, playbook_id)
-        is_known = key is not None and await _exists(session, execution_id)
-        # A repeat gets its run back even when the playbook has been deprecated since.
-        if not is_known and version.status != "active":
+        is_repeated = key is not None and await _exists(session, execution_id)
+        # A repeat returns its run even if the playbook has been deprecated since.
+        if not is_repeated and version.status != "active":
             raise InvalidPlaybookStatusError(f"the playbook is {version.status}; only an active one can be run")
         document, plan = await services.versions.get(session, playbook_id)
-        run_input = _run_input(principal, execution_id, plan, request)
-        if not is_known:
+        run_input = _run_input(context.principal, execution_id, plan, request)
+        if not is_repeated:
             check_input(document, request.input_data)
             run_input = replace(run_input, slot=slot_of(document, request.input_data))
         inserted = await admission.insert_run(session, _new_run(run_input, request, playbook_id), services.sealer)
         if not inserted.was_created:
-            # What is started is what was stored.
+            # The workflow starts with the stored input.
             run_input = await admission.get_run_input(session, execution_id, services.sealer)
-    is_started = await _started(services, run_input, inserted)
+    is_started = await _start_workflow(services.workflows, run_input, inserted)
     return StartedRun(row=inserted.row, is_started=is_started, is_repeat=not inserted.was_created)
 
 
@@ -81,12 +82,12 @@ async def _exists(session: WriteSession, execution_id: UUID) -> bool:
     return True
 
 
-async def _started(services: Services, run_input: RunInput, inserted: InsertedRun) -> bool:
+async def _start_workflow(workflows: RunWorkflows, run_input: RunInput, inserted: InsertedRun) -> bool:
     if not inserted.was_created and inserted.row.status != "queued":
         return True
     try:
         # Also for a repeat whose first request died between its commit and this line.
-        await services.runs.start(run_input)
+        await workflows.start(run_input)
     except ServiceUnavailableError:
         return False
     return True
@@ -113,8 +114,8 @@ def _run_input(principal: Principal, execution_id: UUID, plan: Plan, request: Ex
 
 def _new_run(run_input: RunInput, request: ExecuteRequest, playbook_id: UUID) -> NewRun:
     context = request.execution_context
-    # The playbook is in the hash although the key's route names it: the hash alone must say "the same request".
-    # What belongs to simulation is not: keys that were used before there was one keep their hash.
+    # The playbook is part of the hash although it is part of the key: equal hashes have to mean equal requests.
+    # `simulation` is not part of it: a real run has none.
     body = {"playbook_id": str(playbook_id), **request.model_dump(mode="json", exclude={"simulation"})}
     return NewRun(
         input=run_input,
@@ -125,7 +126,7 @@ def _new_run(run_input: RunInput, request: ExecuteRequest, playbook_id: UUID) ->
 
 
 def _refuse_simulation(request: ExecuteRequest) -> None:
-    """A real run takes nothing that belongs to simulation: it would be ignored."""
+    """Refuse fields of a simulation in a real run, which would ignore them."""
     problems: list[Problem] = []
     if request.execution_options.auto_approve_human_steps:
         problems.append(_misplaced("/execution_options/auto_approve_human_steps"))

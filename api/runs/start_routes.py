@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
-from api.http.dependencies import IdempotencyKey, Opened
+from api.context import Executor
+from api.http.dependencies import IdempotencyKey
 from api.http.problems import documented
 from api.http.schemas import Metadata, Success
-from api.http.security import Executor
 from api.runs.schemas import ExecuteRequest, RunView
-from api.runs.start import start_run
+from api.runs.start import execute_playbook
 from api.runs.views import run_view
-from api.simulation.operations import simulate_execution
+from api.simulation.operations import simulate_version
 from api.simulation.schemas import SimulationView
 from api.simulation.views import simulation_view
 
@@ -41,22 +41,22 @@ async def execute(
     *,
     playbook_id: UUID,
     request: ExecuteRequest,
-    principal: Executor,
-    services: Opened,
+    context: Executor,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> Success[RunView] | Response:
-    """Validate the input, store the run and start it. A repeat with the same Idempotency-Key answers the first run.
-    With `execution_mode: simulation` the run is played through instead, and nothing is stored: 200."""
+    """Validate the input, store the run and start it. A repeat with the same Idempotency-Key returns the first run.
+    With `execution_mode: simulation` the run is simulated and nothing is stored: 200."""
     if request.execution_options.execution_mode == "simulation":
-        simulation = await simulate_execution(services, principal, playbook_id, request)
-        return JSONResponse(Success(data=simulation_view(simulation, principal)).model_dump(mode="json"))
-    started = await start_run(services, principal, playbook_id, request, idempotency_key)
+        parameters = request.to_simulation().to_parameters()
+        simulation = await simulate_version(context, playbook_id, parameters, only_active=True)
+        return JSONResponse(Success(data=simulation_view(simulation, context.principal)).model_dump(mode="json"))
+    started = await execute_playbook(context, playbook_id, request, idempotency_key)
     response.status_code = 201 if started.is_started else 202
     response.headers["Location"] = f"/api/v1/playbooks/runs/{started.row.execution_id}"
     if not started.is_started:
         response.headers["Retry-After"] = "5"
     if started.is_repeat:
         response.headers["Idempotency-Replayed"] = "true"
-    view = run_view(started.row, principal)
+    view = run_view(started.row, context.principal)
     return Success(data=view, metadata=Metadata.model_validate({"is_repeat": started.is_repeat}))

@@ -1,42 +1,39 @@
-"""Runs, their steps and their trail as the contract names their fields."""
+"""Views of runs, their steps and their audit trail."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from api.context import RequestContext
+from api.execution.schemas import EventView
+from api.execution.views import attempt_views, duration_ms, error_view, milliseconds, money
 from api.http.security import Principal
-from api.runs.durations import milliseconds, waiting_time, working_time
+from api.runs.durations import waiting_time, working_time
 from api.runs.read import RunDetails
 from api.runs.schemas import (
-    AttemptView,
     CurrentStepView,
-    EventView,
     ExecutionSummary,
     ParentView,
     PauseView,
     ProgressView,
     RunPermissions,
     RunView,
-    StepErrorView,
     StepView,
     StuckView,
-    money,
 )
-from api.runs.sensitive import shown, shown_object
 from playbooks.common.ids import task_id
-from playbooks.common.values import FINISHED_RUN, FINISHED_STEP, Actor, JsonObject, StepError
+from playbooks.common.values import FINISHED_RUN, FINISHED_STEP, Actor, JsonObject
 from playbooks.engine.grading import GradeFacts, grade
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.step_ref import StepRef
-from storage.database.sealing import Sealer
 from storage.runs.audit_trail import EventRow
 from storage.runs.run_rows import RunRow
 from storage.runs.step_lines import StepRow
 
 
 def run_view(row: RunRow, principal: Principal) -> RunView:
-    """A run as its own row tells it; steps, summary and data are added by the functions below."""
+    """Return a run from its row alone; the functions below add steps, summary and data."""
     finished = sum(status in FINISHED_STEP for status in row.step_statuses.values())
     return RunView(
         execution_id=row.execution_id,
@@ -63,7 +60,7 @@ def run_view(row: RunRow, principal: Principal) -> RunView:
         cost=money(row.cost),
         total_cost=money(row.cost),
         currency=row.currency or "USD",
-        error_details=_error(row.error),
+        error_details=error_view(row.error),
         pause=_pause(row),
         cancel_reason=row.cancel_reason,
         waiting_for=row.waiting_for,
@@ -74,38 +71,36 @@ def run_view(row: RunRow, principal: Principal) -> RunView:
     )
 
 
-def full_view(found: RunDetails, principal: Principal, sealer: Sealer) -> RunView:
-    """A run with everything but its steps and its trail."""
-    view = run_view(found.row, principal)
-    add_current_step(view, found.row, found.plan)
-    add_data(view, found.row, principal, sealer)
-    add_summary(view, found.row, found.plan, found.steps)
+def full_view(found: RunDetails, context: RequestContext) -> RunView:
+    """Return a run with everything but its steps and its audit trail."""
+    view = run_view(found.row, context.principal)
+    add_current_step(view, found)
+    add_data(view, found.row, context)
+    add_summary(view, found)
     return view
 
 
-def add_data(view: RunView, row: RunRow, principal: Principal, sealer: Sealer) -> None:
-    """Input and output; what is sensitive only where the caller may see it."""
-    view.input_data = shown(row.input, principal, sealer)
-    view.output_data = shown(row.output, principal, sealer)
+def add_data(view: RunView, row: RunRow, context: RequestContext) -> None:
+    """Add input and output, with what is sensitive only if the caller may see it."""
+    view.input_data = context.reveal(row.input)
+    view.output_data = context.reveal(row.output)
 
 
-def add_current_step(view: RunView, row: RunRow, plan: Plan) -> None:
-    """Where the run is, by name."""
-    found = next((step for step in plan.steps if step.key == row.current_step), None)
-    if found is None or row.status in FINISHED_RUN:
+def add_current_step(view: RunView, found: RunDetails) -> None:
+    """Add the step that an unfinished run is at."""
+    row = found.row
+    step = next((step for step in found.plan.steps if step.key == row.current_step), None)
+    if step is None or row.status in FINISHED_RUN:
         return
+    status = row.step_statuses.get(step.key, "pending")
     view.current_step = CurrentStepView.model_validate(
-        {
-            "step_name": found.name,
-            "step_key": found.key,
-            "step_number": found.number,
-            "status": row.step_statuses.get(found.key, "pending"),
-        }
+        {"step_name": step.name, "step_key": step.key, "step_number": step.number, "status": status}
     )
 
 
-def add_summary(view: RunView, row: RunRow, plan: Plan, steps: Sequence[StepRow]) -> None:
-    """What the run came to so far, with its grade."""
+def add_summary(view: RunView, found: RunDetails) -> None:
+    """Add the run's results so far, with its grade."""
+    row, plan, steps = found.row, found.plan, found.steps
     now = row.completed_at or datetime.now(UTC)
     worked = working_time(steps, now)
     estimates = _estimates(plan, steps)
@@ -127,36 +122,33 @@ def add_summary(view: RunView, row: RunRow, plan: Plan, steps: Sequence[StepRow]
     )
 
 
-def step_views(
-    row: RunRow, plan: Plan, steps: Sequence[StepRow], principal: Principal, sealer: Sealer
-) -> list[StepView]:
-    """Every step of the plan in order: its visits, items and undoings as stored, or as pending."""
+def step_views(found: RunDetails, context: RequestContext) -> list[StepView]:
+    """Return every step of the plan in order: its visits, items and undo steps as stored, or one pending step."""
+    by_key: dict[str, list[StepRow]] = {}
+    for step in found.steps:
+        by_key.setdefault(StepRef.parse(step.step_key).key, []).append(step)
     views: list[StepView] = []
-    of_step: dict[str, list[StepRow]] = {}
-    for step in steps:
-        of_step.setdefault(StepRef.parse(step.step_key).key, []).append(step)
-    for planned in plan.steps:
-        visits = of_step.get(planned.key, [])
-        views += [_step_view(row, planned, visit, principal, sealer) for visit in visits] or [_pending(planned)]
+    for planned in found.plan.steps:
+        visits = by_key.get(planned.key, [])
+        views += [_step_view(found.row, planned, visit, context) for visit in visits] or [_pending(planned)]
     return views
 
 
-def event_view(event: EventRow, principal: Principal, sealer: Sealer) -> EventView:
-    """One entry of the audit trail."""
+def event_view(event: EventRow, context: RequestContext) -> EventView:
+    """Return one entry of the audit trail."""
     return EventView(
         number=event.number,
         at=event.at,
         kind=event.kind,
         step_key=event.step,
         actor=_actor(event.actor),
-        data=shown_object(event.data, principal, sealer),
+        data=context.reveal_object(event.data),
         hash=event.hash,
         previous_hash=event.previous_hash,
     )
 
 
-def _step_view(row: RunRow, planned: PlanStep, step: StepRow, principal: Principal, sealer: Sealer) -> StepView:
-    took = step.completed_at - step.started_at if step.started_at and step.completed_at else None
+def _step_view(row: RunRow, planned: PlanStep, step: StepRow, context: RequestContext) -> StepView:
     return StepView(
         step_id=planned.step_id,
         step_name=planned.name,
@@ -168,21 +160,12 @@ def _step_view(row: RunRow, planned: PlanStep, step: StepRow, principal: Princip
         step_type=planned.step_type,
         started_at=step.started_at,
         completed_at=step.completed_at,
-        duration_ms=None if took is None else milliseconds(took),
-        input_data=shown(step.input, principal, sealer),
-        output_data=shown(step.output, principal, sealer),
+        duration_ms=duration_ms(step.started_at, step.completed_at),
+        input_data=context.reveal(step.input),
+        output_data=context.reveal(step.output),
         retry_count=max(0, len(step.attempts) - 1),
-        retry_history=[
-            AttemptView(
-                attempt=attempt.number,
-                started_at=attempt.started_at,
-                completed_at=attempt.ended_at,
-                error=_error(attempt.error),
-                lost=attempt.lost,
-            )
-            for attempt in step.attempts
-        ],
-        error=_error(step.error),
+        retry_history=attempt_views(step.attempts),
+        error=error_view(step.error),
         reason=step.reason,
         cost=money(step.cost),
         confidence=step.confidence,
@@ -205,7 +188,7 @@ def _pending(planned: PlanStep) -> StepView:
 
 
 def _estimates(plan: Plan, steps: Sequence[StepRow]) -> timedelta | None:
-    """The estimate of the steps that ran and that no person does; None where their author gave none."""
+    """Return the estimate of the non-human steps that ran; None where the document has no estimate for them."""
     ran = {step.step_key for step in steps if step.started_at is not None and step.status != "skipped"}
     minutes = [
         step.estimated_minutes
@@ -250,12 +233,6 @@ def _pause(row: RunRow) -> PauseView | None:
     if pause is None or row.status != "paused":
         return None
     return PauseView(since=pause.since, cause=pause.cause, reason=pause.reason, until=pause.until)
-
-
-def _error(error: StepError | None) -> StepErrorView | None:
-    if error is None:
-        return None
-    return StepErrorView(kind=error.kind, code=error.code, message=error.message, pointer=error.pointer)
 
 
 def _actor(actor: Actor | None) -> JsonObject | None:

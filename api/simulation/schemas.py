@@ -1,4 +1,4 @@
-"""Simulations: how they are asked for, and how what they came to is shown."""
+"""Requests for simulations, and the schemas of their results."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.execution.schemas import AttemptView, EventView, ExecutionContext, ExecutionOptions, StepErrorView
 from api.http.schemas import ProblemView, RequestModel
-from api.runs.schemas import AttemptView, EventView, ExecutionContext, ExecutionOptions, StepErrorView
-from api.simulation.given_schemas import SimulationGiven
+from api.simulation.inputs import SimulationInputs
+from api.simulation.operations import SimulationParameters
+from playbooks.common.errors import Problem, ValidationError
 from playbooks.common.values import Json, JsonObject, StepStatus, StepType
 from playbooks.simulation.outcome import Ending
 from playbooks.simulation.workers import Source
 
 
 class SimulateRequest(RequestModel):
-    """Plays a version through without effects. Without `input_data` the least input that the contract allows."""
+    """Simulates a run of a version. Without `input_data` the smallest input that the contract allows is generated."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -40,11 +42,28 @@ class SimulateRequest(RequestModel):
     input_data: JsonObject | None = None
     execution_context: ExecutionContext = Field(default_factory=ExecutionContext)
     execution_options: ExecutionOptions = Field(default_factory=ExecutionOptions)
-    simulation: SimulationGiven = Field(default_factory=SimulationGiven)
+    simulation: SimulationInputs = Field(default_factory=SimulationInputs)
+
+    def to_parameters(self) -> SimulationParameters:
+        """Return the run to simulate. Raises ValidationError for another execution mode."""
+        options = self.execution_options
+        if "execution_mode" in options.model_fields_set and options.execution_mode != "simulation":
+            message = "this call only simulates: leave it out, or say simulation"
+            problem = Problem(pointer="/execution_options/execution_mode", code="NOT_ALLOWED", message=message)
+            raise ValidationError(message, (problem,))
+        return SimulationParameters(
+            input=self.input_data,
+            given=self.simulation.to_given(approves_alone=options.auto_approve_human_steps),
+            started_at=self.simulation.started_at,
+            priority=self.execution_context.priority,
+            variables=options.context_variables,
+            max_retries=options.max_retries,
+            timeout_minutes=options.timeout_minutes,
+        )
 
 
 class SimulatedStepView(BaseModel):
-    """One visit of a step. `values` are what its conditions read, `source` says what made its output."""
+    """One visit of a step. `values` are those that its conditions read, `source` is what produced its output."""
 
     step_name: str
     step_key: str
@@ -59,7 +78,7 @@ class SimulatedStepView(BaseModel):
     duration_ms: int | None = None
     input_data: Json = None
     output_data: Json = None
-    values: JsonObject = Field(description="what the step's conditions read, by path")
+    values: JsonObject = Field(description="values that the step's conditions read, by path")
     retry_count: int = 0
     retry_history: list[AttemptView] = Field(default_factory=list[AttemptView])
     error: StepErrorView | None = None
@@ -70,7 +89,7 @@ class SimulatedStepView(BaseModel):
 
 
 class SkippedStepView(BaseModel):
-    """A step that did not run, and why."""
+    """A skipped step, with the reason."""
 
     step_key: str
     reason: str | None = None
@@ -78,7 +97,7 @@ class SkippedStepView(BaseModel):
 
 
 class SimulatedDecisionView(BaseModel):
-    """What a person said, and what the run answered. `is_given`: it was in the request."""
+    """A person's decision, and the run's verdict. `is_given`: it was in the request."""
 
     step_key: str
     at: datetime
@@ -93,7 +112,7 @@ class SimulatedDecisionView(BaseModel):
 
 
 class SimulatedMessageView(BaseModel):
-    """Something that the run was told from outside, and what it answered."""
+    """A message to the run, and the run's verdict."""
 
     verb: str
     step_key: str | None = None
@@ -106,7 +125,7 @@ class SimulatedMessageView(BaseModel):
 
 
 class WaitingView(BaseModel):
-    """Who has to act before the run goes on."""
+    """Who has to act before the run can continue."""
 
     kind: Literal["decision", "resume", "step"]
     reason: str
@@ -118,15 +137,15 @@ class WaitingView(BaseModel):
 
 
 class SimulationProblemView(ProblemView):
-    """What the simulation could not do, or was given in vain. A pointer that begins with `/simulation` goes into the
+    """A limit of the simulation, or an input that it did not use. A pointer that begins with `/simulation` is into the
     request, any other one into the document."""
 
     severity: Literal["error", "warning"]
 
 
 class EstimateView(BaseModel):
-    """How long it takes: `elapsed_minutes` by the virtual clock (estimates, timers, delays of retries, windows), the
-    rest by `estimated_duration_minutes` alone."""
+    """Duration: `elapsed_minutes` by the virtual clock (estimates, timers, retry delays, time windows), the others from
+    `estimated_duration_minutes` alone."""
 
     elapsed_minutes: float
     critical_path_minutes: float
@@ -136,10 +155,10 @@ class EstimateView(BaseModel):
 
 
 class SimulationView(BaseModel):
-    """A simulation. Nothing was stored, nobody was told, nothing was called."""
+    """The result of a simulation. Nothing was stored, sent or called."""
 
     simulated: Literal[True] = True
-    status: Ending = Field(description="`waiting`, `paused` and `stopped` say why it did not end")
+    status: Ending = Field(description="`waiting`, `paused` and `stopped`: the run did not end")
     playbook_id: UUID
     playbook_name: str
     playbook_code: str
@@ -150,7 +169,7 @@ class SimulationView(BaseModel):
     input_source: Literal["given", "generated"]
     output_data: Json = None
     error_details: StepErrorView | None = None
-    path: list[str] = Field(description="keys of the steps that began, in that order; again for each visit")
+    path: list[str] = Field(description="keys of the steps that started, in that order, once for each visit")
     skipped: list[SkippedStepView]
     steps: list[SimulatedStepView]
     decisions: list[SimulatedDecisionView]
@@ -161,4 +180,4 @@ class SimulationView(BaseModel):
     currency: str
     estimate: EstimateView
     events: list[EventView]
-    events_received: int = Field(description="events that the run's machine received, at most 10,000")
+    events_received: int = Field(description="events that the run's state machine received, at most 10,000")

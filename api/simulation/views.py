@@ -1,14 +1,14 @@
-"""A simulation as the API shows it: what is sensitive only to those who may see it, and no more than fits an answer."""
+"""View of a simulation. Sensitive values need `runs:view_sensitive`, and large values are left out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
 
+from api.execution.schemas import EventView
+from api.execution.views import attempt_views, duration_ms, error_view, money
+from api.http.schemas import problem_view
 from api.http.security import Principal
-from api.playbooks.validation import problem_view
-from api.runs.durations import milliseconds
-from api.runs.schemas import AttemptView, EventView, StepErrorView, money
 from api.simulation.operations import Simulation
 from api.simulation.schemas import (
     EstimateView,
@@ -24,7 +24,7 @@ from playbooks.common.actors import actor_to_json
 from playbooks.common.errors import Problem
 from playbooks.common.json_pointer import transform_at
 from playbooks.common.json_values import canonical
-from playbooks.common.values import Json, JsonObject, PayloadRef, StepError
+from playbooks.common.values import Json, JsonObject, PayloadRef
 from playbooks.engine.model.state import AuditEvent
 from playbooks.engine.rules.redaction import HIDDEN, safe_values
 from playbooks.simulation.estimating import Estimate, estimate_of
@@ -33,17 +33,17 @@ from playbooks.simulation.outcome import Simulated, Visit
 from playbooks.simulation.people import Decision
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-"""Of inputs and outputs together; what does not fit is told by its size."""
+"""Of all inputs and outputs together; a value that does not fit is replaced by its size."""
 
 
 @dataclass(slots=True)
-class _Shown:
-    """What this caller may see of values, and how much of it still fits."""
+class _Values:
+    """Values as this caller may see them, until the answer is full."""
 
     sees_all: bool
     left: int = MAX_ANSWER_BYTES
 
-    def value(self, value: Json | PayloadRef, sensitive: tuple[str, ...]) -> Json:
+    def show(self, value: Json | PayloadRef, sensitive: tuple[str, ...]) -> Json:
         if isinstance(value, PayloadRef) or value is None:
             return None
         size = len(canonical(value))
@@ -54,11 +54,11 @@ class _Shown:
 
 
 def simulation_view(simulation: Simulation, principal: Principal) -> SimulationView:
-    """The answer to whoever asked for a simulation."""
+    """Return the answer for this principal."""
     found = simulation.simulated
     plan, state = found.plan, found.state
-    shown = _Shown(sees_all=principal.may("runs:view_sensitive"))
-    output = shown.value(state.output, plan.sensitive_output)
+    values = _Values(sees_all=principal.may("runs:view_sensitive"))
+    output = values.show(state.output, plan.sensitive_output)
     return SimulationView(
         status=found.ending,
         playbook_id=plan.playbook_id,
@@ -67,36 +67,35 @@ def simulation_view(simulation: Simulation, principal: Principal) -> SimulationV
         playbook_version=plan.version,
         started_at=found.started_at,
         completed_at=found.ended_at,
-        input_data=shown.value(state.input, plan.sensitive_input),
+        input_data=values.show(state.input, plan.sensitive_input),
         input_source=simulation.input_source,
         output_data=output,
-        error_details=_error(state.error),
+        error_details=error_view(state.error),
         path=[visit.step.key for visit in found.visits.values() if visit.has_begun],
-        skipped=[_skipped(found, visit, shown) for visit in found.visits.values() if visit.step.status == "skipped"],
-        steps=[_step(found, visit, shown) for visit in found.visits.values()],
-        decisions=[_decision(found, item, shown) for item in found.decisions],
+        skipped=[_skipped(found, visit, values) for visit in found.visits.values() if visit.step.status == "skipped"],
+        steps=[_step(found, visit, values) for visit in found.visits.values()],
+        decisions=[_decision(found, item, values) for item in found.decisions],
         messages=[_message(item) for item in found.messages],
         waiting_for=_waiting(found),
         problems=[_problem(problem) for problem in found.problems],
         cost=money(state.cost),
         currency=plan.currency,
         estimate=_estimate(estimate_of(found)),
-        events=[_event(event, shown) for event in found.events],
+        events=[_event(event, values) for event in found.events],
         events_received=found.events_received,
     )
 
 
-def _values(found: Simulated, visit: Visit, shown: _Shown) -> JsonObject:
-    return visit.values if shown.sees_all else safe_values(found.plan, visit.values)
+def _read_values(found: Simulated, visit: Visit, values: _Values) -> JsonObject:
+    return visit.values if values.sees_all else safe_values(found.plan, visit.values)
 
 
-def _skipped(found: Simulated, visit: Visit, shown: _Shown) -> SkippedStepView:
-    return SkippedStepView(step_key=visit.step.key, reason=visit.step.reason, values=_values(found, visit, shown))
+def _skipped(found: Simulated, visit: Visit, values: _Values) -> SkippedStepView:
+    return SkippedStepView(step_key=visit.step.key, reason=visit.step.reason, values=_read_values(found, visit, values))
 
 
-def _step(found: Simulated, visit: Visit, shown: _Shown) -> SimulatedStepView:
+def _step(found: Simulated, visit: Visit, values: _Values) -> SimulatedStepView:
     step, planned = visit.step, found.plan.step(visit.step.key)
-    took = step.completed_at - step.started_at if step.started_at and step.completed_at else None
     return SimulatedStepView(
         step_name=planned.name,
         step_key=step.key,
@@ -108,21 +107,13 @@ def _step(found: Simulated, visit: Visit, shown: _Shown) -> SimulatedStepView:
         source=visit.source,
         started_at=step.started_at,
         completed_at=step.completed_at,
-        duration_ms=None if took is None else milliseconds(took),
-        input_data=shown.value(step.input, planned.sensitive_input),
-        output_data=shown.value(step.output, planned.sensitive_output),
-        values=_values(found, visit, shown),
+        duration_ms=duration_ms(step.started_at, step.completed_at),
+        input_data=values.show(step.input, planned.sensitive_input),
+        output_data=values.show(step.output, planned.sensitive_output),
+        values=_read_values(found, visit, values),
         retry_count=max(0, len(step.attempts) - 1),
-        retry_history=[
-            AttemptView(
-                attempt=attempt.number,
-                started_at=attempt.started_at,
-                completed_at=attempt.ended_at,
-                error=_error(attempt.error),
-            )
-            for attempt in step.attempts
-        ],
-        error=_error(step.error),
+        retry_history=attempt_views(step.attempts),
+        error=error_view(step.error),
         reason=step.reason,
         cost=money(step.cost),
         confidence=step.confidence,
@@ -130,7 +121,7 @@ def _step(found: Simulated, visit: Visit, shown: _Shown) -> SimulatedStepView:
     )
 
 
-def _decision(found: Simulated, item: Decision, shown: _Shown) -> SimulatedDecisionView:
+def _decision(found: Simulated, item: Decision, values: _Values) -> SimulatedDecisionView:
     verdict = item.verdict
     return SimulatedDecisionView(
         step_key=item.step,
@@ -138,7 +129,7 @@ def _decision(found: Simulated, item: Decision, shown: _Shown) -> SimulatedDecis
         by=item.actor.name,
         roles=[*item.actor.roles],
         decision=item.choice,
-        data=shown.value(item.data, found.plan.step(item.step).sensitive_output),
+        data=values.show(item.data, found.plan.step(item.step).sensitive_output),
         is_given=item.is_given,
         outcome=None if verdict is None else verdict.outcome,
         code=None if verdict is None else verdict.code,
@@ -189,10 +180,10 @@ def _estimate(estimate: Estimate) -> EstimateView:
     )
 
 
-def _event(event: AuditEvent, shown: _Shown) -> EventView:
-    """An entry as the machine wrote it: what is sensitive is hidden already, for everybody."""
+def _event(event: AuditEvent, values: _Values) -> EventView:
+    """Return an entry of the audit trail, in which the engine has hidden what is sensitive."""
     actor = None if event.actor is None else actor_to_json(event.actor)
-    data = shown.value(event.data, ())
+    data = values.show(event.data, ())
     return EventView(
         number=event.number,
         at=event.at,
@@ -201,9 +192,3 @@ def _event(event: AuditEvent, shown: _Shown) -> EventView:
         actor=actor,
         data=data if isinstance(data, dict) else {},
     )
-
-
-def _error(error: StepError | None) -> StepErrorView | None:
-    if error is None:
-        return None
-    return StepErrorView(kind=error.kind, code=error.code, message=error.message, pointer=error.pointer)

@@ -1,4 +1,4 @@
-"""HERA smart codes: make them, check them."""
+"""HERA smart codes: generate and validate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from api.context import Reader
 from api.http.problems import documented
 from api.http.schemas import RequestModel, Success
-from api.http.security import Reader
 from playbooks.common.smart_codes import INDUSTRY_PATTERN, KINDS, Kind, build, is_valid, parse
 
 router = APIRouter(prefix="/playbooks/smart-codes", tags=["smart codes"])
@@ -47,7 +47,7 @@ class SmartCodeRequest(RequestModel):
 
 
 class SmartCodeView(BaseModel):
-    """A code, whether it is one, and its parts where it is one of ours."""
+    """A code, whether it is valid, and its parts if it is a playbook's."""
 
     code: str = Field(examples=["HERA.PUBLICSECTOR.PLAYBOOK.RUN.GRANTS.V1"])
     is_valid: bool
@@ -58,7 +58,7 @@ class SmartCodeView(BaseModel):
 
 
 class SmartCodeCatalogue(BaseModel):
-    """The kinds of codes there are, and the verdict on those that were asked about."""
+    """The kinds of codes, and the validity of the codes in the query."""
 
     kinds: list[str]
     pattern: str
@@ -67,9 +67,9 @@ class SmartCodeCatalogue(BaseModel):
 
 @router.get("", responses=documented())
 async def read_catalogue(
-    principal: Reader, code: Annotated[list[Code] | None, Query(max_length=200)] = None
+    context: Reader, code: Annotated[list[Code] | None, Query(max_length=200)] = None
 ) -> Success[SmartCodeCatalogue]:
-    """The kinds of smart codes, and whether the given codes are valid."""
+    """List the kinds of smart codes, and validate the codes in the query."""
     return Success(
         data=SmartCodeCatalogue(
             kinds=[*KINDS],
@@ -80,13 +80,13 @@ async def read_catalogue(
 
 
 @router.post("", responses=documented())
-async def generate_or_validate(request: SmartCodeRequest, principal: Reader) -> Success[list[SmartCodeView]]:
-    """Make the code of a thing, or check codes. Nothing is stored."""
+async def generate_or_validate(request: SmartCodeRequest, context: Reader) -> Success[list[SmartCodeView]]:
+    """Generate a code, or validate codes. Nothing is stored."""
     if request.industry is not None and request.kind is not None and request.name is not None:
-        made = [build(request.industry, request.kind, request.name, request.version)]
+        generated = [build(request.industry, request.kind, request.name, request.version)]
     else:
-        made = []
-    return Success(data=[_view(code) for code in (made if request.action == "generate" else request.codes)])
+        generated = []
+    return Success(data=[_view(code) for code in (generated if request.action == "generate" else request.codes)])
 
 
 def _view(code: str) -> SmartCodeView:

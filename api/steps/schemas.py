@@ -1,39 +1,27 @@
-"""Steps of a version: what may be asked to change, and how they are shown."""
+"""Schemas of the steps of a version."""
 
 from __future__ import annotations
 
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from pydantic import BaseModel, Field
 
-from api.http.schemas import Metadata, ProblemView, RequestModel
+from api.http.schemas import Metadata, ProblemView
 from api.playbooks.schemas import PlaybookView, StepSummary, ValidationReport
-from playbooks.common.values import Json, JsonObject
+from playbooks.common.values import JsonObject
 from playbooks.compiler.stages import Flow
-from playbooks.document.editing import InsertMode
-from playbooks.document.model import MAX_STEPS
-
-
-class AddStepsRequest(RequestModel):
-    """Steps to add. `append` puts them last, `insert` behind step number `insert_after_step` (0: first), `replace` in
-    place of all steps."""
-
-    steps: list[Json] = Field(max_length=MAX_STEPS)
-    insert_mode: InsertMode = "append"
-    insert_after_step: StrictInt | None = None
-    create_new_version: StrictBool = False
 
 
 class ContractsView(BaseModel):
-    """What a step takes and gives; on a human step the second is the form."""
+    """Contracts of a step; the output contract of a human step is its form."""
 
     input_contract: JsonObject | None
     output_contract: JsonObject | None
 
 
 class DependencyView(BaseModel):
-    """A step that this one waits for. `is_default`: it only stands before, no `dependencies` name it."""
+    """A step that this one waits for. `is_default`: by its position only, without an entry in `dependencies`."""
 
     key: str
     step_number: int
@@ -42,7 +30,7 @@ class DependencyView(BaseModel):
 
 
 class ReferrerView(BaseModel):
-    """A place in the document that names this step; `step` is null for the playbook's `output`."""
+    """A place in the document that refers to this step; `step` is null for the playbook's `output`."""
 
     step: str | None
     pointer: str = Field(examples=["/steps/2/dependencies/0/depends_on_step_number"])
@@ -50,7 +38,7 @@ class ReferrerView(BaseModel):
 
 
 class RelationshipsView(BaseModel):
-    """How a step hangs together with the others."""
+    """Relationships of a step to the others."""
 
     waits_for: list[DependencyView]
     followed_by: list[str]
@@ -58,14 +46,14 @@ class RelationshipsView(BaseModel):
 
 
 class StepProblems(BaseModel):
-    """What publishing would say about this step; pointers are into the whole document."""
+    """What publishing would report about this step; pointers are into the whole document."""
 
     errors: list[ProblemView]
     warnings: list[ProblemView]
 
 
 class StepDefinitionView(StepSummary):
-    """A step of a version. `contracts`, `relationships` and `validation` are there when asked for."""
+    """A step of a version. `contracts`, `relationships` and `validation` are present if asked for."""
 
     description: str | None = None
     estimated_duration_minutes: float | None = None
@@ -77,7 +65,7 @@ class StepDefinitionView(StepSummary):
 
 
 class StepsMetadata(Metadata):
-    """Beside the steps: the version they belong to, and the shape of their flow."""
+    """The version of the steps, and their flow."""
 
     playbook_id: UUID
     version: int
@@ -94,14 +82,14 @@ class StepsAnswer(BaseModel):
 
 
 class StepsChangedMetadata(Metadata):
-    """Beside the changed version: whether it is a new one, and the shape of its flow."""
+    """Whether the version is a new one, and the flow of its steps."""
 
     is_new_version: bool
     flow: Flow
 
 
 class StepsChanged(BaseModel):
-    """The version after a change of its steps. `validation` says what publishing it would answer."""
+    """The version after a change of its steps. `validation` is what publishing it would report."""
 
     success: Literal[True] = True
     data: PlaybookView

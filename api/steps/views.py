@@ -1,12 +1,12 @@
-"""Steps as the API shows them, from a document and what its compilation found."""
+"""Views of the steps of a version."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
-from api.playbooks.validation import problem_view
+from api.http.schemas import problem_view
+from api.steps.operations import VersionSteps
 from api.steps.schemas import (
     ContractsView,
     DependencyView,
@@ -25,25 +25,24 @@ from playbooks.document.step_references import Referrer, referrers_in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepParts:
-    """What to show of each step beside its line."""
+    """Optional parts of each step."""
 
     contracts: bool = False
     relationships: bool = False
     validation: bool = False
 
 
-def step_views(
-    playbook_id: UUID, document: PlaybookDocument, order: Order, problems: Sequence[Problem], wanted: StepParts
-) -> list[StepDefinitionView]:
-    """The steps in order. `depends_on` is what the order says, also where the document cannot be published yet."""
-    named: Mapping[str, Sequence[Referrer]] = _named(document, order) if wanted.relationships else {}
+def step_views(found: VersionSteps, wanted: StepParts) -> list[StepDefinitionView]:
+    """Return the steps in order. `depends_on` follows the order, also where the document cannot be published yet."""
+    order, problems = found.order, found.compiled.problems
+    named: Mapping[str, Sequence[Referrer]] = _named(found.document, order) if wanted.relationships else {}
     followers = _followers(order)
     views: list[StepDefinitionView] = []
     for item in order.placed:
         step = item.step
         estimate = step.estimated_duration_minutes
         view = StepDefinitionView(
-            step_id=step_entity_id(playbook_id, item.key),
+            step_id=step_entity_id(found.row.id, item.key),
             key=item.key,
             name=step.name,
             step_number=step.step_number,
@@ -66,7 +65,7 @@ def step_views(
 
 
 def _named(document: PlaybookDocument, order: Order) -> Mapping[str, Sequence[Referrer]]:
-    """The places that name each step, by its key."""
+    """Return the places that refer to each step, by its key."""
     keys: dict[str | int, str] = {item.key: item.key for item in order.placed}
     keys |= {item.step.step_number: item.key for item in order.placed}
     found: dict[str, list[Referrer]] = {}
@@ -77,7 +76,7 @@ def _named(document: PlaybookDocument, order: Order) -> Mapping[str, Sequence[Re
 
 
 def _followers(order: Order) -> Mapping[str, list[str]]:
-    """The keys of the steps that wait for each step."""
+    """Return the keys of the steps that wait for each step."""
     found: dict[str, list[str]] = {}
     for key, dependencies in order.dependencies.items():
         for dependency in dict.fromkeys(each.step for each in dependencies):

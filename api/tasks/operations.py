@@ -1,32 +1,30 @@
-"""What a person does to a task: claim, release, decide; and the ticket for doing it through Temporal.
+"""Tasks of people: list, read, claim, release, decide, and the ticket for doing it through Temporal.
 
-Owns the way from a task to its run. Who may do what is the machine's to decide, on every path alike.
+The engine decides who may do what, on every path alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID, uuid5
 
-from api.http.polling import until
-from api.http.problems import error_of_code
-from api.http.security import Principal
-from api.runs.control import SHOWN_WITHIN_SECONDS
-from api.services import Services
-from api.tasks.schemas import DecisionRequest
+from api.context import RequestContext
+from api.http.polling import PROJECTION_SECONDS, poll
 from playbooks.common.errors import TaskClosedError
 from playbooks.common.ids import workflow_id
 from playbooks.common.values import JsonObject, Verdict
 from runtime.signed_messages import TICKET_LIFETIME, issue_ticket
 from storage.database import json_columns
+from storage.database.pages import Page
 from storage.runs import task_rows
-from storage.runs.task_rows import TaskRow
+from storage.runs.task_rows import TaskFilter, TaskRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActedOn:
-    """The run's verdict, and the task as it stands after it."""
+class UpdatedTask:
+    """The run's verdict, and the task after it."""
 
     verdict: Verdict
     row: TaskRow
@@ -41,25 +39,35 @@ class Ticket:
     workflow_id: str
 
 
-async def decide(
-    services: Services, principal: Principal, task_id: UUID, request: DecisionRequest, key: str | None
-) -> ActedOn:
-    """Give this person's answer.
+async def list_tasks(context: RequestContext, filters: TaskFilter | None, limit: int) -> Page[TaskRow]:
+    """Return one page of tasks; an empty one without a filter."""
+    if filters is None:
+        return Page(items=(), total=0, total_is_exact=True, limit=limit, offset=0, has_more=False, next_cursor=None)
+    async with context.reading() as session:
+        return await task_rows.list_tasks(session, filters)
+
+
+async def read_task(context: RequestContext, task_id: UUID) -> TaskRow:
+    """Return the task's row. Raises NotFoundError, also for another organization's task."""
+    async with context.reading() as session:
+        return await task_rows.get_task(session, task_id)
+
+
+async def update_task(
+    context: RequestContext,
+    task_id: UUID,
+    verb: Literal["claim", "release", "decide"],
+    fields: JsonObject,
+    key: str | None,
+) -> UpdatedTask:
+    """Send a person's verb to the task's run and wait for the verdict.
 
     Raises NotFoundError, TaskClosedError, AlreadyDecidedError, SelfApprovalError, NotEligibleError, ContractError,
     UnavailableError.
     """
-    return await act(
-        services, principal, task_id, "decide", fields=request.model_dump(mode="json", exclude_none=True), key=key
-    )
-
-
-async def act(
-    services: Services, principal: Principal, task_id: UUID, verb: str, *, fields: JsonObject, key: str | None
-) -> ActedOn:
-    """Give a task's run a person's verb (`claim`, `release`, `decide`) and wait for the verdict."""
-    before = await _known_task(services, principal, task_id)
-    verdict = await services.runs.update(
+    principal = context.principal
+    before = await _read_task_as_person(context, task_id)
+    verdict = await context.services.workflows.update(
         principal.organization_id,
         before.execution_id,
         verb,
@@ -69,60 +77,55 @@ async def act(
     )
     if verdict is None:
         raise TaskClosedError("the run of this task has ended")
-    if verdict.outcome == "refused":
-        raise error_of_code(verdict.code, verdict.detail or "the run refused it", verdict.errors)
-
-    async def read() -> TaskRow:
-        return await read_task(services, principal, task_id)
-
     if verdict.outcome == "kept":
-        return ActedOn(verdict=verdict, row=before)
-    row, _ = await until(read, lambda row: _shows(row, before, verb, principal), SHOWN_WITHIN_SECONDS)
-    return ActedOn(verdict=verdict, row=row)
+        return UpdatedTask(verdict=verdict, row=before)
+
+    def is_projected(row: TaskRow) -> bool:
+        return _has_effect(row, before, verb, principal.actor.id)
+
+    row, _ = await poll(lambda: read_task(context, task_id), is_projected, PROJECTION_SECONDS)
+    return UpdatedTask(verdict=verdict, row=row)
 
 
-async def read_task(services: Services, principal: Principal, task_id: UUID) -> TaskRow:
-    """The task's row. Raises NotFoundError, also for another organization's."""
-    async with services.database.reading(principal.organization_id) as session:
-        return await task_rows.get_task(session, task_id)
+async def issue_task_ticket(context: RequestContext, task_id: UUID) -> Ticket:
+    """Issue a ticket with which this person may act on this task through a Temporal client.
 
-
-async def ticket_for(services: Services, principal: Principal, task_id: UUID) -> Ticket:
-    """A short-lived ticket with which this person may act on this task through a Temporal client.
-
-    Raises NotFoundError, TaskClosedError. It proves identity only: whether the person may is decided when it is used.
+    Raises NotFoundError, TaskClosedError. The ticket proves identity only: the engine checks the person's rights when
+    it is used.
     """
-    row = await _known_task(services, principal, task_id)
+    organization_id = context.principal.organization_id
+    row = await _read_task_as_person(context, task_id)
     if row.state not in ("open", "claimed"):
         raise TaskClosedError("the task is closed")
     text = issue_ticket(
-        services.settings.signing_key,
+        context.services.settings.signing_key,
         task_id=task_id,
         execution_id=row.execution_id,
-        organization_id=principal.organization_id,
-        actor=principal.actor,
+        organization_id=organization_id,
+        actor=context.principal.actor,
     )
     return Ticket(
         text=text,
         expires_at=datetime.now(UTC) + TICKET_LIFETIME,
-        workflow_id=workflow_id(principal.organization_id, row.execution_id),
+        workflow_id=workflow_id(organization_id, row.execution_id),
     )
 
 
-async def _known_task(services: Services, principal: Principal, task_id: UUID) -> TaskRow:
-    async with services.writing(principal) as session:
+async def _read_task_as_person(context: RequestContext, task_id: UUID) -> TaskRow:
+    # A write transaction, because it inserts the person's entity where it is missing: the run's audit trail will name
+    # the person, and rows refer to that entity.
+    async with context.writing() as session:
         return await task_rows.get_task(session, task_id)
 
 
-def _shows(row: TaskRow, before: TaskRow, verb: str, principal: Principal) -> bool:
-    """Whether the projection has caught up with an accepted verb."""
-    me = principal.actor.id
-    is_mine = row.claimant is not None and row.claimant.id == me
+def _has_effect(row: TaskRow, before: TaskRow, verb: str, person: UUID) -> bool:
+    """Return whether the task's row has the effect of an accepted verb."""
+    is_mine = row.claimant is not None and row.claimant.id == person
     match verb:
         case "decide":
-            return any(json_columns.as_object(vote.get("actor")).get("id") == str(me) for vote in row.votes)
+            return any(json_columns.as_object(vote.get("actor")).get("id") == str(person) for vote in row.votes)
         case "claim":
-            # Where several decide, the first claimant stays; a repeated claim is accepted and changes nothing.
+            # Where several people decide, the first claimant stays; a repeated claim is accepted without effect.
             return is_mine or row.seq > before.seq
         case _:
             return not is_mine

@@ -1,21 +1,33 @@
-"""Tasks: the approver's inbox and what a person does there."""
+"""Requests about tasks, and the schemas of tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from api.http.lists import check_page
 from api.http.schemas import PageQuery, RequestModel
+from api.http.security import Principal
 from playbooks.common.values import Json, JsonObject
+from storage.runs.task_rows import TaskFilter, TaskStatus
 
 Decision = Literal["approve", "reject", "abstain", "request_changes"]
+_STATES: Mapping[str, tuple[TaskStatus, ...]] = {
+    "open": ("open", "claimed"),
+    "claimed": ("claimed",),
+    "completed": ("completed",),
+    "cancelled": ("cancelled",),
+    "closed": ("completed", "cancelled"),
+    "all": (),
+}
 
 
 class DecisionRequest(RequestModel):
-    """One person's answer. `data` is the form; approving requires it to satisfy the step's contract."""
+    """One person's decision. `data` is the form; an approval needs data that satisfies the step's contract."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -33,7 +45,7 @@ class DecisionRequest(RequestModel):
 
 
 class TaskListQuery(PageQuery):
-    """Filters of the inbox. `mine` asks for tasks that the caller's roles may decide."""
+    """Filters of the list of tasks. `mine` selects tasks that the caller's roles may decide."""
 
     state: Literal["open", "claimed", "completed", "cancelled", "closed", "all"] = Field(
         default="open", description="`open` includes claimed ones; `closed` is completed or cancelled"
@@ -43,9 +55,32 @@ class TaskListQuery(PageQuery):
     mine: bool = False
     claimed_by_me: bool = False
 
+    def to_filter(self, principal: Principal) -> TaskFilter | None:
+        """Return the filter of the rows, or None where no task can match.
+
+        Without `runs:read` the caller sees tasks of the own roles only. Raises ValidationError where a cursor and an
+        offset are mixed.
+        """
+        check_page(self)
+        roles = () if self.role is None else (self.role,)
+        if self.mine or not principal.may("runs:read"):
+            own = principal.actor.roles
+            roles = tuple(role for role in own if role in (roles or own))
+            if not roles:
+                return None
+        return TaskFilter(
+            states=_STATES[self.state],
+            roles=roles,
+            execution_id=self.execution_id,
+            claimed_by=principal.actor.id if self.claimed_by_me else None,
+            limit=self.limit,
+            offset=self.offset,
+            cursor=self.cursor,
+        )
+
 
 class PersonView(BaseModel):
-    """Somebody who acted."""
+    """A person."""
 
     id: UUID
     name: str | None = None
@@ -63,7 +98,7 @@ class VoteView(BaseModel):
 
 
 class TaskView(BaseModel):
-    """What a person sees of a human step. `form` is the JSON Schema that approving data must satisfy."""
+    """The task of a human step. `form` is the JSON Schema that the data of an approval must satisfy."""
 
     task_id: UUID
     execution_id: UUID
@@ -91,7 +126,7 @@ class TaskView(BaseModel):
 
 
 class VerdictView(BaseModel):
-    """How the run answered. `kept`: checked, and takes effect when the run goes on."""
+    """The run's verdict. `kept`: checked, and takes effect when the run resumes."""
 
     outcome: Literal["accepted", "kept"]
     detail: str | None = None
@@ -99,14 +134,14 @@ class VerdictView(BaseModel):
 
 
 class TaskAnswer(BaseModel):
-    """The verdict, and the task as it stands now."""
+    """The verdict, and the task after it."""
 
     verdict: VerdictView
     task: TaskView
 
 
 class TicketView(BaseModel):
-    """A short-lived proof of identity for one task, to be carried by a Temporal client's message."""
+    """A short-lived proof of identity for one task, for the message of a Temporal client."""
 
     ticket: str
     expires_at: datetime

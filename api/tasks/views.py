@@ -1,20 +1,18 @@
-"""Tasks as the contract names their fields."""
+"""Views of tasks."""
 
 from __future__ import annotations
 
 from typing import cast
 from uuid import UUID
 
-from api.http.security import Principal
-from api.runs.sensitive import shown
+from api.context import RequestContext
 from api.tasks.schemas import PersonView, TaskView, VoteView
 from playbooks.common.values import Actor, JsonObject
-from storage.database.sealing import Sealer
 from storage.runs.task_rows import TaskRow
 
 
-def task_view(row: TaskRow, principal: Principal, sealer: Sealer) -> TaskView:
-    """A task; what is sensitive only where the caller may see it."""
+def task_view(row: TaskRow, context: RequestContext) -> TaskView:
+    """Return a task, with what is sensitive only if the caller may see it."""
     return TaskView(
         task_id=row.task_id,
         execution_id=row.execution_id,
@@ -23,7 +21,7 @@ def task_view(row: TaskRow, principal: Principal, sealer: Sealer) -> TaskView:
         step_name=row.step_name,
         title=row.title,
         description=row.description,
-        input_data=shown(row.input, principal, sealer),
+        input_data=context.reveal(row.input),
         form=row.form,
         required_roles=[*row.required_roles],
         opened_at=row.opened_at,
@@ -38,7 +36,7 @@ def task_view(row: TaskRow, principal: Principal, sealer: Sealer) -> TaskView:
         escalated=row.escalated,
         claimed_by=_person(row.claimant),
         claimed_at=row.claimed_at,
-        votes=[_vote(vote, principal, sealer) for vote in row.votes],
+        votes=[_vote(vote, context) for vote in row.votes],
     )
 
 
@@ -46,7 +44,7 @@ def _person(actor: Actor | None) -> PersonView | None:
     return None if actor is None else PersonView(id=actor.id, name=actor.name)
 
 
-def _vote(vote: JsonObject, principal: Principal, sealer: Sealer) -> VoteView:
+def _vote(vote: JsonObject, context: RequestContext) -> VoteView:
     actor = vote.get("actor")
     person = None
     if isinstance(actor, dict) and isinstance(actor.get("id"), str):
@@ -57,7 +55,7 @@ def _vote(vote: JsonObject, principal: Principal, sealer: Sealer) -> VoteView:
             "decision": str(vote.get("choice", "")),
             "at": vote.get("at"),
             "comment": vote.get("comment"),
-            "data": shown(vote.get("data"), principal, sealer),
+            "data": context.reveal(vote.get("data")),
             "attachments": vote.get("attachments") or [],
         }
     )

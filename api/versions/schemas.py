@@ -1,29 +1,18 @@
-"""Versions of a playbook: the base of the next one, and how two compare."""
+"""Schemas of the comparison of two versions."""
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel
 
-from api.http.schemas import RequestModel
 from api.playbooks.schemas import PlaybookStatus
 from playbooks.compiler.diff import FieldChange, StepChange, StepMove, StepRef
 from playbooks.contracts.compatibility import ContractComparison, Direction
 
-VersionNumber = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
-
-
-class BaseRequest(RequestModel):
-    """Whose document the next draft begins with: one of the two."""
-
-    base_version: VersionNumber | None = None
-    from_version_id: UUID | None = None
-
 
 class VersionRef(BaseModel):
-    """One of two versions that are compared."""
+    """One of the two versions."""
 
     id: UUID
     version: int
@@ -32,7 +21,7 @@ class VersionRef(BaseModel):
 
 
 class StepsComparison(BaseModel):
-    """Steps that only the second version has, that only the first has, that differ, and that stand elsewhere."""
+    """Steps that only the second version has, that only the first has, that differ, and that have moved."""
 
     added: list[StepRef]
     removed: list[StepRef]
@@ -41,7 +30,7 @@ class StepsComparison(BaseModel):
 
 
 class ComparisonSummary(BaseModel):
-    """The same in one line."""
+    """Counts of the differences."""
 
     steps_added: int
     steps_removed: int
@@ -53,7 +42,7 @@ class ComparisonSummary(BaseModel):
 
 
 class ComparisonView(BaseModel):
-    """What the second version has otherwise than the first. `contracts` holds those of the playbook that differ."""
+    """Differences of the second version from the first. `contracts` holds the playbook's contracts that differ."""
 
     from_version: VersionRef
     to_version: VersionRef

@@ -1,17 +1,17 @@
-"""Two versions compared, as the API shows it."""
+"""View of the comparison of two versions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.versions.operations import Compared
+from api.versions.operations import ComparedVersions
 from api.versions.schemas import ComparisonSummary, ComparisonView, StepsComparison, VersionRef
 from playbooks.contracts.compatibility import ContractComparison, Direction
 from storage.playbooks.version_rows import PlaybookRow
 
 
-def comparison_view(compared: Compared) -> ComparisonView:
-    """The comparison, with its summary."""
+def comparison_view(compared: ComparedVersions) -> ComparisonView:
+    """Return the comparison with its summary."""
     found = compared.comparison
     return ComparisonView(
         from_version=_ref(compared.before),

@@ -204,19 +204,10 @@ class WorkerUnavailableError(UnavailableError):
     code = "WORKER_UNAVAILABLE"
 
 
-RefusalCode: TypeAlias = Literal[
-    "ALREADY_CANCELLED",
-    "ALREADY_DECIDED",
-    "INVALID_STATUS",
-    "INVALID_STEP_STATE",
-    "NOT_ELIGIBLE",
-    "NOT_FOUND",
-    "RESOURCE_LIMIT_EXCEEDED",
-    "SELF_APPROVAL",
-    "TASK_CLOSED",
-    "UNAUTHORIZED",
-    "VALIDATION_ERROR",
-]
+RefusalCode: TypeAlias = (
+    Literal["ALREADY_CANCELLED", "ALREADY_DECIDED", "INVALID_STATUS", "INVALID_STEP_STATE", "NOT_ELIGIBLE", "NOT_FOUND"]
+    | Literal["RESOURCE_LIMIT_EXCEEDED", "SELF_APPROVAL", "TASK_CLOSED", "UNAUTHORIZED", "VALIDATION_ERROR"]
+)
 """Codes of the tree with which the rules of a run refuse a control message."""
 
 REFUSALS: Final[Mapping[RefusalCode, str]] = {

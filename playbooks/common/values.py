@@ -54,6 +54,10 @@ class Actor:
     via: Via = "api"
 
 
+MAX_RETRY_AFTER_MS = 86_400_000
+"""The longest `Retry-After` of another service that is honoured: a day."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepError:
     """Why an attempt failed. `kind` decides about retries, `code` is stable, `message` is for people only."""

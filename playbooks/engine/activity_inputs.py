@@ -1,12 +1,13 @@
-"""What an activity is told: the calls that follow from a plan, a state and a command.
+"""Inputs of activities, from a plan, a state and a command. Equal arguments give equal inputs.
 
-Owns how much of a run each call carries: a step's call has the parts of the context that its expressions read, and no
-more. Must not know how a call is carried. Equal arguments give equal calls.
+A step's input carries only those parts of the context that its expressions read.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypedDict
+from uuid import UUID
 
 from playbooks.common import ids
 from playbooks.common.values import Held, Json, JsonObject, PayloadRef
@@ -37,17 +38,29 @@ from playbooks.engine.rules.outcomes import price_of
 from playbooks.engine.rules.signals import contracts_of
 
 
+class _Run(TypedDict):
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+
+
+def _run_of(plan: Plan, state: RunState) -> _Run:
+    return {
+        "organization_id": state.organization_id,
+        "execution_id": state.execution_id,
+        "playbook_id": plan.playbook_id,
+    }
+
+
 def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> StepCall:
-    """One attempt at a step; attempt 0 is its preparation."""
+    """Return the input of one attempt at a step; attempt 0 is its preparation."""
     current = state.steps[step.key]
     is_prepared = current.ready and step.for_each is None
     references = (*step.references, *step.items_references) if step.for_each is not None else step.references
-    context, stored = build_context(_as_it_was_done(state, step.key), references)
+    context, stored = build_context(_state_at_completion(state, step.key), references)
     items = _add_item(context, state, current)
     return StepCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         step=step.key,
         visit=current.visit,
         attempt=attempt,
@@ -66,8 +79,8 @@ def step_call(plan: Plan, state: RunState, step: PlanStep, attempt: int) -> Step
     )
 
 
-def _as_it_was_done(state: RunState, key: str) -> RunState:
-    """For what undoes a visit: the run with that visit's output, whatever became of the step since."""
+def _state_at_completion(state: RunState, key: str) -> RunState:
+    """Return the run with the output of the visit that is undone: the step may have been visited again since."""
     ref = StepRef.parse(key)
     if not ref.is_undo or not state.undo:
         return state
@@ -77,7 +90,7 @@ def _as_it_was_done(state: RunState, key: str) -> RunState:
 
 
 def _add_item(context: JsonObject, state: RunState, current: StepState) -> PayloadRef | None:
-    """Put an item's value into its context; where the list is stored, the reference goes with the call instead."""
+    """Put an item's value into its context; where the list is stored, return its reference instead."""
     ref = StepRef.parse(current.key)
     if ref.index is None or ref.is_undo:
         return None
@@ -90,7 +103,7 @@ def _add_item(context: JsonObject, state: RunState, current: StepState) -> Paylo
 
 
 def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
-    """Whether a loop goes on: what `repeat.while` reads, or the counts of a `for_each`."""
+    """Return what the condition of a loop reads: the references of `repeat.while`, or the counts of a `for_each`."""
     step, loop = plan.step(key), state.loops.get(key)
     if loop is not None and not state.steps[key].is_evaluating_repeat:
         counts: JsonObject = {name: getattr(loop, name) for name in ("count", "completed", "failed", "skipped")}
@@ -103,9 +116,7 @@ def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
         after = replace(state, steps={**state.steps, key: done}, cost=state.cost + price_of(step, done))
         context, stored = build_context(after, step.loop_references)
     return LoopCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         step=key,
         context=context,
         stored=stored,
@@ -113,12 +124,10 @@ def loop_call(plan: Plan, state: RunState, key: str) -> LoopCall:
 
 
 def collect_call(plan: Plan, state: RunState, key: str) -> CollectCall:
-    """The output of a `for_each` step, from what its items made so far."""
+    """Return the results from which the output of a `for_each` step is made."""
     loop = state.loops[key]
     return CollectCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         step=key,
         line=state.steps[key].line or plan.step(key).number,
         count=loop.count,
@@ -130,14 +139,12 @@ def collect_call(plan: Plan, state: RunState, key: str) -> CollectCall:
 
 
 def child_call(plan: Plan, state: RunState, key: str) -> ChildCall | None:
-    """The look at the run that a step waits for; None where it does not any more."""
+    """Return the run that a step waits for, or None where it no longer does."""
     current = state.steps[key]
     if current.child is None:
         return None
     return ChildCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         step=key,
         line=current.line or plan.step(key).number,
         child=current.child,
@@ -149,16 +156,14 @@ def _in_order(results: dict[str, Held]) -> list[tuple[int, Held]]:
 
 
 def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
-    """The check of a message's identity and, where it approves, of its form."""
+    """Return the check of a message's identity and, where it approves, of its form."""
     envelope = request.envelope
     step = find_target(plan, state, envelope)
     task = state.steps[step.key].task if step else None
     is_review = task is not None and task.is_review
     approves = envelope.verb == "decide" and envelope.body.get("decision") == "approve"
     return CheckCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         envelope=envelope,
         step=step.key if step else None,
         task_id=ids.task_id(state.execution_id, step.key, state.steps[step.key].visit) if step else None,
@@ -171,32 +176,28 @@ def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
 
 
 def _has_checked_output(step: PlanStep) -> bool:
-    """Whether the contract speaks of the step's whole output: not of a form, nor of an item's alone."""
+    """Return whether the contract describes the step's whole output: not a form, nor a single item's."""
     return step.carrier != "task" and step.for_each is None
 
 
 def task_call(plan: Plan, state: RunState, key: str, visit: int) -> TaskCall | None:
-    """The announcement of a visit's task; None where the visit is over and already on its way to the rows."""
+    """Return the task of a visit, or None where a flush has taken the finished visit already."""
     visits = [step for step in (*state.past, state.steps.get(key)) if step is not None]
     found = next((step for step in visits if (step.key, step.visit) == (key, visit)), None)
     if found is None:
         return None
     return TaskCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         seq=state.seq,
         step=found,
     )
 
 
 def notification_call(plan: Plan, state: RunState, command: Notify, settings: JsonObject | None) -> NotificationCall:
-    """A notification, with the run's own `notification_settings`."""
+    """Return a notification, with the run's own `notification_settings`."""
     data: JsonObject = {"status": state.status, "step": command.step, "settings": settings}
     return NotificationCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         kind=command.kind,
         key=command.key,
         data=data,
@@ -204,31 +205,29 @@ def notification_call(plan: Plan, state: RunState, command: Notify, settings: Js
 
 
 def output_call(plan: Plan, state: RunState) -> OutputCall:
-    """The run's output, from what its mapping reads, or from its final steps."""
+    """Return what the run's output mapping reads, or the outputs of its final steps."""
     references = plan.output_references or tuple(("steps", key) for key in plan.final_steps)
     context, stored = build_context(state, references)
     return OutputCall(
-        organization_id=state.organization_id,
-        execution_id=state.execution_id,
-        playbook_id=plan.playbook_id,
+        **_run_of(plan, state),
         context=context,
         stored=stored,
     )
 
 
 def cancel_child_call(state: RunState, command: CancelChild) -> CancelCall:
-    """The cancel of a run that a step started."""
+    """Return the cancel of a run that a step started."""
     reason = f"step '{command.step}' of run {state.execution_id}, which started it, does not wait for it any more"
     return CancelCall(organization_id=state.organization_id, execution_id=command.child, reason=reason)
 
 
 def notify_parent_call(state: RunState, parent: ParentRun) -> NotifyParentCall:
-    """The run has ended: its parent may read how."""
+    """Return the notification to the parent that this run has ended."""
     return NotifyParentCall(organization_id=state.organization_id, execution_id=state.execution_id, parent=parent)
 
 
 def acquire_call(state: RunState, limit: ConcurrencyLimit, *, cancels_oldest: bool) -> AcquireCall:
-    """A place under the concurrency limit."""
+    """Return the request for the concurrency limit."""
     return AcquireCall(
         organization_id=state.organization_id,
         execution_id=state.execution_id,
@@ -238,12 +237,12 @@ def acquire_call(state: RunState, limit: ConcurrencyLimit, *, cancels_oldest: bo
 
 
 def notify_next_call(state: RunState, limit: ConcurrencyLimit) -> NotifyNextCall:
-    """The run has ended: others of its key may begin."""
+    """Return the notification to other runs of the key that this run has ended."""
     return NotifyNextCall(organization_id=state.organization_id, limit=limit)
 
 
 def cancel_call(state: RunState) -> CancelCall:
-    """The cancel that Temporal has to be asked for."""
+    """Return the cancel of this run's own workflow."""
     return CancelCall(
         organization_id=state.organization_id, execution_id=state.execution_id, reason=state.cancel_reason
     )

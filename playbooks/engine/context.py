@@ -1,6 +1,6 @@
-"""What a step's expressions may read: the parts of a run that the compiler found they refer to, and no more.
+"""The parts of a run that a step's expressions refer to, by the references that the compiler found.
 
-Must not know the expression engine. Values that were stored by reference stay references: the activity loads them.
+Values that were stored by reference stay references: the activity loads them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from playbooks.engine.model.state import RunState
 
 
 def build_context(state: RunState, references: Iterable[Path]) -> tuple[JsonObject, dict[str, PayloadRef]]:
-    """The context `{input, steps, run, vars}` cut to `references`, and the references to stored outputs in it.
+    """Return the context `{input, steps, run, vars}` cut to `references`, and the references to stored outputs in it.
 
     A path stands for everything below it. A path that leads nowhere is left out: reading it is then the
     expression's error, with its path.
@@ -60,13 +60,13 @@ def _copy_step(context: JsonObject, stored: dict[str, PayloadRef], state: RunSta
 
 
 def _outermost(references: Iterable[Path]) -> list[Path]:
-    """The paths that no other path covers, in a fixed order."""
+    """Return the paths that no other path covers, in a fixed order."""
     paths = set(references)
     return sorted(path for path in paths if not any(path[:size] in paths for size in range(1, len(path))))
 
 
 def _copy(target: JsonObject, name: str, source: Json, rest: list[str]) -> None:
-    """Copy `source` at `rest` into `target[name]`, keeping the way to it."""
+    """Copy `source` at `rest` into `target[name]`, keeping its path."""
     if not rest or not isinstance(source, dict):
         target[name] = source
         return

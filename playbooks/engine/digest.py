@@ -1,4 +1,4 @@
-"""A fingerprint of a run's lines, so that a workflow's result and the rows can be compared without either."""
+"""Digest of a run's lines, by which a workflow's result and its rows can be compared."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from playbooks.engine.model.state import RunState
 
 
 def digest_of_lines(state: RunState) -> str:
-    """SHA-256 over key, last visit, status, attempts and cost of every step, in key order.
+    """Return the SHA-256 over key, last visit, status, attempts and cost of every step, in key order.
 
-    Items of a loop (`key[3]`) are left out: they leave the state when they are counted.
+    Items of a loop (`key[3]`) are left out: they leave the state when they are tallied.
     """
     lines = [
         [key, step.visit, step.status, len(step.attempts), format(step.cost.normalize(), "f")]

@@ -1,7 +1,5 @@
 """The performance grade of a finished run: 100, less 10 per failed step, 5 per retry, and up to 20 for running over
 the estimate (waiting for people is not counted).
-
-Must not know where the facts come from.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ class PerformanceGrade:
 
 
 def grade(facts: GradeFacts) -> PerformanceGrade:
-    """The grade. Running over costs in proportion: twice the estimate or more costs all 20 points."""
+    """Return the grade. Running over costs in proportion: twice the estimate or more costs all 20 points."""
     lost = facts.failed_steps * FAILED_STEP + facts.retries * RETRY + _overrun(facts)
     score = round(max(0.0, 100.0 - lost), 1)
     letter = next((letter for least, letter in _LETTERS if score >= least), "F")

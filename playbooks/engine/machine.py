@@ -1,8 +1,8 @@
 """Every rule about runs in one pure, total function: `advance(plan, state, event) -> (state, commands)`.
 
-Owns nothing but the order in which the rules are asked; must not know Temporal, clocks, randomness or I/O. Equal
-arguments give equal results, every event is legal in every state, a late or repeated one changes nothing. Because
-state is data and this is a function, replay, continue-as-new, tests and explanations all reuse it.
+Equal arguments give equal results, every event is legal in every state, a late or repeated one changes nothing. Because
+state is data and this is a function without clock, randomness or I/O, replay, continue-as-new, simulation and tests
+all use it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from playbooks.engine.rules.draft import Draft
 
 
 def new_run(start: RunInput) -> RunState:
-    """The state of a run before anything happened: queued, every step pending."""
+    """Return the state of a new run: queued, every step pending."""
     return RunState(
         organization_id=start.organization_id,
         execution_id=start.execution_id,
@@ -40,7 +40,7 @@ def new_run(start: RunInput) -> RunState:
 
 
 def advance(plan: Plan, state: RunState, event: events.Event) -> tuple[RunState, tuple[Command, ...]]:
-    """The next state and what has to be done, given what happened."""
+    """Return the next state and the commands that follow from an event."""
     draft = Draft(plan, state, event.at)
     if isinstance(event, events.MessageReceived | events.MessageChecked | events.MessageRefused):
         _on_message(draft, event)
@@ -53,7 +53,7 @@ def advance(plan: Plan, state: RunState, event: events.Event) -> tuple[RunState,
 
 
 def _on_message(draft: Draft, event: events.MessageReceived | events.MessageChecked | events.MessageRefused) -> None:
-    """Messages get their verdict in every state, also when the run is finished."""
+    """Handle a message, which gets its verdict in every state."""
     match event:
         case events.MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
             control.on_received(draft, Request(id=request, envelope=envelope, wants_answer=wants_answer))
@@ -133,7 +133,7 @@ def _on_loop_evaluated(draft: Draft, key: str, visit: int, outcome: LoopOutcome)
 
 
 def _continue(draft: Draft) -> None:
-    """After continue-as-new: what was held goes on."""
+    """Continue what was held, after continue-as-new."""
     if not draft.state.is_draining:
         return
     draft.set_internal(is_draining=False)
@@ -153,7 +153,7 @@ def _start(draft: Draft) -> None:
 
 
 def _open_kept(draft: Draft) -> None:
-    """Decisions that came before their step waited take effect as soon as it does."""
+    """Apply decisions that came before their step waited for them."""
     if draft.state.kept and not draft.is_paused:
         control.apply_kept(draft)
 

@@ -1,4 +1,4 @@
-"""A run as an operator reads it at a glance: the Markdown that the Temporal Web UI shows as current details."""
+"""Markdown that the Temporal Web UI shows as the current details of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MARKS = {"completed": "x", "skipped": "-", "failed": "!", "cancelled": "!", "in
 
 
 def current_step(plan: Plan, state: RunState) -> str | None:
-    """Key of the first step that is in progress or waits, None where there is none."""
+    """Return the key of the first step that is in progress or waits, or None."""
     for step in plan.steps:
         if state.steps[step.key].status in ("in_progress", "waiting"):
             return step.key
@@ -18,13 +18,13 @@ def current_step(plan: Plan, state: RunState) -> str | None:
 
 
 def progress_of(plan: Plan, state: RunState) -> str:
-    """Status, share of finished steps, and a line for each step with what it waits for."""
+    """Return status, share of finished steps, and a line for each step with what it waits for."""
     finished = sum(step.status in FINISHED_STEP for step in state.steps.values())
     lines = [f"**{plan.name}** (version {plan.version}): {state.status}, {finished} of {len(plan.steps)} steps"]
     if state.pause is not None and state.pause.reason:
         lines.append(f"paused: {state.pause.reason}")
     if state.concurrency in ("waiting", "acquiring_again"):
-        lines.append("waits for its turn: as many runs of its key as may go on at once are not finished")
+        lines.append("waits for the concurrency limit of its key")
     lines.append("")
     for step in plan.steps:
         now = state.steps[step.key]

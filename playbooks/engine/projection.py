@@ -1,4 +1,4 @@
-"""From state to what a flush carries: the run, each step that changed since the last one, the new events."""
+"""Flushes of a state: the run, each step that changed since the last one, the new events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playbooks.engine.progress import current_step
 
 
 def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: str) -> FlushCall:
-    """Everything that changed after `flushed_seq`, finished visits before what came after them.
+    """Return everything that changed after `flushed_seq`, finished visits before what came after them.
 
     `events` is the whole outbox, and `steps` begins with all of `past`: empty both once the call is made.
     """
@@ -33,7 +33,7 @@ def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: 
 
 
 def fold(flushes: Sequence[FlushCall]) -> FlushCall:
-    """The flushes of one run, in order, as one that carries everything: the last state of the run and of each step.
+    """Fold the flushes of one run, in order, into one: the last state of the run and of each step.
 
     Raises ValueError where there is none.
     """
@@ -45,7 +45,7 @@ def fold(flushes: Sequence[FlushCall]) -> FlushCall:
 
 
 def project_run(plan: Plan, state: RunState) -> RunProjection:
-    """The run's own columns."""
+    """Return the run's own columns."""
     return RunProjection(
         status=state.status,
         priority=state.priority,
@@ -67,12 +67,12 @@ def project_run(plan: Plan, state: RunState) -> RunProjection:
 
 
 def waits_for_concurrency(state: RunState) -> bool:
-    """Whether it was not the run's turn when it asked."""
+    """Return whether the run waits for its concurrency limit."""
     return state.concurrency in ("waiting", "acquiring_again") and state.status not in FINISHED_RUN
 
 
 def awaited_children(state: RunState) -> Iterator[UUID]:
-    """The runs whose end a step waits for."""
+    """Yield the runs whose end a step waits for."""
     for _, step in sorted(state.steps.items()):
         if step.child is not None and step.status == "waiting" and step.incident_at is None:
             yield step.child

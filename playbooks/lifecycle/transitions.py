@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from playbooks.common.errors import InvalidActionError, InvalidTransitionError
 from playbooks.common.errors import error as problem
+from playbooks.common.permissions import Permission
 
 PlaybookStatus: TypeAlias = Literal["draft", "active", "deprecated", "deleted"]
 Action: TypeAlias = Literal["publish", "deprecate", "reactivate", "archive", "delete"]
@@ -23,7 +24,7 @@ _TRANSITIONS: dict[tuple[PlaybookStatus, Action], PlaybookStatus] = {
     ("deprecated", "archive"): "deleted",
 }
 
-PERMISSIONS: dict[Action, str] = {
+PERMISSIONS: dict[Action, Permission] = {
     "publish": "playbooks:publish",
     "deprecate": "playbooks:publish",
     "reactivate": "playbooks:publish",

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import RunState
-from playbooks.engine.rules.tasks import rules_of
 from playbooks.simulation.outcome import Waiting
 
 
@@ -39,7 +38,7 @@ def _waiting(plan: Plan, state: RunState) -> Iterator[Waiting]:
             step=key,
             reason=f"step '{step.name}' needs the decision of {_whom(task.roles)}",
             roles=task.roles,
-            approvals_required=rules_of(step).threshold,
+            approvals_required=step.decision_rules.threshold,
             approvals_received=approvals,
             due_at=task.due_at,
         )

@@ -108,14 +108,14 @@ class Database:
 
     @asynccontextmanager
     async def reading(self, organization_id: UUID) -> AsyncGenerator[ReadSession]:
-        """One read-only transaction inside the organization.
+        """Open one read-only transaction inside the organization; all its statements see one moment.
 
         Raises ServiceUnavailableError when the database is away, also for what happens in the block, and
         ValidationError when a value of a statement cannot be stored or compared.
         """
         with _translated():
             async with self._engine.connect() as connection:
-                await connection.execution_options(postgresql_readonly=True)
+                await connection.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
                 async with connection.begin():
                     await _set_organization(connection, organization_id)
                     yield ReadSession(connection, organization_id)

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, select
 
 from playbooks.common.values import Json, JsonObject, PayloadRef, StepError, StepStatus, StepType
 from playbooks.engine.model.plan import Plan, PlanStep
-from playbooks.engine.model.state import Attempt, StepState, TaskState
+from playbooks.engine.model.state import FIRST_FURTHER_LINE, Attempt, StepState, TaskState
 from playbooks.engine.rules.redaction import safe_values
 from storage.database import json_columns
 from storage.database.quarantine import Quarantine
@@ -26,7 +26,6 @@ from storage.database.sessions import ReadSession
 from storage.database.tables import lines
 from storage.runs.payloads import load_payloads
 
-FIRST_FURTHER_LINE = 100_001
 STEP_LINES_BELOW = 500_000
 _LARGEST_CONFIDENCE = 9.9999
 _AMOUNTS_BELOW = Decimal(10) ** 12 - 1

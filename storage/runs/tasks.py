@@ -18,7 +18,7 @@ from playbooks.common import smart_codes
 from playbooks.common.errors import NotFoundError
 from playbooks.common.values import FINISHED_STEP, Json, JsonObject, PayloadRef
 from playbooks.document.model import PlaybookDocument
-from playbooks.engine.model.plan import ApprovalPlan, Plan, PlanStep
+from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import StepState
 from playbooks.engine.model.step_ref import StepRef
 from playbooks.engine.model.temporal_messages import TaskCall
@@ -30,8 +30,6 @@ from storage.database.tables import dynamic_data, entities, lines, relationships
 from storage.runs.run_rows import is_run
 from storage.runs.step_lines import Outgoing, sealed_task
 from storage.runs.task_rows import TASK_TYPE
-
-_REVIEW_RULES = ApprovalPlan()
 
 
 async def open_task(
@@ -149,7 +147,7 @@ def _status(task: JsonObject, step_status: str) -> str:
 
 
 def _facts(plan_step: PlanStep, visit: int) -> JsonObject:
-    rules = plan_step.approval or _REVIEW_RULES
+    rules = plan_step.decision_rules
     return {
         "step_key": plan_step.key,
         "step_name": plan_step.name,

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import httpx2
 from fastapi import FastAPI
 
-from runtime.tokens import DEFAULT_PERMISSIONS, PERMISSIONS, issue_token
+from playbooks.common.permissions import PERMISSIONS
+from runtime.tokens import DEFAULT_PERMISSIONS, issue_token
 from tests.support.servers import JWT_SECRET
 from tests.support.waiting import eventually
 

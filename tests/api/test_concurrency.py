@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.callers import Caller, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 from tests.api.test_sub_playbooks import book, finished, starting
 from tests.support.waiting import eventually
 

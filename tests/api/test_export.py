@@ -9,7 +9,7 @@ import pytest
 
 from runtime.yaml_text import from_yaml, to_yaml
 from tests.api.callers import Caller, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -22,7 +22,7 @@ from runtime.temporal_client import connect
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from tests.api.callers import Caller, Organization, client_of, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 from tests.conftest import MakeOrganization
 
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.api.callers import Caller, Organization, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

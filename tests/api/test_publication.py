@@ -14,7 +14,7 @@ from sqlalchemy import select
 from storage.database.sessions import Database
 from storage.database.tables import transactions
 from tests.api.callers import Caller, Organization, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 from tests.storage.raw import connected
 from tests.support.waiting import eventually
 

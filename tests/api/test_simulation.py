@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.api.callers import Caller, Organization, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 
 
 async def runs_of(caller: Caller, playbook_id: str) -> int:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.callers import Caller, Organization
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.callers import Caller, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

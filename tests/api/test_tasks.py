@@ -11,7 +11,7 @@ from temporalio.client import Client
 from runtime.settings import Settings
 from runtime.temporal_client import connect
 from tests.api.callers import Caller, Organization, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 
 pytestmark = pytest.mark.usefixtures("worker")
 

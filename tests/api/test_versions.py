@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.callers import Caller, Organization, document
-from tests.api.test_edge import assert_problem
+from tests.api.test_request_guard import assert_problem
 
 
 async def published_twice(author: Caller) -> tuple[str, str]:

@@ -14,13 +14,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from api.context import RequestContext
 from api.http.security import Principal
 from api.runs.schemas import ExecuteRequest
-from api.runs.start import start_run
+from api.runs.start import execute_playbook
 from api.services import Services
-from api.tasks.operations import decide
-from api.tasks.schemas import DecisionRequest
-from api.temporal_client import Runs
+from api.tasks.operations import update_task
+from api.temporal_client import RunWorkflows
 from playbooks.common import ids
 from playbooks.common.errors import NotFoundError
 from playbooks.common.ids import derived_execution_id
@@ -120,8 +120,8 @@ class Starting:
         request = ExecuteRequest(input_data={"secret": "s3cret"})
         # A cold cache each time: the read of the version is one more place to be cancelled at.
         services = replace(self.world.services, versions=VersionCache())
-        principal = self.world.principal(ANNA)
-        started = await start_run(services, principal, self.world.sample.playbook_id, request, self.key)
+        context = RequestContext(services=services, principal=self.world.principal(ANNA))
+        started = await execute_playbook(context, self.world.sample.playbook_id, request, self.key)
         assert started.row.execution_id == self.run
         assert started.is_started
 
@@ -192,8 +192,9 @@ class Deciding:
         assert self.run is not None
         task = ids.task_id(self.run, "register", 1)
         services = replace(self.world.services, versions=VersionCache())
-        acted = await decide(services, self.world.principal(BEN), task, DecisionRequest(decision="approve"), "key")
-        assert acted.verdict.outcome == "accepted"
+        context = RequestContext(services=services, principal=self.world.principal(BEN))
+        updated = await update_task(context, task, "decide", {"decision": "approve"}, "key")
+        assert updated.verdict.outcome == "accepted"
 
     async def look(self, *, is_done: bool) -> None:
         assert self.run is not None
@@ -215,7 +216,7 @@ async def world(
     services = Services(
         settings=settings,
         database=narrow,
-        runs=cast("Runs", listening),
+        workflows=cast("RunWorkflows", listening),
         sealer=SEALER,
         tokens=TokenVerifier(settings),
     )

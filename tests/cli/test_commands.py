@@ -10,8 +10,9 @@ from uuid import UUID
 
 import pytest
 
+from playbooks.common.permissions import PERMISSIONS
 from runtime.settings import Settings
-from runtime.tokens import PERMISSIONS, TokenVerifier
+from runtime.tokens import TokenVerifier
 from storage.database.sessions import Database
 from storage.identity.organizations import own_organization
 from tests.support import stacks

@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from playbooks.common.errors import NotEligibleError, ServiceUnavailableError, UnauthorizedError
+from playbooks.common.permissions import PERMISSIONS
 from playbooks.common.values import Actor
 from playbooks.engine.model.control_messages import Envelope
 from runtime import signed_messages, tokens
@@ -92,7 +93,7 @@ async def test_reads_all_claims_when_the_token_is_valid() -> None:
     token = tokens.issue_token(JWT_SECRET, organization_id=ORGANIZATION, subject="anna", roles=["a", "b"])
     claims = await verifier.verify(token)
     assert (claims.sub, claims.organization_id, claims.roles) == ("anna", ORGANIZATION, ("a", "b"))
-    assert claims.permissions == frozenset(tokens.PERMISSIONS) - {"playbooks:admin"}
+    assert claims.permissions == frozenset(PERMISSIONS) - {"playbooks:admin"}
     assert claims.display_name == "anna"
 
 

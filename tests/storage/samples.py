@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from playbooks.common import ids, smart_codes
@@ -182,8 +182,9 @@ def step(key: str, seq: int, **changes: Any) -> StepState:
     return replace(state, **changes)
 
 
-def event(number: int, kind: AuditKind = "step_completed", data: dict[str, Json] | None = None) -> AuditEvent:
-    return AuditEvent(number=number, at=T0 + timedelta(seconds=number), kind=kind, actor=ANNA, data=data or {})
+def event(number: int, kind: str = "step_completed", data: dict[str, Json] | None = None) -> AuditEvent:
+    at = T0 + timedelta(seconds=number)
+    return AuditEvent(number=number, at=at, kind=cast("AuditKind", kind), actor=ANNA, data=data or {})
 
 
 async def published(database: Database, organization_id: UUID, code: str = "small") -> Sample:

@@ -66,6 +66,18 @@ async def test_reading_session_cannot_write(database: Database, organization_id:
             await session.connection.execute(insert(entities).values(**_entity(organization_id)))
 
 
+async def test_reading_session_sees_one_moment_when_rows_change_meanwhile(
+    database: Database, organization_id: UUID
+) -> None:
+    count = select(func.count()).select_from(entities)
+    async with database.reading(organization_id) as reading:
+        assert (await reading.connection.execute(count)).scalar_one() == 0
+        async with database.writing(organization_id) as session:
+            await session.connection.execute(insert(entities).values(**_entity(organization_id)))
+        assert (await reading.connection.execute(count)).scalar_one() == 0
+    assert await _count(database, organization_id) == 1
+
+
 async def test_recovering_session_acts_as_the_recovery_role(database: Database) -> None:
     async with database.recovering() as session:
         assert (await session.connection.execute(text("SELECT current_user"))).scalar_one() == "playbook_recovery"

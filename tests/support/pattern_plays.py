@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from api.simulation.operations import given_of
 from api.simulation.schemas import SimulateRequest
 from playbooks.document.model import read_document
 from playbooks.engine.model.state import AuditEvent
@@ -120,7 +119,7 @@ def played(code: str, name: str) -> Play:
     document = document_of(code)
     plan = plan_of(document)
     body = SimulateRequest.model_validate_json(json.dumps(told_of(code)[name]["body"]))
-    given = given_of(body)
+    given = body.to_parameters().given
     assert problems_of(given, plan) == ()
     start = run_input(plan, input=body.input_data)
     simulated = simulate(Version(read_document(document), plan), start, given, at=BEGIN)

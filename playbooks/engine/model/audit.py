@@ -4,51 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-AuditKind: TypeAlias = Literal[
-    "attempt_failed",
-    "attempt_lost",
-    "budget_exceeded",
-    "child_started",
-    "compensation_failed",
-    "compensation_started",
-    "complete_step",
-    "decision_kept",
-    "decision_made",
-    "decision_refused",
-    "fail_step",
-    "incident_opened",
-    "jumped",
-    "loop_opened",
-    "message_refused",
-    "repeat_evaluated",
-    "retry_step",
-    "run_cancelled",
-    "run_completed",
-    "run_failed",
-    "run_paused",
-    "run_resumed",
-    "run_started",
-    "signal_delivered",
-    "signal_received",
-    "skip_step",
-    "concurrency_awaited",
-    "concurrency_acquired",
-    "step_cancelled",
-    "step_completed",
-    "step_evaluated",
-    "step_failed",
-    "step_skipped",
-    "step_started",
-    "step_waiting",
-    "task_claimed",
-    "task_closed",
-    "task_escalated",
-    "task_opened",
-    "task_released",
-    "task_reminded",
-    "went_back",
-]
-"""What the machine records."""
+AuditKind: TypeAlias = (
+    Literal["run_started", "run_paused", "run_resumed", "run_completed", "run_failed", "run_cancelled"]
+    | Literal["step_started", "step_waiting", "step_completed", "step_failed", "step_skipped", "step_cancelled"]
+    | Literal["step_evaluated", "attempt_failed", "attempt_lost", "budget_exceeded", "incident_opened"]
+    | Literal["task_opened", "task_claimed", "task_released", "task_reminded", "task_escalated", "task_closed"]
+    | Literal["decision_made", "decision_kept", "decision_refused", "message_refused"]
+    | Literal["retry_step", "skip_step", "complete_step", "fail_step", "signal_received", "signal_delivered"]
+    | Literal["loop_opened", "repeat_evaluated", "went_back", "jumped", "child_started"]
+    | Literal["compensation_started", "compensation_failed", "concurrency_awaited", "concurrency_acquired"]
+)
+"""Entries of the machine."""
 
-TableAuditKind: TypeAlias = Literal["run_cancelled", "run_lost", "run_queued", "run_stuck", "value_quarantined"]
-"""What is recorded where no workflow does it: at the start, by the repairs, by the tables themselves."""
+TableAuditKind: TypeAlias = Literal["run_queued", "run_cancelled", "run_lost", "run_stuck", "value_quarantined"]
+"""Entries that no workflow records: at the start, by repairs, by the tables themselves."""

@@ -1,4 +1,4 @@
-"""What the shell has to do, in the imperative. The machine decides, the shell obeys, neither knows the other's part."""
+"""Commands of the machine to its shell, in the imperative."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateLoop:
-    """Evaluate in the lane whether a loop goes on; answered by `LoopTested`."""
+    """Evaluate in the lane the condition of a loop; answered by `LoopEvaluated`."""
 
     step: str
     visit: int
@@ -37,7 +37,7 @@ class EvaluateLoop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectItems:
-    """Make a `for_each` step's output of its items' in the lane; answered by `ItemsGathered`."""
+    """Make a `for_each` step's output of its items' in the lane; answered by `ItemsCollected`."""
 
     step: str
     visit: int
@@ -45,7 +45,7 @@ class CollectItems:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadChild:
-    """Look in the lane whether the run that a step waits for has ended; answered by `ChildGathered`."""
+    """Read in the lane whether the run that a step waits for has ended; answered by `ChildRead`."""
 
     step: str
     visit: int
@@ -53,7 +53,7 @@ class ReadChild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelChild:
-    """Pass a cancel down with a regular activity to the run that a step started, if there is one."""
+    """Cancel with a regular activity the run that a step started, if there is one."""
 
     step: str
     visit: int
@@ -62,7 +62,7 @@ class CancelChild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcquireConcurrency:
-    """Ask with a regular activity whether it is this run's turn; answered by `SlotAnswered`.
+    """Acquire the concurrency limit with a regular activity; answered by `ConcurrencyReported`.
 
     `is_first`: where the policy says so, the oldest runs of the key are cancelled to make room.
     """
@@ -72,7 +72,7 @@ class AcquireConcurrency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTask:
-    """Announce a person's task with a regular activity; nothing waits for its answer."""
+    """Announce a person's task with a regular activity; its result is not awaited."""
 
     step: str
     visit: int
@@ -129,7 +129,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishRun:
-    """Nothing is left to do: flush, then end the workflow."""
+    """Flush, then end the workflow."""
 
 
 Command: TypeAlias = (

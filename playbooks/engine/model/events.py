@@ -1,4 +1,4 @@
-"""What happened to a run, in the past tense. Each event is legal in every state; late or repeated ones change nothing.
+"""Events of a run, in the past tense. Each one is legal in every state; late or repeated ones change nothing.
 
 Every event carries `at`, the workflow's time, because the machine has no clock.
 """
@@ -31,7 +31,7 @@ class StepPrepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReported:
-    """An attempt's activity answered: succeeded, skipped (condition false) or failed."""
+    """An attempt's activity reported: succeeded, skipped (condition false) or failed."""
 
     at: datetime
     step: str
@@ -87,7 +87,7 @@ class MessageChecked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequested:
-    """Temporal's own cancel, or a row that was cancelled before the workflow spoke."""
+    """Temporal's own cancel, or a row that was cancelled before the workflow reported."""
 
     at: datetime
     reason: str | None = None
@@ -115,7 +115,7 @@ class ItemsCollected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRead:
-    """The lane looked at the run that a step waits for: succeeded, failed, or (`ready`) not ended yet."""
+    """The lane read the run that a step waits for: succeeded, failed, or (`ready`) not ended yet."""
 
     at: datetime
     step: str
@@ -125,7 +125,7 @@ class ChildRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyReported:
-    """Whether it is this run's turn among those of its key."""
+    """The rows were asked for a place under the concurrency limit."""
 
     at: datetime
     is_acquired: bool
@@ -140,7 +140,7 @@ class DrainRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continued:
-    """The workflow has continued as new: what was held goes on."""
+    """The workflow has continued as new: what was held continues."""
 
     at: datetime
 

@@ -1,4 +1,4 @@
-"""The compiled playbook version: all that the machine needs, and nothing else.
+"""The compiled playbook version: all that the machine needs.
 
 Order is resolved, references are checked, defaults are filled in. Contracts, prompts, configs and expression
 texts are not here: activities read those from the immutable version. A plan travels in the workflow's input, so
@@ -16,7 +16,7 @@ from playbooks.common.values import Path, StepType
 from playbooks.engine.model.step_ref import StepRef
 
 Carrier: TypeAlias = Literal["pure", "effect", "task", "timer", "signal", "child"]
-"""How a step's work is carried: a pure handler in the lane, an effect in a regular activity, a person's task, a
+"""The carrier of a step's work: a pure handler in the lane, an effect in a regular activity, a person's task, a
 durable timer, a message from outside, a run of another playbook."""
 
 DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
@@ -126,6 +126,9 @@ class ApprovalPlan:
     returns: BackPlan | None = None
 
 
+_REVIEW_RULES = ApprovalPlan()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanStep:
     """One step as the machine sees it.
@@ -169,6 +172,11 @@ class PlanStep:
     estimated_minutes: float | None = None
     sensitive_input: tuple[str, ...] = ()
     sensitive_output: tuple[str, ...] = ()
+
+    @property
+    def decision_rules(self) -> ApprovalPlan:
+        """The rules by which people decide the step; a review of an AI's answer needs one person."""
+        return self.approval or _REVIEW_RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,7 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseState:
-    """Why and since when a run is paused. `cause` `budget` waives the held step's amount at resume."""
+    """Reason and time of a pause. `cause` `budget` waives the held step's amount at resume."""
 
     since: datetime
     cause: Literal["request", "budget"]

@@ -41,5 +41,5 @@ class StepRef:
 
     @property
     def undo(self) -> StepRef:
-        """What undoes the step, or the item."""
+        """Return what undoes the step, or the item."""
         return replace(self, is_undo=True)

@@ -1,4 +1,4 @@
-"""What crosses Temporal: one input and one output type per workflow and activity; new fields have defaults.
+"""Messages across Temporal: one input and one output type per workflow and activity; new fields have defaults.
 
 Values over 64 KB are stored by the activity that made them and travel as a `PayloadRef`; a call's `stored` names
 those that its activity has to load (keys: `input`, or a step's key).
@@ -23,8 +23,8 @@ ENGINE_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParentRun:
-    """The run, and the visit of its step, that started a run. `depth` counts the runs above; `waits`: it has to be told
-    of the end."""
+    """The run, and the visit of its step, that started a run. `depth` counts the runs above; `waits`: it is
+    notified of the end."""
 
     execution_id: UUID
     step: str
@@ -46,7 +46,7 @@ class ConcurrencyLimit:
 class RunInput:
     """Input of `PlaybookRun`. `state` is set where a run goes on after continue-as-new.
 
-    `has_search_attributes` says whether the namespace knows ours; `notification` is the body's
+    `has_search_attributes`: the namespace has ours; `notification` is the body's
     `notification_settings`, kept as it came. `parent` is who started it, where that is a run.
     """
 
@@ -79,7 +79,16 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepCall:
+class OfRun:
+    """The run that an activity works for."""
+
+    organization_id: UUID
+    execution_id: UUID
+    playbook_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCall(OfRun):
     """One attempt at a step, or the preparation of one.
 
     `context` holds only the paths that the plan says the step refers to: `{input, steps: {key: {status, output}},
@@ -88,9 +97,6 @@ class StepCall:
     input. An item has its `index`, and `items` where the list is stored; else its value is `item` in the context.
     """
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     visit: int
     attempt: int
@@ -108,7 +114,7 @@ class StepCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOutcome:
-    """What an attempt, or a preparation (`status` `ready`), came to.
+    """Result of an attempt, or of a preparation (`status` `ready`).
 
     `values` are what the condition read; `needs_review` asks for a person because the confidence is too low;
     `elapsed_ms` lets the shell bound a workflow task without a clock; `rows_seq` is set where the activity wrote the
@@ -133,12 +139,9 @@ class StepOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopCall:
-    """Whether a loop goes on (`step` is its last step, or the `for_each` step), given `context` as in `StepCall`."""
+class LoopCall(OfRun):
+    """The condition of a loop (`step` is its last step, or the `for_each` step); `context` as in `StepCall`."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     context: JsonObject
     stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
@@ -155,12 +158,9 @@ class LoopOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectCall:
-    """The output of a `for_each` step has to be made: `results` by index, of `count` items; `line` is its step's."""
+class CollectCall(OfRun):
+    """Items of a `for_each` step whose output is to be made: `results` by index, of `count`; `line` is its step's."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     line: int
     count: int
@@ -171,12 +171,9 @@ class CollectCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChildCall:
-    """The run `child` has to be looked at, which a step waits for; `line` is the number of the step's line."""
+class ChildCall(OfRun):
+    """The run `child` that a step waits for; `line` is the number of the step's line."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     step: str
     line: int
     child: UUID
@@ -215,16 +212,13 @@ class NotifyNextCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckCall:
-    """A control message whose identity, and whose form where `step` is set, have to be checked.
+class CheckCall(OfRun):
+    """A control message whose identity, and whose form where `step` is set, is to be checked.
 
     `needs_person`: only a person's own identity will do; `checks_output`: the body's `output` becomes the step's.
     `signal_steps`: keys of steps that the signal may end, whose contracts it has to satisfy.
     """
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     envelope: Envelope
     step: str | None = None
     task_id: UUID | None = None
@@ -236,7 +230,7 @@ class CheckCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeOfCheck:
-    """Who sent the message; `code` is set where it has to be refused, with `errors` pointing into it."""
+    """Sender of a message; `code` is set where it is refused, with `errors` pointing into it."""
 
     actor: Actor | None = None
     code: str | None = None
@@ -246,12 +240,9 @@ class OutcomeOfCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputCall:
-    """The run's output has to be made. `context` as in `StepCall`; `final` are the outputs used without a mapping."""
+class OutputCall(OfRun):
+    """The run's output is to be made. `context` as in `StepCall`; `final` are the outputs used without a mapping."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     context: JsonObject
     stored: dict[str, PayloadRef] = field(default_factory=dict[str, PayloadRef])
 
@@ -264,23 +255,17 @@ class OutputResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCall:
-    """A task has to be announced: its row made (once), so that people see it."""
+class TaskCall(OfRun):
+    """A task whose row is to be made (once), so that people see it."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     seq: int
     step: StepState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotificationCall:
-    """A notification has to be recorded, once under `key`. `kind` is a machine name, `data` its body."""
+class NotificationCall(OfRun):
+    """A notification to record once under `key`. `kind` is a machine name, `data` its body."""
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     kind: str
     key: str
     data: JsonObject
@@ -288,7 +273,7 @@ class NotificationCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelCall:
-    """A run has to be cancelled: this one's workflow by Temporal, or a child."""
+    """A run to cancel: this one's workflow by Temporal, or a child."""
 
     organization_id: UUID
     execution_id: UUID
@@ -297,7 +282,7 @@ class CancelCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProjection:
-    """The run's own columns as they have to stand after a flush. `children` are the runs that its steps wait for."""
+    """The run's own columns after a flush. `children` are the runs that its steps wait for."""
 
     status: RunStatus
     priority: Priority
@@ -318,16 +303,13 @@ class RunProjection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlushCall:
-    """Committed state on its way to the tables: the run, each step that changed, and the new events.
+class FlushCall(OfRun):
+    """Committed state for the tables: the run, each step that changed, and the new events.
 
-    It tells what changed since `after_seq`, the seq of the flush before it: rows that stand elsewhere need more than
-    this flush. None where that is not known.
+    It holds the changes since `after_seq`, the seq of the flush before it; rows at another seq need more than this
+    flush. None where that is not known.
     """
 
-    organization_id: UUID
-    execution_id: UUID
-    playbook_id: UUID
     temporal_run_id: str
     seq: int
     run: RunProjection
@@ -338,7 +320,7 @@ class FlushCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushResult:
-    """`applied` is false where the row already knew more. `row_status` is the row's status before this flush."""
+    """`applied` is false where the row was ahead. `row_status` is the row's status before this flush."""
 
     applied: bool
     row_status: RunStatus

@@ -1,7 +1,4 @@
-"""What steps come to that wait for a time or for a message: outputs that no handler makes.
-
-Owns these shapes, so that what is checked beforehand is what becomes of a run.
-"""
+"""Outputs of steps that wait for a time or for a message: no handler makes them, and checks know them beforehand."""
 
 from __future__ import annotations
 
@@ -11,15 +8,15 @@ from playbooks.common.values import Json, JsonObject
 
 
 def timer_output(at: datetime) -> JsonObject:
-    """Of a `timer` whose time has come."""
+    """Output of a `timer` that fired."""
     return {"fired_at": at.isoformat()}
 
 
 def signal_output(name: str, payload: Json, at: datetime) -> JsonObject:
-    """Of a `signal_wait` that a message ended."""
+    """Output of a `signal_wait` that received a message."""
     return {"signal": name, "payload": payload, "received_at": at.isoformat(), "timed_out": False}
 
 
 def no_signal_output() -> JsonObject:
-    """Of a `signal_wait` for which no message came in time, and which goes on without one."""
+    """Output of a `signal_wait` that timed out and continues."""
     return {"signal": None, "payload": None, "received_at": None, "timed_out": True}

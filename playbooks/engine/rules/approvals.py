@@ -1,4 +1,4 @@
-"""How people's votes become a decision, and who may vote. Pure arithmetic over data; changes nothing.
+"""Decisions from people's votes, and who may vote.
 
 Approved as soon as threshold and consensus both hold; rejected once that cannot happen any more within
 `max_voters`; `no_quorum` where abstentions alone made the threshold unreachable.
@@ -18,7 +18,7 @@ from playbooks.engine.model.state import TaskDecision, Vote
 
 
 def decision_of(rules: ApprovalPlan, votes: Iterable[Vote]) -> TaskDecision | None:
-    """The decision that these votes make under these rules, or None while it is open."""
+    """Return the decision of these votes, or None while it is open."""
     counts = Counter(vote.choice for vote in votes)
     if counts["request_changes"]:
         return "changes_requested"
@@ -39,7 +39,7 @@ def _holds(rules: ApprovalPlan, approve: int, reject: int) -> bool:
 
 
 def task_output(decision: TaskDecision, votes: Iterable[Vote]) -> JsonObject:
-    """The step's output: `{decision, counts, approvals, data, mean}` and the fields of the last approving form."""
+    """Return the output `{decision, counts, approvals, data, mean}` and the fields of the last approving form."""
     cast = tuple(votes)
     counts = Counter(vote.choice for vote in cast)
     forms = [vote.data or {} for vote in cast if vote.choice == "approve"]
@@ -66,7 +66,7 @@ def _approval(vote: Vote) -> Json:
 
 
 def _means(forms: list[JsonObject]) -> JsonObject:
-    """Mean of each field that is a number in an approving form, over the forms that hold it."""
+    """Return the mean of each field that is a number in an approving form, over the forms that hold it."""
     numbers: dict[str, list[int | float]] = {}
     for form in forms:
         for name, value in form.items():
@@ -77,7 +77,7 @@ def _means(forms: list[JsonObject]) -> JsonObject:
 
 
 def _mean(values: list[int | float]) -> float | None:
-    """None where it is no number that JSON can carry: people may type any digits."""
+    """Return the mean, or None where JSON has no such number: people may type any digits."""
     try:
         mean = sum(values) / len(values)
     except OverflowError:
@@ -86,7 +86,7 @@ def _mean(values: list[int | float]) -> float | None:
 
 
 def is_separated(person: UUID, initiator: UUID, rules: ApprovalPlan, earlier_voters: Iterable[UUID]) -> bool:
-    """Whether separation of duties lets this person decide."""
+    """Return whether separation of duties lets this person decide."""
     if not rules.self_approval and person == initiator:
         return False
     return person not in set(earlier_voters)

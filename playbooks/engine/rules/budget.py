@@ -1,4 +1,4 @@
-"""What a run may cost: checked before a step starts, counted when one completes."""
+"""Budget of a run: checked before a step starts, counted when one completes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _IN_FLIGHT = frozenset({"in_progress", "waiting"})
 
 
 def exceeded_budget(plan: Plan, state: RunState, step: PlanStep) -> BudgetPlan | None:
-    """The budget that starting `step` would exceed, or None. In-flight steps count with their price."""
+    """Return the budget that starting `step` would exceed, or None. In-flight steps count with their price."""
     budget = plan.budget
     if budget is None or step.key in state.waived_steps or step.cost == 0:
         return None

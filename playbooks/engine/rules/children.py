@@ -1,8 +1,7 @@
-"""Runs of other playbooks that steps start: waited for, told about, let go.
+"""Runs of other playbooks that steps start: wait for them, read their results, cancel them.
 
-What became of a child stands in its row; a message only says that it is worth a look, so one that is lost, late or
-repeated changes nothing. Protects: a child's end counts once, for the visit that started it; what a child came to is
-final, so the step's retry policy does not apply to it.
+A child's result is read from its row; a notification only starts that, so one that is lost, late or repeated changes
+nothing. A child's end counts once, for the visit that started it, and the step's retry policy does not apply to it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _NOTHING_BEGAN = frozenset({"validation", "permission", "not_found", "business_r
 
 
 def on_started(draft: Draft, step: PlanStep, rules: ChildPlan, current: StepState) -> None:
-    """The child is accepted: the step is done, or waits for it."""
+    """Complete the step whose child was accepted, or wait for the child."""
     child = child_id(draft.state, current)
     draft.record("child_started", step=step.key, data={"execution_id": str(child), "playbook": rules.code})
     if not rules.waits:
@@ -39,13 +38,13 @@ def on_started(draft: Draft, step: PlanStep, rules: ChildPlan, current: StepStat
 
 
 def on_not_started(draft: Draft, current: StepState, error: StepError) -> None:
-    """No attempt is left, and perhaps one of them did start it."""
+    """Cancel the child that one of the failed attempts may have started."""
     if error.kind not in _NOTHING_BEGAN:
         cancel_child(draft, current)
 
 
 def on_notified(draft: Draft, step: PlanStep, visit: int) -> bool:
-    """Somebody says that the child has ended; false where nobody waits for that."""
+    """Read the child's row, which may have ended; false where the step does not wait for it."""
     current = draft.step(step.key)
     if not _waits(current, visit):
         return False
@@ -54,7 +53,7 @@ def on_notified(draft: Draft, step: PlanStep, visit: int) -> bool:
 
 
 def on_read(draft: Draft, step: PlanStep, visit: int, outcome: StepOutcome) -> None:
-    """The child's row was looked at. `ready`: it has not ended."""
+    """Handle the child's result. `ready`: it has not ended."""
     current = draft.step(step.key)
     if not _waits(current, visit) or outcome.status == "ready":
         return
@@ -67,7 +66,7 @@ def on_read(draft: Draft, step: PlanStep, visit: int, outcome: StepOutcome) -> N
 
 
 def on_timeout(draft: Draft, step: PlanStep, visit: int) -> None:
-    """The child took longer than the step may."""
+    """Cancel a child that took longer than the step's timeout."""
     current = draft.step(step.key)
     if _waits(current, visit):
         cancel_child(draft, current)

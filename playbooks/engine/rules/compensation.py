@@ -1,7 +1,7 @@
-"""Compensation: what a run did is undone in reverse order, then the run ends as it was going to.
+"""Compensation: completed visits are undone in reverse order, then the run ends as decided.
 
-One after the other, each with its own retries. What cannot be undone is recorded and does not keep the rest from being
-undone. Nothing else begins meanwhile.
+One after the other, each with its own retries. A compensation that fails is recorded, and the rest continues. Nothing
+else begins meanwhile.
 """
 
 from __future__ import annotations

@@ -361,7 +361,7 @@ def _task_data(draft: Draft, step: PlanStep) -> JsonObject:
         "task_id": str(task.id),
         "state": "open" if task.closed_at is None else "closed",
         "decision": task.decision,
-        "approvals_required": tasks.rules_of(step).threshold,
+        "approvals_required": step.decision_rules.threshold,
         "approvals_received": approvals,
         "claimed_by": str(task.claimant.id) if task.claimant else None,
     }

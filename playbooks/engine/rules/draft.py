@@ -94,7 +94,7 @@ class Draft:
     def record(
         self, kind: AuditKind, *, actor: Actor | None = None, step: str | None = None, data: JsonObject | None = None
     ) -> None:
-        """Add an event to the audit trail."""
+        """Add an entry to the audit trail."""
         number = self._state.event_count + 1
         event = AuditEvent(number=number, at=self.at, kind=kind, actor=actor, step=step, data=data or {})
         self._state = replace(self._state, event_count=number, outbox=(*self._state.outbox, event))

@@ -1,4 +1,4 @@
-"""How a run ends. A finished run absorbs everything: its status, output and cost never change again."""
+"""Endings of a run. Invariant: status, output and cost of a finished run never change."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def complete_run_if_done(draft: Draft) -> None:
 
 
 def fail_run(draft: Draft, error: StepError, step: str | None = None, *, undoes: bool = False) -> None:
-    """End the run as failed; what is in flight is cancelled, what is pending never begins.
+    """End the run as failed; steps in flight are cancelled.
 
-    `undoes`: what was done is undone first, where it can be.
+    `undoes`: completed steps are undone first, where they can be.
     """
     data: JsonObject = {"kind": error.kind, "code": error.code, "message": error.message}
     ending = Ending(status="failed", reason=f"the run failed: {error.code}", data=data, step=step, error=error)
@@ -40,7 +40,7 @@ def fail_run(draft: Draft, error: StepError, step: str | None = None, *, undoes:
 
 
 def cancel_run(draft: Draft, actor: Actor | None, reason: str | None) -> None:
-    """End the run as cancelled, once what it did is undone."""
+    """End the run as cancelled, once its completed steps are undone."""
     if draft.state.ending is not None:
         return
     draft.set_visible(cancel_reason=reason)
@@ -63,7 +63,7 @@ def complete_run(draft: Draft) -> None:
 
 
 def end_now(draft: Draft, ending: Ending) -> None:
-    """End the run as it was going to."""
+    """End the run as decided."""
     _close_steps(draft, ending.reason)
     _finish(draft, ending.status, actor=ending.actor, step=ending.step, data=ending.data, error=ending.error)
 

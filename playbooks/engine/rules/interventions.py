@@ -1,7 +1,6 @@
-"""What somebody says becomes of a step: done again, skipped, completed or failed by hand.
+"""Interventions: a step is retried, skipped, completed or failed by hand.
 
-On a step that people decide it takes the same identity as a decision. Protects: a finished step stays as it is, and who
-did it is in the trail.
+On a person's task they need the same identity as a decision. A finished step never changes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from playbooks.engine.rules.visits import drop_loop, end_from_outside
 
 
 def refusal_of(step: PlanStep, current: StepState, verb: StepVerb, actor: Actor | None) -> RefusalCode | None:
-    """The code with which this is refused, or None. `required_roles` of a step that no person does say who may."""
+    """Return the code of the refusal, or None. `required_roles` apply to steps without a task as well."""
     if current.status in FINISHED_STEP:
         return "INVALID_STEP_STATE"
     if verb == "retry_step" and current.incident_at is None:

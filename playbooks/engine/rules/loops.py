@@ -1,7 +1,7 @@
-"""`for_each`: one execution an item, so many at once, until the loop is over.
+"""`for_each`: one execution an item, a bounded number at once.
 
-Items are steps of their own (`key[3]`) while they are on their way; one that ended is counted and leaves the state, so
-that a run over thousands of items stays small. Protects: an item begins once, and its outcome counts once.
+An item is a step of its own (`key[3]`) until it ends; then it is tallied and leaves the state, so that a run over
+thousands of items stays small. Invariant: an item begins once, and its outcome counts once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from playbooks.engine.rules.visits import drop_loop
 
 
 def open_loop(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
-    """The list is known: from now on its items may begin."""
+    """Open the loop over a list that was evaluated."""
     count = outcome.item_count or 0
     loop = LoopState(items=outcome.items, count=count)
     draft.set_internal(loops={**draft.state.loops, step.key: loop})
@@ -30,7 +30,7 @@ def open_loop(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
 
 
 def settle(draft: Draft, begin: Callable[[Draft, PlanStep], None]) -> None:
-    """Count the items that ended, end the loops that are over, begin the next items."""
+    """Tally the items that ended, end the loops that are complete, begin the next items."""
     for key in list(draft.state.loops):
         step = draft.plan.step(key)
         if step.for_each is not None and key in draft.state.loops:
@@ -59,7 +59,7 @@ def _tally_finished_items(draft: Draft, step: PlanStep) -> None:
 
 
 def _evaluate_completion(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
-    """Whether the loop has enough, has failed, or has to be asked."""
+    """Complete the loop, fail it, or have its condition evaluated."""
     loop = draft.state.loops[step.key]
     if loop.is_collecting:
         _drop_if_over(draft, step.key)
@@ -74,7 +74,7 @@ def _evaluate_completion(draft: Draft, step: PlanStep, rules: ForEachPlan) -> No
 
 
 def _collect_results(draft: Draft, step: PlanStep, rules: ForEachPlan) -> None:
-    """The step's output can be made. The other items are cancelled, or go on and nobody waits for them."""
+    """Have the step's output made. The other items are cancelled, or continue without being awaited."""
     loop = draft.state.loops[step.key]
     if rules.cancels_others:
         drop_loop(draft, step.key, f"step '{step.name}' has enough completed items")
@@ -89,7 +89,7 @@ def _fail(draft: Draft, step: PlanStep, error: StepError) -> None:
 
 
 def on_evaluated(draft: Draft, step: PlanStep, outcome: LoopOutcome) -> None:
-    """`complete_when` was evaluated."""
+    """Handle the evaluated `complete_when`."""
     loop = draft.state.loops.get(step.key)
     if loop is None or step.for_each is None or not loop.is_evaluating:
         return
@@ -103,7 +103,7 @@ def on_evaluated(draft: Draft, step: PlanStep, outcome: LoopOutcome) -> None:
 
 
 def on_collected(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
-    """The loop's output was made: the step is done."""
+    """Complete the step with the loop's output."""
     loop = draft.state.loops.get(step.key)
     if loop is None or not loop.is_collecting or loop.is_collected:
         return
@@ -131,7 +131,7 @@ def _begin_items(draft: Draft, step: PlanStep, rules: ForEachPlan, begin: Callab
 
 
 def _next_item(draft: Draft, step: PlanStep, rules: ForEachPlan) -> str | None:
-    """The key of an item that may begin: one that the budget held back, else the next of the list."""
+    """Return the key of an item that may begin: one that the budget held back, else the next of the list."""
     live = draft.items_of(step.key)
     held = next((item.key for item in live if item.status == "pending"), None)
     loop = draft.state.loops.get(step.key)

@@ -1,4 +1,4 @@
-"""Which step may begin, and which can never begin any more."""
+"""Order of steps: which may begin, and which never will."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playbooks.engine.model.state import RunState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable:
-    """The step is to be skipped, for this reason."""
+    """The step is skipped, for this reason."""
 
     reason: str
 
@@ -21,7 +21,7 @@ Readiness: TypeAlias = Literal["blocked", "ready"] | Unreachable
 
 
 def readiness(plan: Plan, step: PlanStep, state: RunState) -> Readiness:
-    """Whether a pending step may begin: what it waits for is there, and nothing excludes it."""
+    """Return whether a pending step may begin: its dependencies allow it, and no mutex excludes it."""
     found = _of_dependencies(step, state) if step.join is None else _of_join(step, step.join, state)
     if found == "ready" and step.mutex is not None and _is_excluded(plan, step.mutex, state):
         return "blocked"
@@ -52,7 +52,7 @@ def _of_join(step: PlanStep, join: JoinPlan, state: RunState) -> Readiness:
 
 
 def _is_excluded(plan: Plan, mutex: MutexPlan, state: RunState) -> bool:
-    """Whether another region of the name has begun and has not ended."""
+    """Return whether another region of the mutex is between its begin and its end."""
     statuses: dict[str, list[str]] = {}
     for other in plan.steps:
         if other.mutex is not None and other.mutex.name == mutex.name and other.mutex.region != mutex.region:
@@ -66,7 +66,7 @@ def _is_inside(statuses: list[str]) -> bool:
 
 
 def downstream(plan: Plan, key: str) -> tuple[str, ...]:
-    """The step and all that depend on it, at any distance, in order."""
+    """Return the step and all that depend on it, at any distance, in order."""
     found = {key}
     for step in plan.steps:
         if any(dependency.step in found for dependency in step.dependencies):
@@ -75,7 +75,7 @@ def downstream(plan: Plan, key: str) -> tuple[str, ...]:
 
 
 def only_for(plan: Plan, key: str) -> tuple[str, ...]:
-    """The steps that are there for nothing but the step: all that depend on them lead to it, or are it."""
+    """Return the steps that lead to this step and to nothing else."""
     found = {key}
     for step in reversed(plan.steps):
         dependents = {other.key for other in plan.steps if any(each.step == step.key for each in other.dependencies)}

@@ -1,4 +1,4 @@
-"""How a step ends: completed, failed or skipped. Each is final for its visit."""
+"""Ends of a step: completed, failed or skipped. Each is final for its visit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playbooks.engine.rules.draft import Draft
 
 
 def price_of(step: PlanStep, current: StepState) -> Decimal:
-    """What a completed visit costs: what its worker measured, else its price. Of a loop, its items cost."""
+    """Return the cost of a completed visit: what its worker measured, else its price. Items pay for a loop."""
     if step.for_each is not None:
         return Decimal(0)
     return step.cost if current.measured_cost is None else current.measured_cost
@@ -41,9 +41,9 @@ def complete(draft: Draft, step: PlanStep, current: StepState, *, may_repeat: bo
 
 
 def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> None:
-    """End a step badly; what follows is its author's choice: the run fails, goes on, goes elsewhere, or waits."""
+    """Fail a step. By its `on_error` the run fails, continues, jumps, or waits for an intervention."""
     action = step.on_error or ("fail" if step.critical else "continue")
-    # A loop has no attempt of its own that could be made again: its items become incidents, one by one.
+    # A loop has no attempt of its own to retry: each item becomes an incident.
     if action == "incident" and current.incident_at is None and step.for_each is None:
         _open_incident(draft, current, error)
         return
@@ -69,7 +69,7 @@ def fail(draft: Draft, step: PlanStep, current: StepState, error: StepError) -> 
 
 
 def _open_incident(draft: Draft, current: StepState, error: StepError) -> None:
-    """The run stays alive, and somebody has to say what becomes of the step."""
+    """Keep the run alive; the step waits for an intervention."""
     draft.update_step(
         current, status="waiting", error=error, reason=error.message, is_evaluating_repeat=False, incident_at=draft.at
     )
@@ -89,7 +89,7 @@ def _go_to(draft: Draft, step: PlanStep, error: StepError) -> None:
 
 
 def skip(draft: Draft, current: StepState, reason: str, values: JsonObject | None = None) -> None:
-    """End a step that does not apply; it costs nothing."""
+    """Skip a step that does not apply; it costs nothing."""
     draft.update_step(
         current,
         status="skipped",
@@ -103,5 +103,5 @@ def skip(draft: Draft, current: StepState, reason: str, values: JsonObject | Non
 
 
 def error_data(error: StepError) -> dict[str, str]:
-    """An error as the audit trail shows it."""
+    """Return an error as the audit trail shows it."""
     return {"kind": error.kind, "code": error.code, "message": error.message}

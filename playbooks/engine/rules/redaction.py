@@ -1,4 +1,4 @@
-"""What the timeline may show of a step's evaluation: everything but values marked `x-sensitive`."""
+"""The part of a step's evaluation that the timeline shows: everything but values marked `x-sensitive`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def safe_evaluation(plan: Plan, step: PlanStep, outcome: StepOutcome) -> JsonObj
 
 
 def safe_values(plan: Plan, values: JsonObject) -> JsonObject:
-    """What a condition read, by path."""
+    """Return what a condition read, by path, without sensitive values."""
     secret = _sensitive_paths(plan) if values else ()
     return {path: HIDDEN if _touches(path, secret) else value for path, value in sorted(values.items())}
 

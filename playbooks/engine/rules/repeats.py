@@ -1,4 +1,4 @@
-"""Whether a step that did its work is done again: the answer came, or the delay is over."""
+"""`repeat`: visits of a step that follow each other while its condition holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playbooks.engine.rules.redaction import safe_values
 
 
 def on_evaluated(draft: Draft, step: PlanStep, current: StepState, outcome: LoopOutcome) -> None:
-    """The condition of a `repeat` was evaluated."""
+    """Handle the evaluated condition of a `repeat`."""
     if step.repeat is None or not current.is_evaluating_repeat:
         return
     if outcome.error is not None:
@@ -33,13 +33,13 @@ def on_evaluated(draft: Draft, step: PlanStep, current: StepState, outcome: Loop
 
 
 def on_delay_over(draft: Draft, step: PlanStep, current: StepState, visit: int) -> None:
-    """The time between two visits is over."""
+    """Begin the next visit after its delay."""
     if step.repeat is not None and current.visit == visit and current.is_evaluating_repeat:
         _again(draft, step, step.repeat, current)
 
 
 def _again(draft: Draft, step: PlanStep, repeat: BackPlan, current: StepState) -> None:
-    """The visit counts as completed, and the way goes back."""
+    """Complete the visit, and begin the next one."""
     complete(draft, step, current, may_repeat=False)
     if not draft.is_finished and draft.state.ending is None:
         visits.go_back(draft, step.key, repeat)

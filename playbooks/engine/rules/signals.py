@@ -1,7 +1,7 @@
-"""Named messages from outside: the first of those that a step waits for ends it.
+"""Named messages from outside: the first that a `signal_wait` waits for ends it.
 
-A message goes to every step that waits for it. Where none does, it is kept for a `signal_wait` that keeps such ones
-(persistent), or it is gone (transient). While a run is paused everything is kept until it goes on.
+A message is delivered to every step that waits for it. Where none does, it is kept for a `signal_wait` that keeps
+messages, or dropped. A paused run keeps everything until it resumes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MAX_KEPT_BYTES = 1_000_000
 
 
 def is_full(draft: Draft, payload: Json) -> bool:
-    """Whether the run keeps as much as it may: its state travels whole when its workflow continues as new."""
+    """Return whether the run keeps as much as it may: continue-as-new carries its whole state."""
     kept = [signal.payload for signal in draft.state.signals]
     return len(kept) >= MAX_KEPT or sum(map(size_bytes, [*kept, payload])) > MAX_KEPT_BYTES
 
 
 def contracts_of(plan: Plan, envelope: Envelope) -> tuple[str, ...]:
-    """The steps whose contracts a message has to satisfy before it counts: all that may ever take it."""
+    """Return the steps whose contracts a message has to satisfy: all that may ever receive it."""
     if envelope.verb != "signal":
         return ()
     takers = [(step.key, step.signal) for step in plan.steps if step.signal and step.signal.has_contract]
@@ -35,7 +35,7 @@ def contracts_of(plan: Plan, envelope: Envelope) -> tuple[str, ...]:
 
 
 def receive(draft: Draft, signal: KeptSignal) -> JsonObject:
-    """Deliver a message, or keep it, and say what became of it: `{delivered_to: [steps], kept}`."""
+    """Deliver a message, or keep it; return `{delivered_to: [steps], kept}`."""
     draft.record("signal_received", actor=signal.actor, data={"name": signal.name})
     if draft.is_paused:
         _keep(draft, replace(signal, is_held=True))
@@ -48,7 +48,7 @@ def receive(draft: Draft, signal: KeptSignal) -> JsonObject:
 
 
 def release(draft: Draft) -> None:
-    """The run goes on: what came meanwhile is delivered, in the order it came."""
+    """Deliver what came while the run was paused, in the order it came."""
     held = [signal for signal in draft.state.signals if signal.is_held]
     if not held:
         return
@@ -61,7 +61,7 @@ def release(draft: Draft) -> None:
 
 
 def on_waiting(draft: Draft, step: PlanStep, current: StepState) -> None:
-    """A step begins to wait: a message that was kept may end it at once."""
+    """Let a kept message end a step that begins to wait."""
     if step.signal is None or not step.signal.keeps:
         return
     for signal in draft.state.signals:
@@ -72,7 +72,7 @@ def on_waiting(draft: Draft, step: PlanStep, current: StepState) -> None:
 
 
 def on_timeout(draft: Draft, step: PlanStep, current: StepState) -> None:
-    """No message came in time: the step completes and says so, or fails where its author wants that."""
+    """Complete a step that timed out, or fail it by its `on_timeout`."""
     if step.signal is not None and step.signal.on_timeout == "fail":
         message = f"none of the signals of step '{step.name}' came in time"
         fail(draft, step, current, StepError(kind="timeout", code="SIGNAL_TIMEOUT", message=message))

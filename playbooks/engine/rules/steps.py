@@ -1,7 +1,7 @@
-"""How a step begins, is tried, tried again, and ends; tasks of people have their own module.
+"""Steps: begin, prepare, attempt, retry. Tasks of people have their own module.
 
-Protects: no step begins twice in one visit, an outcome of an attempt that is not the running one changes nothing,
-a paused or finished run begins nothing.
+Invariants: no step begins twice in one visit, only the running attempt's outcome counts, and a paused or finished run
+begins nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _may_begin(draft: Draft) -> bool:
 
 
 def _settle_step(draft: Draft, step: PlanStep) -> bool:
-    """Whether something changed that others may have waited for."""
+    """Settle a pending step; return whether others may be ready by that."""
     match readiness(draft.plan, step, draft.state):
         case "blocked":
             return False
@@ -86,12 +86,12 @@ def _begin(draft: Draft, step: PlanStep) -> None:
 
 
 def _is_checked_later(step: PlanStep) -> bool:
-    """A step that may be skipped costs nothing yet, and the items of a loop are paid one by one."""
+    """Return whether the budget is checked later: after the condition, or item by item."""
     return step.has_condition or step.for_each is not None
 
 
 def _may_spend(draft: Draft, step: PlanStep) -> bool:
-    """Whether the budget lets this step start; otherwise the policy's consequence is drawn."""
+    """Return whether the budget lets this step start; if not, pause or fail the run by its policy."""
     budget = exceeded_budget(draft.plan, draft.state, step)
     if budget is None:
         return True
@@ -126,7 +126,7 @@ def _attempt(draft: Draft, step: PlanStep, current: StepState) -> None:
 
 
 def attempt_or_hold(draft: Draft, step: PlanStep) -> None:
-    """Make the next attempt of a step that has begun, or leave it for resume."""
+    """Make the next attempt of a step that has begun, or hold it until the run resumes."""
     if draft.holds or draft.is_finished:
         return
     current = draft.step(step.key)
@@ -143,7 +143,7 @@ def _was_lost(step: StepState) -> bool:
 
 
 def resume_held(draft: Draft) -> None:
-    """Nothing holds the run any more: make the attempts that waited, and open the tasks that were held."""
+    """Make the attempts and open the tasks that were held."""
     for key in list(draft.state.steps):
         if draft.is_finished or draft.holds or key not in draft.state.steps:
             return
@@ -162,7 +162,7 @@ def resume_held(draft: Draft) -> None:
 
 
 def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> None:
-    """The condition and the input of a step were evaluated."""
+    """Handle the evaluated condition and input of a step."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit != visit or current.status != "in_progress" or current.ready or current.attempts:
         return
@@ -183,7 +183,7 @@ def on_prepared(draft: Draft, key: str, visit: int, outcome: StepOutcome) -> Non
 
 
 def wait_or_hold(draft: Draft, step: PlanStep, current: StepState) -> None:
-    """Let a prepared step wait for people or for its time, or leave it for resume."""
+    """Let a prepared step wait for people or for its time, or hold it until the run resumes."""
     if not draft.holds and (not step.has_condition or _may_spend(draft, step)):
         _wait(draft, step, current)
 
@@ -203,21 +203,21 @@ def _wait(draft: Draft, step: PlanStep, current: StepState) -> None:
 
 
 def on_signal_timeout(draft: Draft, key: str, visit: int) -> None:
-    """A `signal_wait` has waited long enough."""
+    """Time out a `signal_wait`."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit == visit and current.status == "waiting" and current.incident_at is None:
         signals.on_timeout(draft, step, current)
 
 
 def on_timer_elapsed(draft: Draft, key: str, visit: int) -> None:
-    """A `timer` step's time has come."""
+    """Complete a `timer` step."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit == visit and current.status == "waiting":
         complete(draft, step, draft.update_step(current, output=timer_output(draft.at)))
 
 
 def on_retry_due(draft: Draft, key: str, visit: int) -> None:
-    """A retry's delay is over."""
+    """Make the next attempt after a retry's delay."""
     step, current = draft.plan.step(key), draft.step(key)
     if current.visit != visit or current.status != "in_progress":
         return
@@ -228,7 +228,7 @@ def on_retry_due(draft: Draft, key: str, visit: int) -> None:
 
 
 def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepOutcome) -> None:
-    """An attempt's activity answered. What is not the running attempt's changes nothing."""
+    """Handle the outcome of the running attempt."""
     step, current = draft.plan.step(key), draft.step(key)
     if not _is_running(draft, current, visit, attempt):
         return
@@ -263,7 +263,7 @@ def on_reported(draft: Draft, key: str, visit: int, attempt: int, outcome: StepO
 
 
 def on_lost(draft: Draft, key: str, visit: int, attempt: int) -> None:
-    """The worker of a running attempt vanished: the same attempt goes out again, a bounded number of times."""
+    """Dispatch the running attempt again, a bounded number of times: its worker vanished."""
     step, current = draft.plan.step(key), draft.step(key)
     if not _is_running(draft, current, visit, attempt):
         return
@@ -291,7 +291,7 @@ def _put_attempt(draft: Draft, current: StepState, last: Attempt) -> StepState:
 
 
 def _is_running(draft: Draft, current: StepState, visit: int, attempt: int) -> bool:
-    """Whether this attempt is out; one that could not begin is not, until it goes out again."""
+    """Return whether this attempt is running; one that could not begin is not, until it is dispatched again."""
     return (
         current.visit == visit
         and current.status == "in_progress"
@@ -304,7 +304,7 @@ def _is_running(draft: Draft, current: StepState, visit: int, attempt: int) -> b
 
 
 def _is_delayed(draft: Draft, current: StepState) -> bool:
-    """Whether a retry's delay runs."""
+    """Return whether a retry's delay is running."""
     return str(StepTimer("retry", current.key, current.visit)) in draft.state.timers
 
 
@@ -340,6 +340,6 @@ def _skip_by_condition(draft: Draft, step: PlanStep, current: StepState, outcome
 
 
 def _record_evaluation(draft: Draft, step: PlanStep, outcome: StepOutcome) -> None:
-    """In debug mode each step's input and the values its condition read are part of the timeline."""
+    """Record each step's input and the values its condition read, in debug mode."""
     if draft.state.debug:
         draft.record("step_evaluated", step=step.key, data=safe_evaluation(draft.plan, step, outcome))

@@ -1,4 +1,4 @@
-"""What people do to a step: it opens a task, votes close it, time passes over it.
+"""Tasks of people: opened by a step, claimed, closed by votes or by time.
 
 The one place that decides about people on every path: REST, ticket, signal, and votes kept while paused.
 """
@@ -21,17 +21,10 @@ from playbooks.engine.rules.approvals import decision_of, is_separated, task_out
 from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.outcomes import complete, fail
 
-_REVIEW_RULES = ApprovalPlan()
-
-
-def rules_of(step: PlanStep) -> ApprovalPlan:
-    """The approval rules of a step; a review of an AI's answer needs one person."""
-    return step.approval or _REVIEW_RULES
-
 
 def open_task(draft: Draft, step: PlanStep, current: StepState, *, is_review: bool = False) -> None:
-    """Show the step to people, and start the clocks of its window."""
-    rules = rules_of(step)
+    """Open the task, and start the timers of its window."""
+    rules = step.decision_rules
     task = TaskState(
         id=ids.task_id(draft.state.execution_id, step.key, current.visit),
         opened_at=draft.at,
@@ -56,11 +49,11 @@ def _start_window(draft: Draft, step: PlanStep, current: StepState, rules: Appro
 
 
 def refusal_of(draft: Draft, step: PlanStep, actor: Actor) -> RefusalCode | None:
-    """The code with which this person may not decide this step, or None.
+    """Return the code with which this person may not decide this step, or None.
 
     Also valid before the task is open: a decision may come early.
     """
-    rules, task = rules_of(step), draft.step(step.key).task
+    rules, task = step.decision_rules, draft.step(step.key).task
     roles = task.roles if task else step.required_roles
     voters = {vote.actor.id for vote in task.votes} if task else set[UUID]()
     earlier = _earlier_voters(draft, rules)
@@ -95,13 +88,13 @@ def apply_vote(draft: Draft, step: PlanStep, vote: Vote) -> None:
         step=step.key,
         data={"task_id": str(task.id), "decision": vote.choice, "comment": vote.comment},
     )
-    decision = decision_of(rules_of(step), task.votes)
+    decision = decision_of(step.decision_rules, task.votes)
     if decision is not None:
         close_task(draft, step, changed, decision)
 
 
 def close_task(draft: Draft, step: PlanStep, current: StepState, decision: TaskDecision) -> None:
-    """End a task with its decision; the step completes with it, or fails where its author said so."""
+    """Close a task with its decision; the step completes, or fails by its `on_reject`."""
     if current.task is None:
         return
     draft.stop_step_timers(current, "window", "reminder")
@@ -110,7 +103,7 @@ def close_task(draft: Draft, step: PlanStep, current: StepState, decision: TaskD
     draft.record("task_closed", step=step.key, data={"task_id": str(task.id), "decision": decision})
     if task.is_review:
         _close_review(draft, step, closed, task, decision)
-    elif decision == "rejected" and rules_of(step).on_reject == "fail":
+    elif decision == "rejected" and step.decision_rules.on_reject == "fail":
         message = f"step '{step.name}' was rejected"
         fail(draft, step, closed, StepError(kind="business_rule", code="REJECTED", message=message))
     else:
@@ -119,8 +112,8 @@ def close_task(draft: Draft, step: PlanStep, current: StepState, decision: TaskD
 
 
 def _send_back(draft: Draft, step: PlanStep, decision: TaskDecision) -> None:
-    """A decision may send the run back to an earlier step, so many times."""
-    back = rules_of(step).returns
+    """Send the run back to an earlier step where the decision asks for it, a bounded number of times."""
+    back = step.decision_rules.returns
     if back is None or decision not in back.on or draft.is_finished:
         return
     if visits.may_go_back(draft, back):
@@ -130,7 +123,7 @@ def _send_back(draft: Draft, step: PlanStep, decision: TaskDecision) -> None:
 
 
 def _close_review(draft: Draft, step: PlanStep, current: StepState, task: TaskState, decision: TaskDecision) -> None:
-    """A person looked at an AI's answer: approving takes it, with the person's form where one was sent."""
+    """Close the review of an AI's answer: approving takes it, with the person's form where one was sent."""
     if decision != "approved":
         message = f"a person did not accept the answer of step '{step.name}'"
         fail(draft, step, current, StepError(kind="business_rule", code="REVIEW_REJECTED", message=message))
@@ -141,8 +134,8 @@ def _close_review(draft: Draft, step: PlanStep, current: StepState, task: TaskSt
 
 
 def on_window_over(draft: Draft, step: PlanStep, current: StepState) -> None:
-    """The window for decisions is over: the author's choice is carried out."""
-    rules, task = rules_of(step), current.task
+    """Close the window for decisions by the step's `on_timeout`."""
+    rules, task = step.decision_rules, current.task
     if task is None or current.status != "waiting" or current.incident_at is not None:
         return
     match "timed_out" if task.escalated else rules.on_timeout:

@@ -1,7 +1,6 @@
-"""Steps that are visited again: loops, jumps, and people who send a run back. Also what ends a step from outside.
+"""Steps that are visited again (repeats, jumps, decisions that send a run back), and steps that are ended from outside.
 
-Protects: a finished visit never changes (it joins `past`, from where it goes to the rows), and every way back has a
-bound.
+Invariants: a finished visit never changes (the next flush writes it from `past`), and every way back has a bound.
 """
 
 from __future__ import annotations
@@ -17,23 +16,21 @@ from playbooks.engine.model.state import FIRST_FURTHER_LINE, MAX_FURTHER_LINES, 
 from playbooks.engine.rules.draft import Draft
 from playbooks.engine.rules.ordering import downstream, only_for
 
-LOOP_LIMIT = "LOOP_LIMIT"
-
 
 def may_go_back(draft: Draft, back: BackPlan) -> bool:
-    """Whether the bound of this way, and the number of lines that a run may have, allow one more visit."""
+    """Return whether the bound of this way back, and a run's bound of lines, allow one more visit."""
     lines = draft.state.next_line + len(draft.plan.steps)
     return draft.step(back.step).visit < back.max and lines < FIRST_FURTHER_LINE + MAX_FURTHER_LINES
 
 
 def limit_error(step: PlanStep, back: BackPlan) -> StepError:
-    """Why a run cannot be sent back once more."""
+    """Return the error of a run that cannot be sent back once more."""
     message = f"step '{step.name}' sent the run back to '{back.step}' {back.max - 1} times, which is the most"
-    return StepError(kind="business_rule", code=LOOP_LIMIT, message=message)
+    return StepError(kind="business_rule", code="LOOP_LIMIT", message=message)
 
 
 def go_back(draft: Draft, source: str, back: BackPlan) -> None:
-    """Visit the way's step again, and everything that comes after it."""
+    """Visit the way's step again, and every step that depends on it."""
     draft.record("went_back", step=source, data={"to": back.step, "visit": draft.step(back.step).visit + 1})
     for key in downstream(draft.plan, back.step):
         current = draft.step(key)
@@ -47,7 +44,7 @@ def go_back(draft: Draft, source: str, back: BackPlan) -> None:
 
 
 def jump(draft: Draft, source: str, target: str) -> None:
-    """Go on at a later step: what lies between is skipped."""
+    """Continue at a later step; the steps between are skipped."""
     draft.record("jumped", step=source, data={"to": target})
     kept = downstream(draft.plan, target)
     for key in downstream(draft.plan, source):
@@ -59,7 +56,7 @@ def jump(draft: Draft, source: str, target: str) -> None:
 
 
 def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
-    """Cancel whatever a step is doing, and its items; a finished one stays as it is."""
+    """Cancel a step that is not finished, with its work and its items."""
     if current.status in FINISHED_STEP:
         return
     if current.status != "pending":
@@ -81,7 +78,7 @@ def end_from_outside(draft: Draft, current: StepState, reason: str) -> None:
 
 
 def cancel_child(draft: Draft, current: StepState) -> None:
-    """Cancel the run that the step waits for, or may have started; one that it does not wait for goes its own way."""
+    """Cancel the run that the step waits for, or may have started; a detached one continues."""
     child = draft.plan.step(current.key).child
     if child is not None and child.waits and current.attempts:
         command = CancelChild(step=current.key, visit=current.visit, child=child_id(draft.state, current))
@@ -89,7 +86,7 @@ def cancel_child(draft: Draft, current: StepState) -> None:
 
 
 def child_id(state: RunState, current: StepState) -> UUID:
-    """The run that this visit of a step starts; another one where somebody had it begin anew."""
+    """Return the run that this visit of a step starts; a retry by hand starts another one."""
     key = ids.effect_key(state.execution_id, current.key, current.visit, current.attempts_before_retry)
     return ids.child_execution_id(state.organization_id, key)
 
@@ -103,7 +100,7 @@ def _closed_task(task: TaskState, draft: Draft) -> TaskState:
 
 
 def drop_loop(draft: Draft, key: str, reason: str) -> None:
-    """End a loop with whatever is left of it, also of one whose step is finished while items go on."""
+    """End a loop and its items, also where its step is finished and items continue."""
     for item in draft.items_of(key):
         end_from_outside(draft, item, reason)
         draft.archive_visit(draft.step(item.key))
@@ -112,7 +109,7 @@ def drop_loop(draft: Draft, key: str, reason: str) -> None:
 
 
 def cancel_others(draft: Draft, step: PlanStep) -> None:
-    """A join has what it needs: what was on its way to it, and to nothing else, is not wanted any more."""
+    """Cancel the unfinished steps that lead to this join, which has what it needs, and to nothing else."""
     for key in only_for(draft.plan, step.key):
         current = draft.step(key)
         if current.status not in FINISHED_STEP:

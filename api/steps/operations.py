@@ -23,7 +23,7 @@ from api.playbooks.operations import (
 from api.steps.bodies import AddStepsRequest
 from playbooks.common.values import JsonObject
 from playbooks.compiler.compile import CompiledPlaybook
-from playbooks.compiler.order import Order, resolve_order
+from playbooks.compiler.order import StepOrder, resolve_order
 from playbooks.compiler.stages import Flow, flow_of
 from playbooks.document import editing
 from playbooks.document.model import PlaybookDocument, read_document
@@ -40,7 +40,7 @@ class VersionSteps:
 
     row: PlaybookRow
     document: PlaybookDocument
-    order: Order
+    order: StepOrder
     compiled: CompiledPlaybook
 
     @property

@@ -18,7 +18,7 @@ from api.steps.schemas import (
 from playbooks.common.errors import Problem
 from playbooks.common.ids import step_entity_id
 from playbooks.common.json_pointer import covers, parts
-from playbooks.compiler.order import Order, Placed
+from playbooks.compiler.order import LocatedStep, StepOrder
 from playbooks.document.model import PlaybookDocument
 from playbooks.document.step_references import Referrer, referrers_in
 
@@ -38,7 +38,7 @@ def step_views(found: VersionSteps, wanted: StepParts) -> list[StepDefinitionVie
     named: Mapping[str, Sequence[Referrer]] = _named(found.document, order) if wanted.relationships else {}
     followers = _followers(order)
     views: list[StepDefinitionView] = []
-    for item in order.placed:
+    for item in order.located:
         step = item.step
         estimate = step.estimated_duration_minutes
         view = StepDefinitionView(
@@ -64,10 +64,10 @@ def step_views(found: VersionSteps, wanted: StepParts) -> list[StepDefinitionVie
     return views
 
 
-def _named(document: PlaybookDocument, order: Order) -> Mapping[str, Sequence[Referrer]]:
+def _named(document: PlaybookDocument, order: StepOrder) -> Mapping[str, Sequence[Referrer]]:
     """Return the places that refer to each step, by its key."""
-    keys: dict[str | int, str] = {item.key: item.key for item in order.placed}
-    keys |= {item.step.step_number: item.key for item in order.placed}
+    keys: dict[str | int, str] = {item.key: item.key for item in order.located}
+    keys |= {item.step.step_number: item.key for item in order.located}
     found: dict[str, list[Referrer]] = {}
     for referrer in referrers_in(document.to_json()):
         if referrer.target in keys:
@@ -75,7 +75,7 @@ def _named(document: PlaybookDocument, order: Order) -> Mapping[str, Sequence[Re
     return found
 
 
-def _followers(order: Order) -> Mapping[str, list[str]]:
+def _followers(order: StepOrder) -> Mapping[str, list[str]]:
     """Return the keys of the steps that wait for each step."""
     found: dict[str, list[str]] = {}
     for key, dependencies in order.dependencies.items():
@@ -84,7 +84,7 @@ def _followers(order: Order) -> Mapping[str, list[str]]:
     return found
 
 
-def _relationships(key: str, order: Order, followers: list[str], named: Sequence[Referrer]) -> RelationshipsView:
+def _relationships(key: str, order: StepOrder, followers: list[str], named: Sequence[Referrer]) -> RelationshipsView:
     return RelationshipsView(
         waits_for=[
             DependencyView(
@@ -100,7 +100,7 @@ def _relationships(key: str, order: Order, followers: list[str], named: Sequence
     )
 
 
-def _problems(item: Placed, problems: Sequence[Problem]) -> StepProblems:
+def _problems(item: LocatedStep, problems: Sequence[Problem]) -> StepProblems:
     mine = [each for each in problems if covers(parts(item.pointer), parts(each.pointer))]
     return StepProblems(
         errors=[problem_view(each) for each in mine if each.severity == "error"],

@@ -18,11 +18,19 @@ from playbooks.common.errors import Problem, error
 from playbooks.common.ids import step_entity_id
 from playbooks.compiler import control_flow, references, sensitivity, step_rules
 from playbooks.compiler.checks import all_checks
-from playbooks.compiler.order import Order, Placed, resolve_order
+from playbooks.compiler.order import LocatedStep, StepOrder, resolve_order
 from playbooks.compiler.references import References
 from playbooks.document.handler_catalog import HandlerDescription, describe
 from playbooks.document.model import ApprovalDocument, BudgetDocument, PlaybookDocument, RetryDocument
-from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, Carrier, Plan, PlanStep, RetryPolicy
+from playbooks.engine.model.plan import (
+    DEFAULT_TIMEOUT_SECONDS,
+    ApprovalPlan,
+    BudgetPlan,
+    Carrier,
+    Plan,
+    PlanStep,
+    RetryPolicy,
+)
 from playbooks.engine.model.step_ref import StepRef
 
 _Value = TypeVar("_Value")
@@ -31,7 +39,6 @@ _WAITING: dict[str, Carrier] = {"timer": "timer", "signal_wait": "signal", "sub_
 """Handlers that wait instead of working."""
 
 MAX_PLAN_BYTES = 1024 * 1024
-DEFAULT_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +72,12 @@ def compile_playbook(
     work = _Compilation(document, playbook_id, version, order, _handlers(order, handlers))
     problems = [*step_rules.document_problems(document), *order.problems]
     currency = step_rules.currency_of(document)
-    for item in order.placed:
+    for item in order.located:
         handler = work.handlers[item.key]
         problems += step_rules.step_problems(item, handler, order, currency)
         problems += control_flow.flow_problems(item, order)
         problems += _read(work, item, handler).problems
-    for _, undo, undo_order in _undone(order):
+    for _, undo, undo_order in _compensations(order):
         handler = work.handlers[undo.key]
         problems += step_rules.work_problems(undo, handler)
         problems += _read(work, undo, handler, undo_order).problems
@@ -95,24 +102,24 @@ class _Compilation:
     document: PlaybookDocument
     playbook_id: UUID
     version: int
-    order: Order
+    order: StepOrder
     handlers: Mapping[str, HandlerDescription | None]
     reads: dict[str, References] = field(default_factory=dict[str, References])
     output: References = field(default_factory=References)
 
 
-def _handlers(order: Order, extra: Mapping[str, HandlerDescription] | None) -> dict[str, HandlerDescription | None]:
+def _handlers(order: StepOrder, extra: Mapping[str, HandlerDescription] | None) -> dict[str, HandlerDescription | None]:
     return {
         item.key: describe(item.step.worker_type, item.step.step_type, extra, provider=step_rules.provider_of(item))
-        for item in (*order.placed, *(undo for _, undo, _ in _undone(order)))
+        for item in (*order.located, *(undo for _, undo, _ in _compensations(order)))
     }
 
 
-def _undone(order: Order) -> Iterator[tuple[Placed, Placed, Order]]:
+def _compensations(order: StepOrder) -> Iterator[tuple[LocatedStep, LocatedStep, StepOrder]]:
     """Yield each step that can be undone, the step that undoes it, and the order for checking the latter's references:
     it runs after the step, and reads one visit of it, or one item of a `for_each` step."""
-    for item in order.placed:
-        undo = control_flow.undo_placed(item)
+    for item in order.located:
+        undo = control_flow.located_undo(item)
         if undo is not None:
             before = order.upstream[item.key] | {item.key}
             one = item.step.model_copy(update={"for_each": None})
@@ -121,7 +128,7 @@ def _undone(order: Order) -> Iterator[tuple[Placed, Placed, Order]]:
 
 
 def _read(
-    work: _Compilation, item: Placed, handler: HandlerDescription | None, order: Order | None = None
+    work: _Compilation, item: LocatedStep, handler: HandlerDescription | None, order: StepOrder | None = None
 ) -> References:
     order = order or work.order
     found = references.step_references(work.document, order, item)
@@ -141,12 +148,12 @@ def _plan(work: _Compilation) -> Plan:
     document, order = work.document, work.order
     marks = sensitivity.Sensitivity(sensitivity.marks_of(document.input_contract))
     steps: list[PlanStep] = []
-    for item in order.placed:
+    for item in order.located:
         has_votes = item.step.step_type == "human" or step_rules.needs_review(item)
         marks.mark_step(item, order.edges.get(item.key, ()), has_votes=has_votes)
         steps.append(_step(work, item, marks))
     compensations: list[PlanStep] = []
-    for item, undo, _ in _undone(order):
+    for item, undo, _ in _compensations(order):
         marks.mark_undoing(undo, item)
         compensations.append(_compensation(work, undo, marks))
     policies = document.policies
@@ -171,7 +178,7 @@ def _plan(work: _Compilation) -> Plan:
     )
 
 
-def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> PlanStep:
+def _step(work: _Compilation, item: LocatedStep, marks: sensitivity.Sensitivity) -> PlanStep:
     step, policies = item.step, work.document.policies
     edges = work.order.edges.get(item.key, ())
     reviews = step_rules.needs_review(item)
@@ -212,7 +219,7 @@ def _step(work: _Compilation, item: Placed, marks: sensitivity.Sensitivity) -> P
     )
 
 
-def _compensation(work: _Compilation, undo: Placed, marks: sensitivity.Sensitivity) -> PlanStep:
+def _compensation(work: _Compilation, undo: LocatedStep, marks: sensitivity.Sensitivity) -> PlanStep:
     """Compile the step that undoes another: free effect or pure work, whose failure does not end the run."""
     step, policies, undone = undo.step, work.document.policies, StepRef.parse(undo.key).key
     return PlanStep(
@@ -235,7 +242,7 @@ def _compensation(work: _Compilation, undo: Placed, marks: sensitivity.Sensitivi
     )
 
 
-def _carrier(item: Placed, handler: HandlerDescription | None) -> Carrier:
+def _carrier(item: LocatedStep, handler: HandlerDescription | None) -> Carrier:
     if item.step.step_type == "human":
         return "task"
     if item.step.step_type == "system" and item.step.worker_type in _WAITING:
@@ -243,7 +250,7 @@ def _carrier(item: Placed, handler: HandlerDescription | None) -> Carrier:
     return "pure" if handler is not None and handler.is_pure and item.step.step_type == "system" else "effect"
 
 
-def _approval(item: Placed) -> ApprovalPlan:
+def _approval(item: LocatedStep) -> ApprovalPlan:
     given = item.step.approval or ApprovalDocument()
     threshold = item.step.approval_threshold or 1
     defaults = ApprovalPlan()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from playbooks.common.errors import Problem, error
 from playbooks.common.values import Json
-from playbooks.compiler.order import Order, Placed, closest_step
+from playbooks.compiler.order import LocatedStep, StepOrder, closest_step
 from playbooks.document.model import MAX_ITEMS, ForEachDocument, OnErrorDocument
 from playbooks.document.undo import undo_document
 from playbooks.engine.model.plan import BackPlan, ChildPlan, ForEachPlan, JoinPlan, MutexPlan, OnError, SignalPlan
@@ -20,7 +20,7 @@ DEFAULT_GOTO_MAX = 10
 _MORE_THAN_CRITICAL = ("goto", "compensate", "incident")
 
 
-def flow_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def flow_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     """Yield the problems of a step's control flow."""
     yield from _join_problems(item, order)
     yield from _for_each_problems(item)
@@ -30,7 +30,7 @@ def flow_problems(item: Placed, order: Order) -> Iterator[Problem]:
     yield from _mutex_problems(item, order)
 
 
-def join_of(item: Placed, order: Order) -> JoinPlan | None:
+def join_of(item: LocatedStep, order: StepOrder) -> JoinPlan | None:
     """Return the join of a step that does not need all of its dependencies; None where it needs all."""
     join = item.step.join
     if join is None or join.mode == "all":
@@ -39,7 +39,7 @@ def join_of(item: Placed, order: Order) -> JoinPlan | None:
     return JoinPlan(needed=needed, cancels_others=join.others == "cancel")
 
 
-def for_each_of(item: Placed, sensitive_items: tuple[str, ...] = ()) -> ForEachPlan | None:
+def for_each_of(item: LocatedStep, sensitive_items: tuple[str, ...] = ()) -> ForEachPlan | None:
     given = item.step.for_each
     if given is None:
         return None
@@ -54,7 +54,7 @@ def for_each_of(item: Placed, sensitive_items: tuple[str, ...] = ()) -> ForEachP
     )
 
 
-def repeat_of(item: Placed) -> BackPlan | None:
+def repeat_of(item: LocatedStep) -> BackPlan | None:
     given = item.step.repeat
     if given is None:
         return None
@@ -62,19 +62,19 @@ def repeat_of(item: Placed) -> BackPlan | None:
     return BackPlan(step=given.from_step or item.key, max=given.max, delay_seconds=delay)
 
 
-def returns_of(item: Placed) -> BackPlan | None:
+def returns_of(item: LocatedStep) -> BackPlan | None:
     """Compile returns. The document's `max` counts returns, the plan's counts visits."""
     given = item.step.approval.return_to_step if item.step.approval else None
     return None if given is None else BackPlan(step=given.step, max=given.max + 1, on=tuple(given.on))
 
 
-def on_error_of(item: Placed) -> OnError | None:
+def on_error_of(item: LocatedStep) -> OnError | None:
     """Return the error policy where it says more than `critical` does; else None."""
     on_error = item.step.on_error
     return on_error.action if on_error is not None and on_error.action in _MORE_THAN_CRITICAL else None
 
 
-def goto_of(item: Placed, order: Order) -> BackPlan | None:
+def goto_of(item: LocatedStep, order: StepOrder) -> BackPlan | None:
     on_error = item.step.on_error
     target = _goto_target(on_error, order) if on_error is not None else None
     if on_error is None or target is None:
@@ -82,7 +82,7 @@ def goto_of(item: Placed, order: Order) -> BackPlan | None:
     return BackPlan(step=target, max=(on_error.max or DEFAULT_GOTO_MAX) + 1)
 
 
-def mutex_of(item: Placed) -> MutexPlan | None:
+def mutex_of(item: LocatedStep) -> MutexPlan | None:
     given = item.step.mutex
     if given is None:
         return None
@@ -91,7 +91,7 @@ def mutex_of(item: Placed) -> MutexPlan | None:
     return MutexPlan(name=given.name, region=given.region)
 
 
-def signal_of(item: Placed) -> SignalPlan | None:
+def signal_of(item: LocatedStep) -> SignalPlan | None:
     """Return the signal that a `signal_wait` waits for; its config was checked against the handler's schema."""
     if item.step.step_type != "system" or item.step.worker_type != "signal_wait":
         return None
@@ -105,7 +105,7 @@ def signal_of(item: Placed) -> SignalPlan | None:
     )
 
 
-def child_of(item: Placed) -> ChildPlan | None:
+def child_of(item: LocatedStep) -> ChildPlan | None:
     """Return the playbook that a `sub_playbook` runs; its config was checked against the handler's schema."""
     step, config = item.step, item.step.config or {}
     if step.step_type != "system" or step.worker_type != "sub_playbook":
@@ -118,11 +118,11 @@ def child_of(item: Placed) -> ChildPlan | None:
     )
 
 
-def undo_placed(item: Placed) -> Placed | None:
+def located_undo(item: LocatedStep) -> LocatedStep | None:
     """Return the step that undoes this one, with its place in the document."""
     if item.step.compensation is None:
         return None
-    return Placed(undo_document(item.step, item.step.compensation), f"{item.pointer}/compensation")
+    return LocatedStep(undo_document(item.step, item.step.compensation), f"{item.pointer}/compensation")
 
 
 def may_be_list(items: list[Json] | str) -> bool:
@@ -133,7 +133,7 @@ def may_be_list(items: list[Json] | str) -> bool:
         return True  # reported where the mapping is checked
 
 
-def _join_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _join_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     join, place = item.step.join, f"{item.pointer}/join"
     if join is None:
         return
@@ -150,7 +150,7 @@ def _join_problems(item: Placed, order: Order) -> Iterator[Problem]:
         yield error(f"{place}/others", "NOT_ALLOWED", "'all' leaves no others to cancel")
 
 
-def _for_each_problems(item: Placed) -> Iterator[Problem]:
+def _for_each_problems(item: LocatedStep) -> Iterator[Problem]:
     given, place = item.step.for_each, f"{item.pointer}/for_each"
     if given is None:
         return
@@ -168,13 +168,13 @@ def _items_problems(given: ForEachDocument, place: str) -> Iterator[Problem]:
         yield error(place, "INVALID_MAPPING", "items are a list, or one ${...} that gives a list")
 
 
-def _repeat_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _repeat_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     repeat = item.step.repeat
     if repeat is not None and repeat.from_step is not None:
         yield from _upstream_problems(item, repeat.from_step, order, f"{item.pointer}/repeat/from")
 
 
-def _return_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _return_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     returns = item.step.approval.return_to_step if item.step.approval else None
     if returns is None:
         return
@@ -184,14 +184,14 @@ def _return_problems(item: Placed, order: Order) -> Iterator[Problem]:
         yield error(place, "CONFLICT", "a step has either 'repeat' or 'return_to_step'")
 
 
-def _upstream_problems(item: Placed, key: str, order: Order, place: str) -> Iterator[Problem]:
+def _upstream_problems(item: LocatedStep, key: str, order: StepOrder, place: str) -> Iterator[Problem]:
     if key not in order.steps:
         yield error(place, "UNKNOWN_REFERENCE", f"there is no step '{key}'", closest_step(key, order.steps))
     elif key != item.key and key not in order.upstream[item.key]:
         yield error(place, "REFERENCE_NOT_UPSTREAM", f"step '{key}' does not lead here, so there is no way back to it")
 
 
-def _goto_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _goto_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     on_error, place = item.step.on_error, f"{item.pointer}/on_error"
     if on_error is None:
         return
@@ -212,19 +212,19 @@ def _goto_problems(item: Placed, order: Order) -> Iterator[Problem]:
         yield error(f"{place}/step", "UNRELATED_STEP", message, "go to a step before or after it")
 
 
-def _goto_target(on_error: OnErrorDocument, order: Order) -> str | None:
+def _goto_target(on_error: OnErrorDocument, order: StepOrder) -> str | None:
     if isinstance(on_error.step, int):
-        return next((each.key for each in order.placed if each.step.step_number == on_error.step), None)
+        return next((each.key for each in order.located if each.step.step_number == on_error.step), None)
     return on_error.step if on_error.step in order.steps else None
 
 
-def _mutex_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _mutex_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     """Yield regions that would deadlock: one of their steps waits for a step that may begin only after the region."""
     mine = mutex_of(item)
     if mine is None:
         return
-    region = {each.key for each in order.placed if mutex_of(each) == mine}
-    for each in order.placed:
+    region = {each.key for each in order.located if mutex_of(each) == mine}
+    for each in order.located:
         other = mutex_of(each)
         if other is None or other.name != mine.name or other.region == mine.region:
             continue

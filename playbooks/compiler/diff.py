@@ -15,7 +15,7 @@ from playbooks.common import json_pointer
 from playbooks.common.json_pointer import join
 from playbooks.common.json_values import canonical
 from playbooks.common.values import Json, JsonObject
-from playbooks.compiler.order import Order, resolve_order
+from playbooks.compiler.order import StepOrder, resolve_order
 from playbooks.contracts.compatibility import ContractComparison, compare_contracts
 from playbooks.document import step_references
 from playbooks.document.model import PlaybookDocument
@@ -133,7 +133,7 @@ def _ref(key: str, step: JsonObject) -> StepRef:
     return StepRef(key=key, name=str(step["name"]), step_number=cast("int", step["step_number"]))
 
 
-def _step_change(key: str, old: JsonObject, new: JsonObject, orders: tuple[Order, Order]) -> StepChange | None:
+def _step_change(key: str, old: JsonObject, new: JsonObject, orders: tuple[StepOrder, StepOrder]) -> StepChange | None:
     fields = tuple(_fields(old, new, but=("key", "step_number", *CONTRACTS)))
     contracts = _contracts(old, new)
     before, after = (tuple(item.step for item in order.dependencies[key]) for order in orders)

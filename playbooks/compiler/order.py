@@ -15,7 +15,7 @@ from playbooks.engine.model.plan import Dependency
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class LocatedStep:
     """A step with its place in the document (a JSON Pointer)."""
 
     step: StepDocument
@@ -36,10 +36,10 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class StepOrder:
     """`dependencies` and `upstream` (all steps finished before, at any distance) by key, in step order."""
 
-    placed: tuple[Placed, ...]
+    located: tuple[LocatedStep, ...]
     dependencies: Mapping[str, tuple[Dependency, ...]]
     edges: Mapping[str, tuple[Edge, ...]]
     upstream: Mapping[str, frozenset[str]]
@@ -50,21 +50,21 @@ class Order:
     def final_steps(self) -> tuple[str, ...]:
         """Return the steps that nothing depends on."""
         needed = {dependency.step for items in self.dependencies.values() for dependency in items}
-        return tuple(item.key for item in self.placed if item.key not in needed)
+        return tuple(item.key for item in self.located if item.key not in needed)
 
 
-def resolve_order(document: PlaybookDocument) -> Order:
+def resolve_order(document: PlaybookDocument) -> StepOrder:
     """Resolve the order of a document's steps, with the problems of its dependencies. Never raises."""
-    placed = tuple(
+    located = tuple(
         sorted(
-            (Placed(step, f"/steps/{index}") for index, step in enumerate(document.steps)),
+            (LocatedStep(step, f"/steps/{index}") for index, step in enumerate(document.steps)),
             key=lambda item: item.step.step_number,
         )
     )
     problems: list[Problem] = []
-    blocks = _blocks(placed)
+    blocks = _blocks(located)
     problems += _split_groups(blocks)
-    by_number = {item.step.step_number: item for item in placed}
+    by_number = {item.step.step_number: item for item in located}
     named: dict[str, list[Edge]] = {}
     dependencies: dict[str, tuple[Dependency, ...]] = {}
     for before, block in zip([(), *blocks], blocks, strict=False):
@@ -76,13 +76,13 @@ def resolve_order(document: PlaybookDocument) -> Order:
             else:
                 dependencies[item.key] = tuple(Dependency(step=other.key) for other in before)
     graph = {key: {dependency.step for dependency in items} for key, items in dependencies.items()}
-    problems += _backward(placed, named, graph)
-    return Order(
-        placed=placed,
+    problems += _backward(located, named, graph)
+    return StepOrder(
+        located=located,
         dependencies=dependencies,
         edges={key: tuple(edges) for key, edges in named.items()},
-        upstream=_upstream(placed, graph),
-        steps={item.key: item.step for item in placed},
+        upstream=_upstream(located, graph),
+        steps={item.key: item.step for item in located},
         problems=tuple(problems),
     )
 
@@ -93,10 +93,10 @@ def closest_step(key: str, keys: Iterable[str]) -> str | None:
     return f"did you mean '{close[0]}'?" if close else None
 
 
-def _blocks(placed: tuple[Placed, ...]) -> list[tuple[Placed, ...]]:
+def _blocks(located: tuple[LocatedStep, ...]) -> list[tuple[LocatedStep, ...]]:
     """Group neighbours of one parallel group; every other step is alone."""
-    blocks: list[tuple[Placed, ...]] = []
-    for item in placed:
+    blocks: list[tuple[LocatedStep, ...]] = []
+    for item in located:
         group = item.step.parallel_group
         if blocks and group is not None and blocks[-1][0].step.parallel_group == group:
             blocks[-1] = (*blocks[-1], item)
@@ -105,7 +105,7 @@ def _blocks(placed: tuple[Placed, ...]) -> list[tuple[Placed, ...]]:
     return blocks
 
 
-def _split_groups(blocks: list[tuple[Placed, ...]]) -> Iterator[Problem]:
+def _split_groups(blocks: list[tuple[LocatedStep, ...]]) -> Iterator[Problem]:
     seen: set[str] = set()
     for block in blocks:
         group = block[0].step.parallel_group
@@ -116,7 +116,7 @@ def _split_groups(blocks: list[tuple[Placed, ...]]) -> Iterator[Problem]:
             seen.add(group)
 
 
-def _edges(item: Placed, by_number: Mapping[int, Placed], problems: list[Problem]) -> Iterator[Edge]:
+def _edges(item: LocatedStep, by_number: Mapping[int, LocatedStep], problems: list[Problem]) -> Iterator[Edge]:
     for index, dependency in enumerate(item.step.dependencies or []):
         pointer = f"{item.pointer}/dependencies/{index}"
         target = _target(dependency, pointer, by_number)
@@ -127,7 +127,7 @@ def _edges(item: Placed, by_number: Mapping[int, Placed], problems: list[Problem
             yield Edge(target, dependency, pointer)
 
 
-def _target(dependency: DependencyDocument, pointer: str, by_number: Mapping[int, Placed]) -> str | Problem:
+def _target(dependency: DependencyDocument, pointer: str, by_number: Mapping[int, LocatedStep]) -> str | Problem:
     number, key = dependency.depends_on_step_number, dependency.depends_on
     if (number is None) == (key is None):
         message = "a dependency names its step by depends_on_step_number or by depends_on"
@@ -156,10 +156,10 @@ def _field_problems(dependency: DependencyDocument, pointer: str) -> Iterator[Pr
 
 
 def _backward(
-    placed: tuple[Placed, ...], named: Mapping[str, list[Edge]], graph: Mapping[str, set[str]]
+    located: tuple[LocatedStep, ...], named: Mapping[str, list[Edge]], graph: Mapping[str, set[str]]
 ) -> Iterator[Problem]:
     """Yield dependencies on a step that does not come before: a cycle, or only a wrong number."""
-    position = {item.key: item.step.step_number for item in placed}
+    position = {item.key: item.step.step_number for item in located}
     for key, edges in named.items():
         for edge in edges:
             if position[edge.target] < position[key]:
@@ -181,9 +181,9 @@ def _reachable(start: str, graph: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def _upstream(placed: tuple[Placed, ...], graph: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+def _upstream(located: tuple[LocatedStep, ...], graph: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     upstream: dict[str, frozenset[str]] = {}
-    for item in placed:
+    for item in located:
         direct = graph[item.key] & upstream.keys()
         upstream[item.key] = frozenset(direct).union(*(upstream[other] for other in direct))
     return upstream

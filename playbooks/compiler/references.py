@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from playbooks.common.errors import Problem, error, warning
 from playbooks.common.json_pointer import ANY, covers, join, parts
 from playbooks.common.values import Json, JsonObject, Path
-from playbooks.compiler.order import Order, Placed, closest_step
+from playbooks.compiler.order import LocatedStep, StepOrder, closest_step
 from playbooks.contracts import schema
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.document.model import PlaybookDocument
@@ -56,13 +56,13 @@ class _Scope:
     """Names that one expression may use. `input_names`: the fields of `input`, None where they are open."""
 
     document: PlaybookDocument
-    order: Order
+    order: StepOrder
     upstream: frozenset[str]
     input_schema: Json = None
     input_names: frozenset[str] | None = None
 
 
-def step_references(document: PlaybookDocument, order: Order, item: Placed) -> References:
+def step_references(document: PlaybookDocument, order: StepOrder, item: LocatedStep) -> References:
     """Return what a step's condition, dependencies and input mapping read, as paths of the run's context."""
     found = References()
     scope = _Scope(document, order, order.upstream[item.key], input_schema=document.input_contract)
@@ -89,12 +89,12 @@ def step_references(document: PlaybookDocument, order: Order, item: Placed) -> R
     return found
 
 
-def names_of(item: Placed) -> tuple[str, ...]:
+def names_of(item: LocatedStep) -> tuple[str, ...]:
     """Return the names that a step's `input` and `config` may use."""
     return NAMES if item.step.for_each is None else (*NAMES, *ITEM_NAMES)
 
 
-def _add_loops(found: References, item: Placed, scope: _Scope) -> None:
+def _add_loops(found: References, item: LocatedStep, scope: _Scope) -> None:
     for_each, repeat = item.step.for_each, item.step.repeat
     if for_each is not None:
         place = f"{item.pointer}/for_each"
@@ -114,7 +114,7 @@ def _add_loops(found: References, item: Placed, scope: _Scope) -> None:
 
 
 def config_references(
-    document: PlaybookDocument, order: Order, item: Placed, handler: HandlerDescription
+    document: PlaybookDocument, order: StepOrder, item: LocatedStep, handler: HandlerDescription
 ) -> References:
     """Return what a step's `config` reads. There `input` is the step's own input, so only other names count."""
     found = References()
@@ -133,17 +133,17 @@ def config_references(
     return found
 
 
-def output_references(document: PlaybookDocument, order: Order) -> References:
+def output_references(document: PlaybookDocument, order: StepOrder) -> References:
     """Return what the playbook's `output` reads; every step is finished by then."""
     found = References()
     if document.output is not None:
-        everything = frozenset(item.key for item in order.placed)
+        everything = frozenset(item.key for item in order.located)
         scope = _Scope(document, order, everything, input_schema=document.input_contract)
         _add(found, cel.check_mapping(document.output, "/output"), scope)
     return found
 
 
-def concurrency_references(document: PlaybookDocument, order: Order) -> References:
+def concurrency_references(document: PlaybookDocument, order: StepOrder) -> References:
     """Return what `policies.concurrency.key` reads. Only `input` is defined: the run does not exist yet."""
     found = References()
     concurrency = document.policies.concurrency if document.policies else None
@@ -154,7 +154,7 @@ def concurrency_references(document: PlaybookDocument, order: Order) -> Referenc
     return found
 
 
-def input_names(document: PlaybookDocument, order: Order, item: Placed) -> frozenset[str] | None:
+def input_names(document: PlaybookDocument, order: StepOrder, item: LocatedStep) -> frozenset[str] | None:
     """Return the names that a step's input can have, or None where that is unknown."""
     named: set[str] = set()
     edges = [edge for edge in order.edges.get(item.key, ()) if edge.document.dependency_type == "data"]
@@ -226,12 +226,12 @@ def _no_such(owner: str, name: str, names: Iterable[str], place: str, holder: st
     return error(place, "UNKNOWN_REFERENCE", f"'{owner}.{name}' is not in {holder}", suggestion)
 
 
-def _never_true(item: Placed) -> Iterator[Problem]:
+def _never_true(item: LocatedStep) -> Iterator[Problem]:
     if isinstance(item.step.condition, str) and item.step.condition.strip() == "false":
         yield error(f"{item.pointer}/condition", "UNREACHABLE_STEP", "the step can never run: its condition is false")
 
 
-def _input_problems(item: Placed) -> Iterator[Problem]:
+def _input_problems(item: LocatedStep) -> Iterator[Problem]:
     text = item.step.input
     if isinstance(text, str) and not _is_whole(text):
         message = "an input that is a text has to be one ${...} that gives an object"

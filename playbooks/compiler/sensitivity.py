@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from playbooks.common.json_pointer import ANY, from_parts, parts
 from playbooks.common.values import Json, Path
-from playbooks.compiler.order import Edge, Placed
+from playbooks.compiler.order import Edge, LocatedStep
 from playbooks.contracts.validation import sensitive_pointers
 from playbooks.expressions import templates
 
@@ -34,7 +34,7 @@ class Sensitivity:
     inputs: dict[str, Marks] = field(default_factory=dict[str, Marks])
     outputs: dict[str, Marks] = field(default_factory=dict[str, Marks])
 
-    def mark_step(self, item: Placed, edges: tuple[Edge, ...], *, has_votes: bool) -> None:
+    def mark_step(self, item: LocatedStep, edges: tuple[Edge, ...], *, has_votes: bool) -> None:
         """Add a step's marks. The steps before it must have been added."""
         own_item = self._item_marks(item)
         arriving = self._input_marks(item, edges, own_item) | marks_of(item.step.input_contract)
@@ -50,7 +50,7 @@ class Sensitivity:
             leaving = frozenset((*ITEM_PLACE, *mark) for mark in leaving)
         self.outputs[item.key] = leaving
 
-    def mark_undoing(self, undo: Placed, undone: Placed) -> None:
+    def mark_undoing(self, undo: LocatedStep, undone: LocatedStep) -> None:
         """Add the marks of a compensation: it reads one visit's output, or one item's of a `for_each` step."""
         size = 0 if undone.step.for_each is None else len(ITEM_PLACE)
         one = frozenset(mark[size:] for mark in self.outputs[undone.key])
@@ -58,7 +58,7 @@ class Sensitivity:
         seen.mark_step(undo, (), has_votes=False)
         self.outputs[undo.key] = seen.outputs[undo.key]
 
-    def items(self, item: Placed) -> Marks:
+    def items(self, item: LocatedStep) -> Marks:
         """Return the marks of the list that a `for_each` step iterates over."""
         return frozenset() if item.step.for_each is None else self.inherited(item.step.for_each.items)
 
@@ -68,7 +68,7 @@ class Sensitivity:
         names = {"input": self.run_input if own_input is None else own_input, "item": own_item}
         return frozenset(self._inherit(mapping, names))
 
-    def _item_marks(self, item: Placed) -> Marks:
+    def _item_marks(self, item: LocatedStep) -> Marks:
         return frozenset(mark[1:] for mark in self.items(item))
 
     def _inherit(self, mapping: Json, names: Mapping[str, Marks]) -> Iterator[tuple[str, ...]]:
@@ -93,7 +93,7 @@ class Sensitivity:
             case _:
                 return
 
-    def _input_marks(self, item: Placed, edges: tuple[Edge, ...], own_item: Marks) -> Marks:
+    def _input_marks(self, item: LocatedStep, edges: tuple[Edge, ...], own_item: Marks) -> Marks:
         mapped = [edge for edge in edges if edge.document.mapping is not None]
         marks = frozenset[tuple[str, ...]]().union(*(self.inherited(edge.document.mapping) for edge in mapped))
         if item.step.input is not None:

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from playbooks.common.errors import Problem
 from playbooks.common.json_pointer import parts
-from playbooks.compiler.order import Order
+from playbooks.compiler.order import StepOrder
 
 _BLOCKING = frozenset({"UNREACHABLE_STEP", "CYCLE", "UNKNOWN_DEPENDENCY", "DEPENDENCY_NOT_EARLIER"})
 """Codes of problems that prevent a step from beginning."""
@@ -67,24 +67,24 @@ class Flow:
     unreachable: tuple[Unreachable, ...]
 
 
-def flow_of(order: Order, problems: Iterable[Problem] = ()) -> Flow:
+def flow_of(order: StepOrder, problems: Iterable[Problem] = ()) -> Flow:
     """Compute the flow of an order. `problems` of the document's compilation tell which steps can never run."""
-    keys = [item.key for item in order.placed]
-    minutes = {item.key: float(item.step.estimated_duration_minutes or 0) for item in order.placed}
+    keys = [item.key for item in order.located]
+    minutes = {item.key: float(item.step.estimated_duration_minutes or 0) for item in order.located}
     before = _earlier(keys, order)
     return Flow(
         stages=tuple(_stages(keys, before, minutes)),
         parallel_groups=tuple(_groups(order)),
         critical_path=_critical_path(keys, before, minutes),
         total_minutes=sum(minutes.values()),
-        without_estimate=tuple(item.key for item in order.placed if item.step.estimated_duration_minutes is None),
+        without_estimate=tuple(item.key for item in order.located if item.step.estimated_duration_minutes is None),
         first_steps=tuple(key for key in keys if not before[key]),
         final_steps=order.final_steps,
         unreachable=tuple(_unreachable(order, [*order.problems, *problems])),
     )
 
 
-def _earlier(keys: Sequence[str], order: Order) -> dict[str, tuple[str, ...]]:
+def _earlier(keys: Sequence[str], order: StepOrder) -> dict[str, tuple[str, ...]]:
     """Return the dependencies of each step on earlier steps only, so that the graph has no cycle."""
     position = {key: index for index, key in enumerate(keys)}
     return {
@@ -104,8 +104,8 @@ def _stages(
         yield Stage(number=number, steps=steps, minutes=max(minutes[key] for key in steps))
 
 
-def _groups(order: Order) -> Iterator[ParallelGroup]:
-    for name, items in groupby(order.placed, key=lambda item: item.step.parallel_group):
+def _groups(order: StepOrder) -> Iterator[ParallelGroup]:
+    for name, items in groupby(order.located, key=lambda item: item.step.parallel_group):
         if name is not None:
             yield ParallelGroup(name=name, steps=tuple(item.key for item in items))
 
@@ -130,10 +130,10 @@ def _critical_path(
     return CriticalPath(steps=tuple(reversed(path)), minutes=total)
 
 
-def _unreachable(order: Order, problems: Sequence[Problem]) -> Iterator[Unreachable]:
+def _unreachable(order: StepOrder, problems: Sequence[Problem]) -> Iterator[Unreachable]:
     blocked = _blocked(order, problems)
     found: dict[str, Unreachable] = {}
-    for item in order.placed:
+    for item in order.located:
         reason = blocked.get(item.key)
         if reason is not None:
             found[item.key] = Unreachable(step=item.key, code=reason.code, reason=reason.message)
@@ -152,9 +152,9 @@ def _is_skipped(step: Unreachable) -> bool:
     return step.code == "UNREACHABLE_STEP"
 
 
-def _blocked(order: Order, problems: Sequence[Problem]) -> dict[str, Problem]:
+def _blocked(order: StepOrder, problems: Sequence[Problem]) -> dict[str, Problem]:
     """Return the first problem that stops each step, by its key."""
-    by_index = {parts(item.pointer)[1]: item.key for item in order.placed}
+    by_index = {parts(item.pointer)[1]: item.key for item in order.located}
     found: dict[str, Problem] = {}
     for each in problems:
         match parts(each.pointer):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from playbooks.common.errors import Problem, error, warning
 from playbooks.common.json_pointer import join, pick
 from playbooks.common.values import Json
-from playbooks.compiler.order import Order, Placed, closest_step
+from playbooks.compiler.order import LocatedStep, StepOrder, closest_step
 from playbooks.contracts import validation
 from playbooks.document.handler_catalog import BUILT_IN, LATER_HANDLERS, LATER_PROVIDERS, HandlerDescription
 from playbooks.document.model import ApprovalDocument, CostDocument, PlaybookDocument
@@ -39,7 +39,9 @@ def currency_of(document: PlaybookDocument) -> str:
     return next((currency for currency in named if currency is not None), "USD")
 
 
-def step_problems(item: Placed, handler: HandlerDescription | None, order: Order, currency: str) -> Iterator[Problem]:
+def step_problems(
+    item: LocatedStep, handler: HandlerDescription | None, order: StepOrder, currency: str
+) -> Iterator[Problem]:
     """Yield the problems of one step. `handler` is None for human steps and where there is none."""
     yield from _contract_problems(item)
     yield from _cost_problems(item.step.cost, f"{item.pointer}/cost", currency)
@@ -60,7 +62,7 @@ def step_problems(item: Placed, handler: HandlerDescription | None, order: Order
                 yield error(f"{item.pointer}/{name}", "NOT_ALLOWED", message)
 
 
-def work_problems(item: Placed, handler: HandlerDescription | None) -> Iterator[Problem]:
+def work_problems(item: LocatedStep, handler: HandlerDescription | None) -> Iterator[Problem]:
     """Yield the problems of a step's handler and settings."""
     if handler is None:
         yield _no_handler(item)
@@ -68,7 +70,7 @@ def work_problems(item: Placed, handler: HandlerDescription | None) -> Iterator[
         yield from _config_problems(item, handler)
 
 
-def needs_review(item: Placed) -> bool:
+def needs_review(item: LocatedStep) -> bool:
     """Return true if a person may have to review an AI step's answer."""
     config = item.step.config or {}
     if item.step.step_type != "ai" or config.get("confidence_threshold") is None:
@@ -76,13 +78,13 @@ def needs_review(item: Placed) -> bool:
     return config.get("on_low_confidence", "human_review") == "human_review"
 
 
-def provider_of(item: Placed) -> str:
+def provider_of(item: LocatedStep) -> str:
     """Return the AI provider that a step names, or an empty text."""
     provider = (item.step.config or {}).get("provider")
     return provider if isinstance(provider, str) else ""
 
 
-def _contract_problems(item: Placed) -> Iterator[Problem]:
+def _contract_problems(item: LocatedStep) -> Iterator[Problem]:
     for name, contract in (
         ("input_contract", item.step.input_contract),
         ("output_contract", item.step.output_contract),
@@ -101,7 +103,7 @@ def _cost_problems(cost: CostDocument | None, pointer: str, currency: str) -> It
         yield error(f"{pointer}/unit_amount", "OUT_OF_RANGE", f"an amount has at most {MAX_DECIMALS} decimals")
 
 
-def _on_error_problems(item: Placed) -> Iterator[Problem]:
+def _on_error_problems(item: LocatedStep) -> Iterator[Problem]:
     on_error = item.step.on_error
     if on_error is None:
         return
@@ -110,7 +112,7 @@ def _on_error_problems(item: Placed) -> Iterator[Problem]:
         yield error(place, "CONFLICT", f"'critical' and 'on_error' contradict each other: {on_error.action}")
 
 
-def _no_handler(item: Placed) -> Problem:
+def _no_handler(item: LocatedStep) -> Problem:
     if item.step.step_type == "ai":
         provider, place = provider_of(item), f"{item.pointer}/config/provider"
         if provider in LATER_PROVIDERS:
@@ -128,7 +130,7 @@ def _no_handler(item: Placed) -> Problem:
     return error(place, "UNKNOWN_HANDLER", f"there is no handler '{name}'", closest_step(name, of_type))
 
 
-def _config_problems(item: Placed, handler: HandlerDescription) -> Iterator[Problem]:
+def _config_problems(item: LocatedStep, handler: HandlerDescription) -> Iterator[Problem]:
     place = f"{item.pointer}/config"
     config = item.step.config or {}
     yield from validation.validate(handler.config_schema, config, pointer=place)
@@ -152,7 +154,7 @@ def _rule_name_problems(rules: Json, place: str) -> Iterator[Problem]:
         seen.add(str(name))
 
 
-def _human_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _human_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     if not item.step.required_roles:
         message = "a step that people do needs the roles that may do it"
         yield error(f"{item.pointer}/required_roles", "REQUIRED", message)
@@ -165,7 +167,7 @@ def _human_problems(item: Placed, order: Order) -> Iterator[Problem]:
     yield from _approval_problems(item, order)
 
 
-def _form_problems(item: Placed) -> Iterator[Problem]:
+def _form_problems(item: LocatedStep) -> Iterator[Problem]:
     form, place = item.step.output_contract, f"{item.pointer}/output_contract"
     if form is None:
         return
@@ -179,7 +181,7 @@ def _form_problems(item: Placed) -> Iterator[Problem]:
         yield error(join(place, "properties", name), "RESERVED_NAME", message, "give the form's field another name")
 
 
-def _approval_problems(item: Placed, order: Order) -> Iterator[Problem]:
+def _approval_problems(item: LocatedStep, order: StepOrder) -> Iterator[Problem]:
     approval = item.step.approval or ApprovalDocument()
     place = f"{item.pointer}/approval"
     threshold = item.step.approval_threshold or 1
@@ -190,7 +192,7 @@ def _approval_problems(item: Placed, order: Order) -> Iterator[Problem]:
     yield from _window_problems(approval, place)
 
 
-def _separation_problems(item: Placed, approval: ApprovalDocument, order: Order) -> Iterator[Problem]:
+def _separation_problems(item: LocatedStep, approval: ApprovalDocument, order: StepOrder) -> Iterator[Problem]:
     steps = order.steps
     for index, key in enumerate(approval.different_from or []):
         place = f"{item.pointer}/approval/different_from/{index}"

@@ -87,8 +87,8 @@ def test_every_step_has_one_stage_behind_what_it_waits_for_when_a_document_compi
     order = resolve_order(read_document(written))
     found = flow(written)
     stage = {key: level.number for level in found.stages for key in level.steps}
-    assert sorted(stage) == sorted(item.key for item in order.placed)
-    assert sum(len(level.steps) for level in found.stages) == len(order.placed)
+    assert sorted(stage) == sorted(item.key for item in order.located)
+    assert sum(len(level.steps) for level in found.stages) == len(order.located)
     for key, waits in order.dependencies.items():
         assert all(stage[each.step] < stage[key] for each in waits)
     assert [level.number for level in found.stages] == list(range(1, len(found.stages) + 1))

@@ -21,13 +21,13 @@ from playbooks.compiler.checks import (
 from playbooks.compiler.checks import types as type_checks
 from playbooks.compiler.checks.expression_sites import Handlers
 from playbooks.compiler.checks.step_types import StepTypes
-from playbooks.compiler.order import Order
+from playbooks.compiler.order import StepOrder
 from playbooks.document.model import PlaybookDocument
 
 
 def problems(
     document: PlaybookDocument,
-    order: Order,
+    order: StepOrder,
     handlers: Handlers,
     reported: Iterable[Problem],
 ) -> list[Problem]:
@@ -39,13 +39,13 @@ def problems(
 
 
 def _expressions(
-    document: PlaybookDocument, order: Order, handlers: Handlers, invalid: frozenset[str]
+    document: PlaybookDocument, order: StepOrder, handlers: Handlers, invalid: frozenset[str]
 ) -> Iterator[Problem]:
     types = StepTypes(document, order)
     for site in expression_sites.sites(document, order, handlers, types):
         yield from type_checks.problems(site)
         yield from constant_conditions.problems(site)
-    for item in order.placed:
+    for item in order.located:
         if not _has_problem(f"{item.pointer}/input_contract", invalid):
             yield from mappings.input_problems(document, order, item, types)
         if not _has_problem(f"{item.pointer}/output_contract", invalid):
@@ -60,8 +60,8 @@ def _has_problem(place: str, invalid: frozenset[str]) -> bool:
     return any(pointer == place or pointer.startswith(f"{place}/") for pointer in invalid)
 
 
-def _steps(document: PlaybookDocument, order: Order, handlers: Handlers) -> Iterator[Problem]:
-    for item in order.placed:
+def _steps(document: PlaybookDocument, order: StepOrder, handlers: Handlers) -> Iterator[Problem]:
+    for item in order.located:
         yield from duration.problems(document, item, handlers.get(item.key))
     yield from budget.problems(document, order)
     yield from irreversible.problems(order)

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from playbooks.common.errors import Problem, warning
-from playbooks.compiler.order import Placed
+from playbooks.compiler.order import LocatedStep
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.document.model import PlaybookDocument, RetryDocument
-from playbooks.engine.model.plan import RetryPolicy
+from playbooks.engine.model.plan import DEFAULT_TIMEOUT_SECONDS, RetryPolicy
 
-_DEFAULT_TIMEOUT_SECONDS = 300.0
 _MINUTES = {"duration_minutes": 1.0, "duration_seconds": 1 / 60}
 
 
-def problems(document: PlaybookDocument, item: Placed, handler: HandlerDescription | None) -> Iterator[Problem]:
+def problems(document: PlaybookDocument, item: LocatedStep, handler: HandlerDescription | None) -> Iterator[Problem]:
     """Yield what of one step may end after the run's timeout."""
     minutes = document.policies.timeout_minutes if document.policies else None
     if minutes is None:
@@ -40,14 +39,14 @@ def worst_case_minutes(policy: RetryPolicy, timeout_seconds: float) -> float:
 
 
 def _attempts(
-    document: PlaybookDocument, item: Placed, handler: HandlerDescription, minutes: float
+    document: PlaybookDocument, item: LocatedStep, handler: HandlerDescription, minutes: float
 ) -> Iterator[Problem]:
     own = item.step.timeout_seconds is not None or item.step.retry is not None
     # A pure handler answers at once: only an explicit timeout or retry is worth a warning.
     if handler.is_pure and not own:
         return
     shared = document.policies.retry if document.policies else None
-    needed = worst_case_minutes(_policy(shared, item.step.retry), item.step.timeout_seconds or _DEFAULT_TIMEOUT_SECONDS)
+    needed = worst_case_minutes(_policy(shared, item.step.retry), item.step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
     if needed > minutes:
         field = "retry" if item.step.retry is not None else "timeout_seconds"
         message = f"its attempts may take {_rounded(needed)} minutes, and the run ends after {_rounded(minutes)}"
@@ -55,7 +54,7 @@ def _attempts(
         yield warning(f"{item.pointer}/{field}", "EXCEEDS_RUN_TIMEOUT", message, hint)
 
 
-def _window(item: Placed, minutes: float) -> Iterator[Problem]:
+def _window(item: LocatedStep, minutes: float) -> Iterator[Problem]:
     window = item.step.approval.window_minutes if item.step.approval else None
     if window is not None and window > minutes:
         message = f"people have {_rounded(window)} minutes to decide, and the run ends after {_rounded(minutes)}"
@@ -63,7 +62,7 @@ def _window(item: Placed, minutes: float) -> Iterator[Problem]:
         yield warning(place, "EXCEEDS_RUN_TIMEOUT", message, "a shorter window, or a longer run")
 
 
-def _wait(item: Placed, minutes: float) -> Iterator[Problem]:
+def _wait(item: LocatedStep, minutes: float) -> Iterator[Problem]:
     if item.step.step_type != "system" or item.step.worker_type != "timer":
         return
     for name, factor in _MINUTES.items():
@@ -73,7 +72,7 @@ def _wait(item: Placed, minutes: float) -> Iterator[Problem]:
             yield warning(f"{item.pointer}/config/{name}", "EXCEEDS_RUN_TIMEOUT", message)
 
 
-def _child(item: Placed, minutes: float) -> Iterator[Problem]:
+def _child(item: LocatedStep, minutes: float) -> Iterator[Problem]:
     """Check the timeout of a `sub_playbook`, which is its wait: the attempts only start the other run."""
     seconds = item.step.timeout_seconds
     if item.step.worker_type == "sub_playbook" and seconds is not None and seconds / 60 > minutes:

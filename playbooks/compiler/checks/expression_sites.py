@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from playbooks.common.values import Json
 from playbooks.compiler import control_flow
 from playbooks.compiler.checks.step_types import StepTypes
-from playbooks.compiler.order import Order, Placed
+from playbooks.compiler.order import LocatedStep, StepOrder
 from playbooks.compiler.references import matching
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.document.model import PlaybookDocument
@@ -34,10 +34,12 @@ class ExpressionSite:
     inferred: Inferred
 
 
-def sites(document: PlaybookDocument, order: Order, handlers: Handlers, types: StepTypes) -> Iterator[ExpressionSite]:
+def sites(
+    document: PlaybookDocument, order: StepOrder, handlers: Handlers, types: StepTypes
+) -> Iterator[ExpressionSite]:
     """Yield the expression sites of a document, step by step. `handlers` by step key."""
     names = types.names()
-    for item in order.placed:
+    for item in order.located:
         yield from _of_step(order, item, types)
         yield from _of_loops(item, types)
         yield from _of_undoing(item, handlers, types)
@@ -51,7 +53,7 @@ def sites(document: PlaybookDocument, order: Order, handlers: Handlers, types: S
         yield _site("/output", document.output, "mapping", names)
 
 
-def _of_step(order: Order, item: Placed, types: StepTypes) -> Iterator[ExpressionSite]:
+def _of_step(order: StepOrder, item: LocatedStep, types: StepTypes) -> Iterator[ExpressionSite]:
     step, names = item.step, types.names()
     if step.condition is not None:
         yield _site(f"{item.pointer}/condition", step.condition, "condition", names)
@@ -64,7 +66,7 @@ def _of_step(order: Order, item: Placed, types: StepTypes) -> Iterator[Expressio
         yield _site(f"{item.pointer}/input", step.input, "mapping", types.input_names(item.key))
 
 
-def _of_loops(item: Placed, types: StepTypes) -> Iterator[ExpressionSite]:
+def _of_loops(item: LocatedStep, types: StepTypes) -> Iterator[ExpressionSite]:
     for_each, repeat = item.step.for_each, item.step.repeat
     if for_each is not None:
         place = f"{item.pointer}/for_each"
@@ -76,8 +78,8 @@ def _of_loops(item: Placed, types: StepTypes) -> Iterator[ExpressionSite]:
         yield _site(f"{item.pointer}/repeat/while", repeat.while_, "loop", types.names())
 
 
-def _of_undoing(item: Placed, handlers: Handlers, types: StepTypes) -> Iterator[ExpressionSite]:
-    undo = control_flow.undo_placed(item)
+def _of_undoing(item: LocatedStep, handlers: Handlers, types: StepTypes) -> Iterator[ExpressionSite]:
+    undo = control_flow.located_undo(item)
     if undo is None or undo.step.input is None:
         return
     names = types.undo_names(item.key)
@@ -88,7 +90,7 @@ def _of_undoing(item: Placed, handlers: Handlers, types: StepTypes) -> Iterator[
         yield from _of_config(undo, handler, {**names, "input": own_input.inferred.type})
 
 
-def _of_config(item: Placed, handler: HandlerDescription, names: Names) -> Iterator[ExpressionSite]:
+def _of_config(item: LocatedStep, handler: HandlerDescription, names: Names) -> Iterator[ExpressionSite]:
     config, pointer = item.step.config or {}, f"{item.pointer}/config"
     for place, value in matching(config, pointer, handler.conditions):
         yield _site(place, value, "rule", names)

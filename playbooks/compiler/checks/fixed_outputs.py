@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 from playbooks.common.errors import Problem
 from playbooks.common.values import JsonObject
-from playbooks.compiler.order import Placed
+from playbooks.compiler.order import LocatedStep
 from playbooks.contracts.validation import validate
 from playbooks.engine.model.wait_outputs import no_signal_output, timer_output
 
 _ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def problems(item: Placed) -> Iterator[Problem]:
+def problems(item: LocatedStep) -> Iterator[Problem]:
     """Yield the problem of a fixed output that the contract refuses."""
     contract, made = item.step.output_contract, _fixed_output(item)
     if contract is None or made is None:
@@ -32,7 +32,7 @@ def problems(item: Placed) -> Iterator[Problem]:
         return
 
 
-def _fixed_output(item: Placed) -> JsonObject | None:
+def _fixed_output(item: LocatedStep) -> JsonObject | None:
     config = item.step.config or {}
     if item.step.step_type != "system":
         return None

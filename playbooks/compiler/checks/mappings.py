@@ -14,7 +14,7 @@ from playbooks.common.errors import Problem, error
 from playbooks.common.json_pointer import join, pick
 from playbooks.common.values import Json, JsonObject
 from playbooks.compiler.checks.step_types import StepTypes
-from playbooks.compiler.order import Order, Placed
+from playbooks.compiler.order import LocatedStep, StepOrder
 from playbooks.compiler.references import input_names
 from playbooks.contracts import validation
 from playbooks.document.model import PlaybookDocument
@@ -47,7 +47,9 @@ class _Target:
     pointer: str
 
 
-def input_problems(document: PlaybookDocument, order: Order, item: Placed, types: StepTypes) -> Iterator[Problem]:
+def input_problems(
+    document: PlaybookDocument, order: StepOrder, item: LocatedStep, types: StepTypes
+) -> Iterator[Problem]:
     """Compare a step's input with its `input_contract`, which is a valid one."""
     contract = item.step.input_contract
     if contract is None:
@@ -60,7 +62,7 @@ def input_problems(document: PlaybookDocument, order: Order, item: Placed, types
         yield from _problems(_Target(item.step.input, given, contract, f"{item.pointer}/input"))
 
 
-def output_problems(item: Placed, types: StepTypes) -> Iterator[Problem]:
+def output_problems(item: LocatedStep, types: StepTypes) -> Iterator[Problem]:
     """Compare the output that a `data_processor` makes with the step's `output_contract`."""
     step, mapping = item.step, (item.step.config or {}).get("output")
     if step.step_type == "system" and step.worker_type == "data_processor":
@@ -102,7 +104,9 @@ def _problem(pointer: str, found: Problem, mapping: Json) -> Problem:
     return error(pointer, "MAPPING_MISMATCH", f"the contract refuses this: {found.message}", found.suggestion)
 
 
-def _missing(contract: JsonObject, names: frozenset[str] | None, given: ValueType, item: Placed) -> Iterator[Problem]:
+def _missing(
+    contract: JsonObject, names: frozenset[str] | None, given: ValueType, item: LocatedStep
+) -> Iterator[Problem]:
     """Yield required fields that an input which is not written as one mapping cannot have."""
     required = contract.get("required")
     if names is None:
@@ -129,7 +133,7 @@ def _kinds(given: ValueType, part: Json, root: JsonObject, pointer: str, depth: 
             yield from _kinds(operations.member(given, name), inner, root, join(pointer, name), depth + 1)
 
 
-def _has_mapped_data(order: Order, item: Placed) -> bool:
+def _has_mapped_data(order: StepOrder, item: LocatedStep) -> bool:
     return any(edge.document.mapping is not None for edge in order.edges.get(item.key, ()))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from playbooks.common.values import FINISHED_STEP, Priority, StepStatus
-from playbooks.compiler.order import Order, Placed
+from playbooks.compiler.order import LocatedStep, StepOrder
 from playbooks.document.model import PlaybookDocument, StepDocument
 from playbooks.engine.model.state import TaskDecision
 from playbooks.inference import from_schema, mappings, operations
@@ -75,7 +75,7 @@ class StepTypes:
     """Types of each step's input and output, inferred in order: a step sees those before it."""
 
     document: PlaybookDocument
-    order: Order
+    order: StepOrder
     run_input: ValueType = field(init=False)
     _steps: dict[str, ValueType] = field(default_factory=dict[str, ValueType])
     _inputs: dict[str, ValueType] = field(default_factory=dict[str, ValueType])
@@ -86,7 +86,7 @@ class StepTypes:
     def __post_init__(self) -> None:
         self.run_input = meet(OBJECT, from_schema.type_of(self.document.input_contract))
         may_begin_early = any(step.join is not None for step in self.document.steps) or _goes_back(self.document)
-        for item in self.order.placed:
+        for item in self.order.located:
             self._items[item.key] = self._item_names(item.step)
             self._inputs[item.key] = self._own_input(item)
             output = self._visits[item.key] = self._output(item)
@@ -130,7 +130,7 @@ class StepTypes:
             self._outputs[key] = ANY if output is None else mappings.mapping(output, "", names).type
         return self._outputs[key]
 
-    def _own_input(self, item: Placed) -> ValueType:
+    def _own_input(self, item: LocatedStep) -> ValueType:
         step, names = item.step, self.input_names(item.key)
         brought: dict[str, ValueType] = {}
         has_whole_outputs = False
@@ -152,7 +152,7 @@ class StepTypes:
         items = mappings.mapping(step.for_each.items, "", self.names()).type
         return {"item": operations.element(items), "index": of_kind("int")}
 
-    def _output(self, item: Placed) -> ValueType:
+    def _output(self, item: LocatedStep) -> ValueType:
         """Return the type of one visit's output; of a `for_each` step, of one item's."""
         step = item.step
         contract = from_schema.type_of(step.output_contract)
@@ -163,7 +163,7 @@ class StepTypes:
             return contract
         return meet(self._handler_output(item), contract)
 
-    def _handler_output(self, item: Placed) -> ValueType:
+    def _handler_output(self, item: LocatedStep) -> ValueType:
         name, config = item.step.worker_type, item.step.config or {}
         if name == "sub_playbook":
             return _CHILD_OUTPUTS[config.get("mode") != "detach"]

@@ -23,6 +23,9 @@ DependencyKind: TypeAlias = Literal["sequential", "conditional", "data"]
 OnError: TypeAlias = Literal["fail", "continue", "goto", "compensate", "incident"]
 TimeoutAction: TypeAlias = Literal["timed_out", "escalate", "approve", "reject", "fail"]
 
+DEFAULT_TIMEOUT_SECONDS = 300.0
+"""Time of one attempt of a step that names none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -158,7 +161,7 @@ class PlanStep:
     review_on_low_confidence: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     own_retry: bool = False
-    timeout_seconds: float = 300.0
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     critical: bool = True
     on_error: OnError | None = None
     goto: BackPlan | None = None

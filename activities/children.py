@@ -19,7 +19,7 @@ from playbooks.common.values import FINISHED_RUN, Json, StepError
 from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, NotifyParentCall, StepOutcome
 from playbooks.evaluation.steps import child_output
 from runtime.run_signals import signal_run
-from storage.runs import admission, payloads, run_rows
+from storage.runs import payloads, run_rows, unfinished_runs
 from storage.runs.run_rows import RunRow
 
 
@@ -51,9 +51,11 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
             return
         if row.status in FINISHED_RUN:
             return
-        is_done = row.status == "queued" and await admission.lock_queued(session, call.execution_id)
+        is_done = row.status == "queued" and await unfinished_runs.lock_queued(session, call.execution_id)
         if is_done:
-            await admission.cancel_queued(session, call.execution_id, system_actor(call.organization_id), call.reason)
+            await unfinished_runs.cancel_queued(
+                session, call.execution_id, system_actor(call.organization_id), call.reason
+            )
     # Also after that: a workflow that has not spoken yet learns it at once.
     is_sent = await signal_run(
         deps.client,

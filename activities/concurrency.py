@@ -18,9 +18,9 @@ async def acquire_concurrency(deps: ActivityDependencies, call: AcquireCall) -> 
     Raises ServiceUnavailableError or RPCError, to be repeated until there is an answer.
     """
     async with deps.database.reading(call.organization_id) as session:
-        is_acquired = await concurrency.is_turn(session, call.limit, call.execution_id)
+        is_acquired = await concurrency.is_within_limit(session, call.limit, call.execution_id)
         makes_room = call.cancels_oldest and not is_acquired
-        oldest = await concurrency.in_the_way(session, call.limit, call.execution_id) if makes_room else ()
+        oldest = await concurrency.blocking_runs(session, call.limit, call.execution_id) if makes_room else ()
     reason = f"run {call.execution_id} of the same key took its place"
     for other in oldest:
         await cancel_child(deps, CancelCall(organization_id=call.organization_id, execution_id=other, reason=reason))
@@ -30,7 +30,7 @@ async def acquire_concurrency(deps: ActivityDependencies, call: AcquireCall) -> 
 async def notify_next(deps: ActivityDependencies, call: NotifyNextCall) -> None:
     """Tell the runs whose turn it is now. Raises ServiceUnavailableError or RPCError."""
     async with deps.database.reading(call.organization_id) as session:
-        found = await concurrency.next_of(session, call.limit)
+        found = await concurrency.next_runs(session, call.limit)
     for execution_id in found:
         await signal_run(
             deps.client,

@@ -71,7 +71,7 @@ class SubPlaybookHandler:
     async def _known(self, session: ReadSession, child: UUID) -> RunInput | None:
         """What an earlier attempt stored."""
         try:
-            return await admission.get_run_input(session, child, self._deps.sealer)
+            return await run_rows.get_run_input(session, child, self._deps.sealer)
         except NotFoundError:
             return None
 

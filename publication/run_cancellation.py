@@ -25,8 +25,8 @@ from runtime.start_run import START_TIMEOUT
 from storage.database.sessions import Database
 from storage.playbooks import transitions
 from storage.playbooks.transitions import TransitionRequest, TransitionRow, request_of
-from storage.runs import admission
-from storage.runs.admission import LiveRun
+from storage.runs import unfinished_runs
+from storage.runs.unfinished_runs import LiveRun
 
 AT_ONCE = 10
 RUNS_A_ROUND = 500
@@ -68,7 +68,7 @@ async def cancel_runs(
         found = await transitions.find_transition(session, identity)
         if found is None or found.status != "in_progress":
             return CancelCounts()
-        live = await admission.list_live_runs(session, found.playbook_id, limit=_MAX_FOUND)
+        live = await unfinished_runs.list_live_runs(session, found.playbook_id, limit=_MAX_FOUND)
     context.cooldown.forget_expired()
     todo = [run for run in live if run.execution_id not in context.cooldown]
     outcomes = await _Round(context, organization_id, identity, request_of(found)).cancel(todo[:limit])
@@ -83,7 +83,7 @@ async def cancel_runs(
 async def _complete(database: Database, organization_id: UUID, found: TransitionRow) -> None:
     async with database.writing(organization_id) as session:
         # There may be more live runs than `_MAX_FOUND`.
-        if not await admission.count_live_runs(session, found.playbook_id):
+        if not await unfinished_runs.count_live_runs(session, found.playbook_id):
             await transitions.settle(session, found, status="completed")
 
 
@@ -132,9 +132,9 @@ class _Round:
 
     async def _cancel_queued(self, execution_id: UUID) -> bool:
         async with self.context.database.writing(self.organization_id) as session:
-            if not await admission.lock_queued(session, execution_id):
+            if not await unfinished_runs.lock_queued(session, execution_id):
                 return False
-            return await admission.cancel_queued(session, execution_id, self.order.actor, self.order.reason)
+            return await unfinished_runs.cancel_queued(session, execution_id, self.order.actor, self.order.reason)
 
     async def _signal(self, execution_id: UUID) -> bool:
         return await signal_run(

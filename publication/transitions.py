@@ -28,7 +28,7 @@ from storage.identity.organizations import own_organization
 from storage.playbooks import plans, transitions, version_rows
 from storage.playbooks.transitions import TransitionRequest, TransitionRow, request_of
 from storage.playbooks.version_rows import PlaybookFilter, PlaybookRow
-from storage.runs.admission import count_live_runs
+from storage.runs.unfinished_runs import count_live_runs
 
 Handlers = Mapping[str, HandlerDescription]
 _MAX_OTHERS = 20

@@ -27,9 +27,10 @@ from playbooks.engine.model.temporal_messages import FlushCall, NotificationCall
 from playbooks.engine.projection import flush_of, fold
 from recovery.context import RecoveryContext
 from runtime.histories import read_flushes
-from storage.runs import admission, notifications, projection, repairs, run_rows
+from storage.runs import notifications, projection, repairs, run_rows
 from storage.runs.audit_trail import EventGapError
-from storage.runs.repairs import Closing, UnfinishedRun
+from storage.runs.repairs import Closing
+from storage.runs.unfinished_runs import UnfinishedRun
 
 _QUERY_TIMEOUT = timedelta(seconds=5)
 
@@ -44,7 +45,7 @@ async def finish_closed_run(context: RecoveryContext, run: UnfinishedRun, closed
     workflow = workflow_id(run.organization_id, run.execution_id)
     flushes = await read_flushes(context.client, workflow, closed.run_id)
     async with context.database.reading(run.organization_id) as session:
-        plan = (await admission.get_run_input(session, run.execution_id, context.sealer)).plan
+        plan = (await run_rows.get_run_input(session, run.execution_id, context.sealer)).plan
     if not flushes or fold(flushes).run.status not in FINISHED_RUN:
         at, reason = closed.close_time or datetime.now(UTC), _reason(closed)
         state = await _last_state(context.client, workflow, closed.run_id)

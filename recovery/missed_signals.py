@@ -19,9 +19,9 @@ from playbooks.common.values import Json, JsonObject
 from recovery.context import RecoveryContext
 from runtime.background import Cooldown, isolate_failure
 from runtime.run_signals import signal_run
-from storage.runs.children import EndedChild, ended_children, left_children
-from storage.runs.concurrency import waiting_with_room
-from storage.runs.repairs import UnfinishedRun
+from storage.runs.children import EndedChild, ended_children, orphaned_children
+from storage.runs.concurrency import waiting_within_limit
+from storage.runs.unfinished_runs import UnfinishedRun
 
 GRACE = timedelta(seconds=3)
 """How long a run that has ended gets to send the signal itself."""
@@ -88,8 +88,8 @@ async def _missed(
 ) -> list[_Signal]:
     async with context.database.reading(organization_id) as session:
         ended = await ended_children(session, runs, grace)
-        left = await left_children(session, runs, grace)
-        free = await waiting_with_room(session, runs)
+        left = await orphaned_children(session, runs, grace)
+        free = await waiting_within_limit(session, runs)
     reason = "the run that started it and waited for it is over"
     return [
         *_of_children(ended),

@@ -32,8 +32,8 @@ from recovery.context import RecoveryContext
 from recovery.missed_signals import SignalCooldown, resend_missed_signals
 from runtime.background import isolate_failure, run_every
 from runtime.temporal_client import RPC_TIMEOUT
-from storage.runs import repairs
-from storage.runs.repairs import UnfinishedRun
+from storage.runs import repairs, unfinished_runs
+from storage.runs.unfinished_runs import UnfinishedRun
 
 EVERY_SECONDS = 5.0
 OLDER_THAN = timedelta(seconds=5)
@@ -84,7 +84,7 @@ async def reconcile_once(reconciler: Reconciler) -> int:
         # The lock lasts as long as this transaction, that is for the whole round.
         if not await repairs.try_to_lead(session):
             return 0
-        found = await repairs.find_unfinished(
+        found = await unfinished_runs.find_unfinished(
             session, after=reconciler.after, older_than=reconciler.older_than, limit=RUNS_A_ROUND
         )
         reconciler.after = found[-1].execution_id if len(found) == RUNS_A_ROUND else _FIRST
@@ -125,7 +125,7 @@ async def _fail_missing(
     reconciler: Reconciler, missing: Sequence[UnfinishedRun], found: Sequence[UnfinishedRun]
 ) -> int:
     """Fail the runs that Temporal has not known for long enough, and return their number."""
-    flushed = [run for run in missing if run.has_spoken]
+    flushed = [run for run in missing if run.has_flushed]
     since = reconciler.missing_since
     for execution_id in {run.execution_id for run in found} - {run.execution_id for run in flushed}:
         since.pop(execution_id, None)

@@ -15,7 +15,7 @@ from playbooks.common.errors import UnavailableError
 from recovery.context import RecoveryContext
 from runtime.background import Cooldown, isolate_failure, run_every
 from runtime.start_run import has_workflow, start_run
-from storage.runs import admission
+from storage.runs import run_rows, unfinished_runs
 
 EVERY_SECONDS = 1.0
 OLDER_THAN = timedelta(seconds=2)
@@ -44,7 +44,7 @@ async def sweep_once(context: RecoveryContext, cooldown: Cooldown[UUID], *, olde
     """
     limit = min(BATCH + cooldown.forget_expired(), _MAX_FOUND)
     async with context.database.recovering() as session:
-        found = await admission.find_queued(session, older_than, limit)
+        found = await unfinished_runs.find_queued(session, older_than, limit)
     started = failures = 0
     for organization_id, execution_id in found:
         if execution_id in cooldown:
@@ -74,10 +74,10 @@ async def _start(context: RecoveryContext, organization_id: UUID, execution_id: 
     if await has_workflow(context.client, organization_id, execution_id):
         return False
     async with context.database.writing(organization_id) as session:
-        if not await admission.lock_queued(session, execution_id):
+        if not await unfinished_runs.lock_queued(session, execution_id):
             return False
         # The lock is held during the start: a request that cancels the row meanwhile waits for it or skips it.
-        run_input = await admission.get_run_input(session, execution_id, context.sealer)
+        run_input = await run_rows.get_run_input(session, execution_id, context.sealer)
         await start_run(context.client, context.settings, run_input)
     _log.info("queued_run_started", execution_id=str(execution_id))
     return True

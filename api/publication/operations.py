@@ -34,7 +34,7 @@ from storage.playbooks import transitions
 from storage.playbooks import version_rows as rows
 from storage.playbooks.transitions import TransitionRequest, TransitionRow
 from storage.playbooks.version_rows import PlaybookRow
-from storage.runs.admission import count_live_runs
+from storage.runs.unfinished_runs import count_live_runs
 
 MAX_SCHEDULED = 20
 _MAX_CANCELS_PER_REQUEST = 200

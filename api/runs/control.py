@@ -15,7 +15,7 @@ from api.http.polling import PROJECTION_SECONDS, poll
 from api.runs.read import read_run
 from playbooks.common.errors import AlreadyCancelledError, InvalidStatusError
 from playbooks.common.values import FINISHED_RUN, Json, JsonObject, RunStatus, Verdict
-from storage.runs import admission
+from storage.runs import run_rows, unfinished_runs
 from storage.runs.run_rows import RunRow
 
 _IS_PROJECTED: Mapping[str, Callable[[RunStatus], bool]] = {
@@ -96,9 +96,9 @@ def _refuse_finished(row: RunRow, verb: str) -> None:
 
 async def _cancel_queued(context: RequestContext, execution_id: UUID, reason: str | None) -> bool:
     async with context.writing() as session:
-        if not await admission.lock_queued(session, execution_id):
+        if not await unfinished_runs.lock_queued(session, execution_id):
             return False
-        return await admission.cancel_queued(session, execution_id, context.principal.actor, reason)
+        return await unfinished_runs.cancel_queued(session, execution_id, context.principal.actor, reason)
 
 
 async def _send(context: RequestContext, row: RunRow, verb: str, body: JsonObject, key: str | None) -> Verdict | None:
@@ -116,7 +116,7 @@ async def _send(context: RequestContext, row: RunRow, verb: str, body: JsonObjec
     if verdict is None and row.status == "queued":
         # Accepted, but without a workflow yet: start it now instead of waiting for the sweeper.
         async with context.reading() as session:
-            run_input = await admission.get_run_input(session, row.execution_id, context.services.sealer)
+            run_input = await run_rows.get_run_input(session, row.execution_id, context.services.sealer)
         await workflows.start(run_input)
         verdict = await update()
     return verdict

@@ -69,7 +69,7 @@ async def execute_playbook(
         inserted = await admission.insert_run(session, _new_run(run_input, request, playbook_id), services.sealer)
         if not inserted.was_created:
             # The workflow starts with the stored input.
-            run_input = await admission.get_run_input(session, execution_id, services.sealer)
+            run_input = await run_rows.get_run_input(session, execution_id, services.sealer)
     is_started = await _start_workflow(services.workflows, run_input, inserted)
     return StartedRun(row=inserted.row, is_started=is_started, is_repeat=not inserted.was_created)
 

@@ -1,7 +1,7 @@
 """Labels of a run as lines: `priority:high`, `tag:urgent`, each in a plain column so that filters find them.
 
-Owns lines `run_label`, numbered from 900,001. Invariants: the first one is the priority; a place among the runs of one
-key is a label only while the run is not finished, so that few lines have it.
+Lines `run_label` are numbered from 900,001; the first one is the priority. The label of a concurrency limit stays only
+while the run is not finished (`concurrency.release`), so that few lines have it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ PARENT_LABEL = "parent:"
 INCIDENT_LABEL = "incident:open"
 _FIRST_LINE = 900_001
 _INCIDENT_LINE = 900_500
-_LEFT = "left:"
 
 
 def priority_label(priority: str) -> str:
@@ -36,12 +35,12 @@ def tag_label(tag: str) -> str:
 
 
 def parent_label(execution_id: UUID) -> str:
-    """What the runs have that this one started."""
+    """The label of the runs that this one started."""
     return f"{PARENT_LABEL}{execution_id}"
 
 
 def label_lines(session: WriteSession, start: RunInput, at: datetime) -> list[dict[str, Any]]:
-    """The lines of a new run's labels: the columns that an event's line has too."""
+    """The lines of a new run's labels, with the columns of an event's line."""
     execution_id, industry = start.execution_id, start.plan.industry
     labels = [priority_label(start.priority), *(tag_label(tag) for tag in dict.fromkeys(start.tags))]
     if start.parent is not None:
@@ -67,19 +66,8 @@ def label_lines(session: WriteSession, start: RunInput, at: datetime) -> list[di
     ]
 
 
-async def leave_slot(session: WriteSession, execution_id: UUID, label: str) -> None:
-    """The run has ended: it is not one of its key any more. Repeating it changes nothing."""
-    statement = (
-        update(lines)
-        .where(lines.c.organization_id == session.organization_id, lines.c.transaction_id == execution_id)
-        .where(lines.c.line_type == LABEL_TYPE, lines.c.description == label)
-        .values(description=f"{_LEFT}{label}")
-    )
-    await session.connection.execute(statement)
-
-
 async def set_priority_label(session: WriteSession, execution_id: UUID, priority: Priority) -> None:
-    """Let the run's first label name its new priority."""
+    """Set the run's first label to its new priority."""
     statement = (
         update(lines)
         .where(lines.c.organization_id == session.organization_id, lines.c.transaction_id == execution_id)
@@ -90,7 +78,7 @@ async def set_priority_label(session: WriteSession, execution_id: UUID, priority
 
 
 async def set_incident_label(session: WriteSession, execution_id: UUID, industry: str, *, is_open: bool) -> None:
-    """Say that a step of the run waits for somebody to say what becomes of it, or that none does any more."""
+    """Add or delete the label of runs with a step that waits for an intervention."""
     if not is_open:
         mine = (lines.c.organization_id == session.organization_id) & (lines.c.transaction_id == execution_id)
         await session.connection.execute(delete(lines).where(mine, lines.c.line_number == _INCIDENT_LINE))

@@ -15,7 +15,6 @@ from typing import Any, Literal, TypeAlias, get_args
 from uuid import UUID
 
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     DateTime,
     Float,
@@ -37,15 +36,16 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.sql.selectable import NamedFromClause
 from sqlalchemy.types import TypeEngine
 
 from playbooks.common.values import Priority, RunStatus
 from storage.database.pages import COUNT_LIMIT, Cursor, Page, bounded, read_cursor, refuse_cursor, write_cursor
 from storage.database.sessions import ReadSession
 from storage.database.tables import entities, lines, transactions
+from storage.runs.conditions import IS_FINISHED, IS_UNFINISHED, is_label, is_listed_run, is_run
 from storage.runs.labels import INCIDENT_LABEL, priority_label, tag_label
-from storage.runs.run_rows import RUN_COLUMNS, RunRow, is_run, read_run
+from storage.runs.run_json import SUCCESS_RATE
+from storage.runs.run_rows import RUN_COLUMNS, RunRow, read_run
 
 RunSort: TypeAlias = Literal["started_at", "completed_at", "duration", "status", "success_rate", "priority"]
 SortDirection: TypeAlias = Literal["asc", "desc"]
@@ -56,20 +56,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _TABLE = transactions.c
 
 
-def _is(text: str, table: str = transactions.name) -> ColumnElement[bool]:
-    return literal_column(f"({text.replace('@', f'{table}.')})", Boolean())
-
-
-# In the very words of the indexes, and without parameters: else PostgreSQL does not see that an index holds all that is
-# asked for. The members of `business_context` tell our runs from another application's as those of `metadata` do
-# (`run_rows.is_run`), but change only at a run's end: an index that names `metadata` would end HOT updates, and every
-# flush is one.
-_IS_OURS = _is(
-    "@transaction_type = 'PLAYBOOK_RUN' AND (@business_context -> 'request_hash') IS NOT NULL"
-    " AND (@business_context -> 'playbook') IS NOT NULL AND (@business_context -> 'start' -> 'initiator') IS NOT NULL"
-)
-_IS_FINISHED = _is("@transaction_status IN ('completed', 'failed', 'cancelled')")
-_IS_UNFINISHED = _is("@transaction_status IN ('queued', 'in_progress', 'paused')")
 _LASTED: ColumnElement[timedelta] = _TABLE.updated_at - _TABLE.transaction_date
 
 
@@ -152,20 +138,11 @@ async def _count(
     """
     order = [] if _has_order_of_its_own(filters) else [_TABLE.transaction_date.desc(), _TABLE.id.desc()]
     chosen = select(_TABLE.transaction_status.label("status")).where(*conditions)
-    chosen = chosen.where(_is_listed(session.organization_id)).order_by(*order)
+    chosen = chosen.where(is_listed_run(session.organization_id)).order_by(*order)
     some = chosen.limit(COUNT_LIMIT).subquery()
     statement = select(some.c.status, func.count().label("runs")).group_by(some.c.status)
     by_status = {row["status"]: row["runs"] for row in (await session.connection.execute(statement)).mappings()}
     return by_status, sum(by_status.values()) >= COUNT_LIMIT
-
-
-def is_live_run(organization_id: UUID) -> ColumnElement[bool]:
-    """The condition that a transaction is a run of the organization that is not over, in an index's words."""
-    return _is_listed(organization_id) & _IS_UNFINISHED
-
-
-def _is_listed(organization_id: UUID) -> ColumnElement[bool]:
-    return (_TABLE.organization_id == organization_id) & _IS_OURS
 
 
 def _has_order_of_its_own(filters: RunFilter) -> bool:
@@ -216,12 +193,12 @@ def _keys(
     identity = _TABLE.id if part.label is None else lines.c.transaction_id
     value = cast(null(), order.kind) if part.value is None else part.value
     columns = (_TABLE.id, literal_column(str(number), Integer()).label("part"), value.label("value"))
-    chosen = select(*columns).where(_is_listed(organization_id))
+    chosen = select(*columns).where(is_listed_run(organization_id))
     if part.condition is not None:
         chosen = chosen.where(part.condition)
     if part.label is not None:
         labelled = transactions.join(lines, identity == _TABLE.id)
-        chosen = chosen.select_from(labelled).where(_is_label(lines, organization_id, part.label))
+        chosen = chosen.select_from(labelled).where(is_label(organization_id), lines.c.description == part.label)
     if mark is not None:
         behind, here = (
             (identity, cast(mark[1], Uuid()))
@@ -239,23 +216,22 @@ def _keys(
 def _order(name: RunSort, direction: SortDirection) -> _Order:
     """Runs that have not ended come after all that have, where the end matters, in either direction."""
     instant = DateTime(timezone=True)
-    waiting = _Part(condition=_IS_UNFINISHED)
+    waiting = _Part(condition=IS_UNFINISHED)
     match name:
         case "started_at":
             return _Order(parts=(_Part(value=_TABLE.transaction_date),), kind=instant, read=_instant)
         case "completed_at":
-            ended = _Part(value=_TABLE.updated_at, condition=_IS_FINISHED)
+            ended = _Part(value=_TABLE.updated_at, condition=IS_FINISHED)
             return _Order(parts=(ended, waiting), kind=instant, read=_instant)
         case "duration":
-            ended = _Part(value=_LASTED, condition=_IS_FINISHED)
+            ended = _Part(value=_LASTED, condition=IS_FINISHED)
             return _Order(parts=(ended, waiting), kind=Interval(), read=_interval)
         case "status":
             names = sorted(get_args(RunStatus), reverse=direction == "desc")
             each = [_Part(value=_TABLE.transaction_date, condition=_TABLE.transaction_status == one) for one in names]
             return _Order(parts=tuple(each), kind=instant, read=_instant)
         case "success_rate":
-            rate = func.coalesce(cast(_TABLE.metadata["success_rate"].astext, Float()), 0.0)
-            return _Order(parts=(_Part(value=rate),), kind=Float(), read=float)
+            return _Order(parts=(_Part(value=SUCCESS_RATE),), kind=Float(), read=float)
         case "priority":
             ranks = _RANKS if direction == "asc" else _RANKS[::-1]
             labelled = tuple(_Part(label=priority_label(priority)) for priority in ranks)
@@ -336,7 +312,7 @@ def _is_one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnEleme
 def _durations(filters: RunFilter) -> list[ColumnElement[bool]]:
     if filters.duration_gte is None and filters.duration_lte is None:
         return []
-    found = [_IS_FINISHED]
+    found = [IS_FINISHED]
     if filters.duration_gte is not None:
         found.append(filters.duration_gte <= _LASTED)
     if filters.duration_lte is not None:
@@ -359,9 +335,5 @@ async def _is_version_of(session: ReadSession, code: str) -> ColumnElement[bool]
 def _has_label(organization_id: UUID, label: str) -> ColumnElement[bool]:
     # Under another name, as an order may read the lines of labels too.
     labels = lines.alias("label")
-    return exists().where(_is_label(labels, organization_id, label), labels.c.transaction_id == _TABLE.id)
-
-
-def _is_label(labels: NamedFromClause, organization_id: UUID, label: str) -> ColumnElement[bool]:
-    is_label = (labels.c.organization_id == organization_id) & _is("@line_type = 'run_label'", labels.name)
-    return is_label & (labels.c.description == label)
+    is_it = is_label(organization_id, labels) & (labels.c.description == label)
+    return exists().where(is_it, labels.c.transaction_id == _TABLE.id)

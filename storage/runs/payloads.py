@@ -21,6 +21,7 @@ from storage.database import json_columns
 from storage.database.quarantine import refuse_poison
 from storage.database.sessions import ReadSession, WriteSession
 from storage.database.tables import lines, transactions
+from storage.runs.conditions import RUN_TYPE
 
 STORE_OVER_BYTES = 65_536
 """Values larger than this as compact JSON are stored and passed by reference."""
@@ -83,7 +84,7 @@ async def industry_of_run(session: ReadSession, execution_id: UUID) -> str:
     statement = select(transactions.c.smart_code).where(
         transactions.c.organization_id == session.organization_id,
         transactions.c.id == execution_id,
-        transactions.c.transaction_type == "PLAYBOOK_RUN",
+        transactions.c.transaction_type == RUN_TYPE,
     )
     code = (await session.connection.execute(statement)).scalar_one_or_none()
     if code is None:

@@ -1,14 +1,13 @@
-"""Committed state on its way into the rows: the one writer of a run once its workflow speaks.
+"""Writes flushes into the rows: the only writer of a run once its workflow has flushed.
 
-Owns `apply_flush` and `apply_whole`. Must not know how the state came about. Invariants: rows only change when (epoch,
-seq) rises; a finished run's status, output and cost never change again; a Temporal run that another one replaced is not
-listened to; everything of a flush is stored in one transaction, or nothing.
+Invariants: rows only change when (epoch, seq) rises; a finished run's status, output and cost never change again;
+flushes of a Temporal run that another one replaced are ignored; a flush is stored in one transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -18,7 +17,7 @@ from sqlalchemy import Update, bindparam, select, update
 
 from playbooks.common import ids
 from playbooks.common.errors import NotFoundError
-from playbooks.common.values import FINISHED_RUN, Json, JsonObject, PayloadRef, RunStatus
+from playbooks.common.values import FINISHED_RUN, JsonObject, PayloadRef, RunStatus
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent
 from playbooks.engine.model.step_ref import StepRef
@@ -30,12 +29,14 @@ from storage.database.quarantine import Quarantine
 from storage.database.sealing import Sealer
 from storage.database.sessions import WriteSession
 from storage.database.tables import transactions
-from storage.runs.audit_trail import NewEvent, append_events, from_machine, quarantine_events
-from storage.runs.concurrency import leave
+from storage.runs.audit_trail import append_events, from_machine, quarantine_events
+from storage.runs.concurrency import release
+from storage.runs.conditions import is_run
 from storage.runs.labels import set_incident_label, set_priority_label
 from storage.runs.repairs import take_back_lines
-from storage.runs.run_rows import counts_of, head_from_json, head_to_json, is_run
-from storage.runs.step_lines import Outgoing, line_number, line_values, with_further_lines
+from storage.runs.run_json import RunMetadata, metadata_to_json, read_metadata, result_to_json
+from storage.runs.run_rows import count_statuses
+from storage.runs.step_lines import Outgoing, line_number, line_values
 from storage.runs.tasks import sync_task
 
 _KEPT_RUN_IDS = 20
@@ -43,7 +44,7 @@ _TOTALS_BELOW = Decimal(10) ** 15 - 1
 """numeric(19,4) has fifteen digits before the point; one less leaves room for rounding."""
 
 
-# Statements that every flush needs are made once: to make one costs more than to send it.
+# Statements of every flush are built once: building one costs more than sending it.
 _THE_RUN = is_run(bindparam("organization")) & (transactions.c.id == bindparam("run"))
 _HOLD = (
     select(transactions.c.transaction_status, transactions.c.version, transactions.c.metadata)
@@ -53,39 +54,35 @@ _HOLD = (
 
 
 class RowsElsewhereError(Exception):
-    """The rows do not stand where the flush goes on from: a backup was restored, or a reset took steps back.
+    """The rows are not at the seq that the flush continues: a backup was restored, or a reset took steps back.
 
-    This flush alone cannot mend that; everything that the history has committed can (`apply_whole`).
+    This flush alone cannot repair that; all that the history has committed can (`apply_whole`).
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What the row says before the flush. `is_first`: no workflow has spoken for this run yet."""
+    """The run's row before the flush."""
 
     status: RunStatus
     seq: int
-    metadata: JsonObject
+    metadata: RunMetadata
 
     @property
     def is_finished(self) -> bool:
         return self.status in FINISHED_RUN
 
     @property
-    def epoch(self) -> int:
-        return json_columns.as_int(self.metadata.get("epoch"))
-
-    @property
     def run_ids(self) -> tuple[str, ...]:
-        return tuple(str(item) for item in json_columns.as_list(self.metadata.get("temporal_run_ids")))
+        return self.metadata.temporal_run_ids
 
 
 async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer: Sealer) -> FlushResult:
     """Bring the run's rows to the state that `call` carries; a repeated or overtaken flush changes nothing.
 
-    `row_status` of the answer is the row's status before: a finished one tells a workflow that is not finished that its
-    run is over. Raises NotFoundError when there is no such run here, RowsElsewhereError (and writes nothing) when the
-    rows do not stand where the flush goes on from.
+    `row_status` of the answer is the row's status before: where it is finished and the workflow is not, the run was
+    ended from outside. Raises NotFoundError when there is no such run here, RowsElsewhereError (and writes nothing)
+    when the rows are not at the seq that the flush continues.
     """
     known = await _hold(session, call)
     epoch = _next_epoch(known, call)
@@ -97,9 +94,9 @@ async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer
 
 
 async def apply_whole(session: WriteSession, flushes: Sequence[FlushCall], plan: Plan, sealer: Sealer) -> FlushResult:
-    """Bring the run's rows to what all its flushes, in order, say together, wherever the rows stand now.
+    """Bring the run's rows to the state after all its flushes, given in order, whatever is in the rows now.
 
-    Lines of steps that these flushes do not know become `pending` again: a reset took them back. Entries that the trail
+    Lines of steps that these flushes do not have become `pending` again: a reset took them back. Entries that the trail
     lacks are added. Repeating it changes nothing. Raises NotFoundError when there is no such run here.
     """
     call = fold(flushes)
@@ -108,14 +105,14 @@ async def apply_whole(session: WriteSession, flushes: Sequence[FlushCall], plan:
     is_replaced = not is_new and call.temporal_run_id != known.run_ids[-1]
     if is_replaced or (not is_new and call.seq < known.seq) or (known.is_finished and known.run_ids):
         return FlushResult(applied=False, row_status=known.status)
-    last = head_from_json(known.metadata.get("events")).source_number
+    last = known.metadata.events.source_number
     new = [
         event
         for flush in flushes
         for event in flush.events
         if event.number > last or (is_new and flush.temporal_run_id == call.temporal_run_id)
     ]
-    epoch = known.epoch + 1
+    epoch = known.metadata.epoch + 1
     result = await _apply(session, _Flush(call=call, new=new, epoch=epoch, is_whole=True), plan, known, sealer)
     if result.applied:
         await take_back_lines(session, call.execution_id, epoch)
@@ -124,7 +121,7 @@ async def apply_whole(session: WriteSession, flushes: Sequence[FlushCall], plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Flush:
-    """A flush that applies: under which epoch, and which of its events are new. `is_whole`: it knows every step."""
+    """A flush that applies, with its epoch and those of its events that are new. `is_whole`: it has every step."""
 
     call: FlushCall
     new: Sequence[AuditEvent]
@@ -135,33 +132,30 @@ class _Flush:
 async def _apply(session: WriteSession, flush: _Flush, plan: Plan, known: _Known, sealer: Sealer) -> FlushResult:
     call, epoch = flush.call, flush.epoch
     if known.is_finished:
-        await _follow(session, flush, plan, known)
+        await _append_only(session, flush, plan, known)
         return FlushResult(applied=False, row_status=known.status)
-    quarantine = Quarantine()
-    out = Outgoing(epoch=epoch, sealer=sealer, quarantine=quarantine)
-    further = await _put_steps(session, call, plan, known, out)
-    moving = _moving(known, flush)
-    if moving["priority"] != known.metadata.get("priority"):
-        await set_priority_label(session, call.execution_id, call.run.priority)
-    is_open = call.run.open_incidents > 0
-    if is_open != bool(known.metadata.get("open_incidents")):
+    run, before, quarantine = call.run, known.metadata, Quarantine()
+    await _put_steps(session, call, plan, Outgoing(epoch=epoch, sealer=sealer, quarantine=quarantine))
+    if run.priority != before.priority:
+        await set_priority_label(session, call.execution_id, run.priority)
+    is_open = run.open_incidents > 0
+    if is_open != (before.open_incidents > 0):
         await set_incident_label(session, call.execution_id, plan.industry, is_open=is_open)
-    ending = _ending(call.run, plan, sealer, quarantine)
+    ending = _ending(run, plan, sealer, quarantine)
     if ending:
-        await leave(session, call.execution_id, known.metadata)
-    moving |= {"variables": quarantine.take("variables", call.run.variables), "further_lines": further}
-    moving["cancel_reason"] = quarantine.take_text("cancel_reason", call.run.cancel_reason)
-    moving["pause"] = quarantine.take("pause", json_columns.pause_to_json(call.run.pause))
-    cost = quarantine.take_amount("total_amount", call.run.cost, _TOTALS_BELOW)
+        await release(session, call.execution_id, before.slot)
+    metadata = _changed_metadata(known, flush, quarantine)
+    cost = quarantine.take_amount("total_amount", run.cost, _TOTALS_BELOW)
     new = [from_machine(event) for event in flush.new]
     at = call.events[-1].at if call.events else datetime.now(UTC)
-    moving["events"] = await _append(session, call, plan, known, [*new, *quarantine_events(quarantine, at)])
-    await _put_run(session, call, cost, moving, ending)
+    new += quarantine_events(quarantine, at)
+    head = await append_events(session, call.execution_id, plan.industry, before.events, new)
+    await _put_run(session, call, cost, replace(metadata, events=head), ending)
     return FlushResult(applied=True, row_status=known.status)
 
 
 async def _hold(session: WriteSession, call: FlushCall) -> _Known:
-    """Lock the run's row: flushes, announcements and cancellations of one run take turns."""
+    """Lock the run's row: flushes, announcements and cancellations of one run are serialized by it."""
     whose = {"organization": session.organization_id, "run": call.execution_id}
     row = (await session.connection.execute(_HOLD, whose)).mappings().one_or_none()
     if row is None:
@@ -169,29 +163,29 @@ async def _hold(session: WriteSession, call: FlushCall) -> _Known:
     return _Known(
         status=cast("RunStatus", row["transaction_status"]),
         seq=row["version"] or 0,
-        metadata=json_columns.as_object(row["metadata"]),
+        metadata=read_metadata(row["metadata"]),
     )
 
 
 def _next_epoch(known: _Known, call: FlushCall) -> int | None:
-    """The epoch under which the flush applies; None where the row knows more already.
+    """The epoch under which the flush applies; None where the row is newer.
 
     A Temporal run id that the row has not seen is a newer execution of the workflow (continue-as-new, a reset) and
     raises the epoch. A reset of a finished run is refused.
     """
     if known.run_ids and call.temporal_run_id == known.run_ids[-1]:
-        return known.epoch if call.seq > known.seq else None
+        return known.metadata.epoch if call.seq > known.seq else None
     if call.temporal_run_id in known.run_ids:
         return None
     if known.is_finished and known.run_ids:
         return None
-    return known.epoch + 1
+    return known.metadata.epoch + 1
 
 
 def _is_elsewhere(known: _Known, call: FlushCall) -> bool:
     """Whether the rows lack something that `call` does not carry, or have what its execution took back.
 
-    Rows may know more than `after_seq` of one execution: an effect wrote them, and its workflow has not heard of it.
+    Rows of one execution may be ahead of `after_seq`: an effect wrote them before its result reached the workflow.
     """
     if call.after_seq is None:
         return False
@@ -200,13 +194,10 @@ def _is_elsewhere(known: _Known, call: FlushCall) -> bool:
     return known.seq != call.after_seq
 
 
-async def _put_steps(
-    session: WriteSession, call: FlushCall, plan: Plan, known: _Known, out: Outgoing
-) -> dict[str, Json]:
-    further = with_further_lines(_numbers(known.metadata.get("further_lines")), call.steps)
+async def _put_steps(session: WriteSession, call: FlushCall, plan: Plan, out: Outgoing) -> None:
     rows: list[dict[str, Any]] = []
     for step in call.steps:
-        number = line_number(plan.step(step.key), step, further)
+        number = line_number(plan.step(step.key), step)
         rows.append(
             {
                 "created_at": datetime.now(UTC),
@@ -222,85 +213,76 @@ async def _put_steps(
     for step in call.steps:
         if step.task is not None:
             await sync_task(session, call.execution_id, plan, step, out)
-    return dict[str, Json](further)
 
 
-def _moving(known: _Known, flush: _Flush) -> dict[str, Json]:
-    """The part of the row that every flush rewrites."""
-    call, before = flush.call, known.metadata
-    run = call.run
-    kept = {} if flush.is_whole else json_columns.as_object(before.get("step_statuses"))
-    statuses = {key: str(value) for key, value in kept.items()}
+def _changed_metadata(known: _Known, flush: _Flush, quarantine: Quarantine) -> RunMetadata:
+    """The row's metadata after the flush, but for the head of the trail."""
+    call, before, run = flush.call, known.metadata, flush.call.run
+    statuses = {} if flush.is_whole else dict(before.step_statuses)
     statuses |= {step.key: step.status for step in call.steps if StepRef.parse(step.key).key == step.key}
-    run_ids = list(known.run_ids)
-    if call.temporal_run_id not in run_ids:
-        run_ids.append(call.temporal_run_id)
-    completed = counts_of(statuses)["completed_steps"]
-    return {
-        **before,
-        "epoch": flush.epoch,
-        "stuck": None,
-        "temporal_run_ids": list[Json](run_ids[-_KEPT_RUN_IDS:]),
-        "has_started": run.started_at is not None,
-        "priority": run.priority,
-        "total_steps": run.total_steps,
-        "step_statuses": dict[str, Json](statuses),
-        "success_rate": completed / run.total_steps if run.total_steps else 0,
-        "current_step": run.current_step,
-        "waiting_for": run.waiting_for,
-        "children": [str(child) for child in run.children],
-        "digest": run.digest,
-        "open_incidents": run.open_incidents,
-    }
+    run_ids = known.run_ids if call.temporal_run_id in known.run_ids else (*known.run_ids, call.temporal_run_id)
+    completed = count_statuses(statuses)["completed_steps"]
+    pause = run.pause and replace(run.pause, reason=quarantine.take_text("pause", run.pause.reason))
+    return replace(
+        before,
+        epoch=flush.epoch,
+        stuck=None,
+        temporal_run_ids=run_ids[-_KEPT_RUN_IDS:],
+        has_started=run.started_at is not None,
+        priority=run.priority,
+        total_steps=run.total_steps,
+        step_statuses=statuses,
+        success_rate=completed / run.total_steps if run.total_steps else 0,
+        current_step=run.current_step,
+        waiting_for=run.waiting_for,
+        children=tuple(run.children),
+        digest=run.digest,
+        open_incidents=run.open_incidents,
+        variables=json_columns.as_object(quarantine.take("variables", run.variables)),
+        cancel_reason=quarantine.take_text("cancel_reason", run.cancel_reason),
+        pause=pause,
+    )
 
 
 def _ending(run: RunProjection, plan: Plan, sealer: Sealer, quarantine: Quarantine) -> JsonObject:
-    """What joins the unchanging part of the row when the run ends."""
+    """The members that join the unchanging part of the row when the run ends."""
     if run.status not in FINISHED_RUN:
         return {}
     error = quarantine.take("error", json_columns.error_to_json(run.error))
     if isinstance(run.output, PayloadRef):
-        return {"error": error, "output_ref": json_columns.ref_to_json(run.output)}
-    output = quarantine.take("output", run.output)
-    return {"error": error, "output": sealer.seal(output, plan.sensitive_output)}
-
-
-async def _append(
-    session: WriteSession, call: FlushCall, plan: Plan, known: _Known, new: Sequence[NewEvent]
-) -> JsonObject:
-    head = head_from_json(known.metadata.get("events"))
-    return head_to_json(await append_events(session, call.execution_id, plan.industry, head, new))
+        return result_to_json(error, run.output)
+    return result_to_json(error, sealer.seal(quarantine.take("output", run.output), plan.sensitive_output))
 
 
 def _unseen(known: _Known, call: FlushCall, epoch: int) -> list[AuditEvent]:
-    """A newer execution may count again from where it was reset to; what it says is new whatever its number."""
-    if epoch > known.epoch:
+    """The new events. A newer execution may count again from where it was reset to: all of its events are new."""
+    if epoch > known.metadata.epoch:
         return list(call.events)
-    last = head_from_json(known.metadata.get("events")).source_number
+    last = known.metadata.events.source_number
     return [event for event in call.events if event.number > last]
 
 
-async def _follow(session: WriteSession, flush: _Flush, plan: Plan, known: _Known) -> None:
-    """A finished run: what was on its way joins the trail, and nothing else changes."""
-    call, last = flush.call, head_from_json(known.metadata.get("events")).source_number
-    new = [from_machine(event) for event in flush.new if event.number > last]
-    moving = {**known.metadata, "events": await _append(session, call, plan, known, new)}
-    if not known.run_ids:
-        # Cancelled before its workflow spoke: from now on only this execution is listened to.
-        moving["temporal_run_ids"] = [call.temporal_run_id]
+async def _append_only(session: WriteSession, flush: _Flush, plan: Plan, known: _Known) -> None:
+    """Append late events to the trail of a finished run; nothing else of it changes."""
+    call, before = flush.call, known.metadata
+    new = [from_machine(event) for event in flush.new if event.number > before.events.source_number]
+    head = await append_events(session, call.execution_id, plan.industry, before.events, new)
+    # Where it was cancelled before its workflow flushed, flushes of other executions are ignored from now on.
+    metadata = replace(before, events=head, temporal_run_ids=known.run_ids or (call.temporal_run_id,))
     statement = (
         update(transactions)
         .where(is_run(session.organization_id), transactions.c.id == call.execution_id)
-        .values(version=call.seq, metadata=moving)
+        .values(version=call.seq, metadata=metadata_to_json(metadata))
     )
     await session.connection.execute(statement)
 
 
 async def _put_run(
-    session: WriteSession, call: FlushCall, cost: Decimal | None, moving: JsonObject, ending: JsonObject
+    session: WriteSession, call: FlushCall, cost: Decimal | None, metadata: RunMetadata, ending: JsonObject
 ) -> None:
     run = call.run
-    values: dict[str, Any] = {"transaction_status": run.status, "metadata": moving, "version": call.seq}
+    values: dict[str, Any] = {"transaction_status": run.status, "version": call.seq}
+    values["metadata"] = metadata_to_json(metadata)
     if cost is not None:  # else the sum over the lines stands
         values["total_amount"] = cost
     if run.started_at is not None:
@@ -315,14 +297,10 @@ async def _put_run(
 
 @lru_cache(maxsize=16)
 def _update_run(columns: tuple[str, ...]) -> Update:
-    """What joins the unchanging part of the row is added to it; everything else replaces what is there."""
+    """The UPDATE of these columns. `business_context` is added to; the others are replaced."""
     values: dict[str, Any] = {}
     for name in columns:
         column = transactions.c[name]
         given = bindparam(f"new_{name}", type_=column.type)
         values[name] = column.concat(given) if name == "business_context" else given
     return update(transactions).where(_THE_RUN).values(values)
-
-
-def _numbers(value: object) -> Mapping[str, int]:
-    return {name: json_columns.as_int(number) for name, number in json_columns.as_object(value).items()}

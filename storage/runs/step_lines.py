@@ -6,7 +6,7 @@ at sensitive pointers leave here sealed, and a value that was stored apart is a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, select
 
 from playbooks.common.values import Json, JsonObject, PayloadRef, StepError, StepStatus, StepType
 from playbooks.engine.model.plan import Plan, PlanStep
-from playbooks.engine.model.state import FIRST_FURTHER_LINE, Attempt, StepState, TaskState
+from playbooks.engine.model.state import Attempt, StepState, TaskState
 from playbooks.engine.rules.redaction import safe_values
 from storage.database import json_columns
 from storage.database.quarantine import Quarantine
@@ -76,25 +76,9 @@ class Outgoing:
     quarantine: Quarantine
 
 
-def line_number(plan_step: PlanStep, step: StepState, further: Mapping[str, int]) -> int:
-    """The line of a visit: the one that the machine gave it, the step's number for the first, or that in `further`."""
-    if step.line is not None:
-        return step.line
-    return plan_step.number if step.visit == 1 else further[further_name(plan_step.key, step.visit)]
-
-
-def further_name(key: str, visit: int) -> str:
-    return f"{key}:{visit}"
-
-
-def with_further_lines(further: Mapping[str, int], steps: Sequence[StepState]) -> dict[str, int]:
-    """`further` with a number for each visit after the first that has none yet (of engines before version 3)."""
-    numbers = dict(further)
-    for step in steps:
-        name = further_name(step.key, step.visit)
-        if step.visit > 1 and step.line is None and name not in numbers:
-            numbers[name] = FIRST_FURTHER_LINE + len(numbers)
-    return numbers
+def line_number(plan_step: PlanStep, step: StepState) -> int:
+    """The number of a visit's line: the one that the machine gave it, or the step's number for the first visit."""
+    return plan_step.number if step.line is None else step.line
 
 
 def line_values(plan: Plan, step: StepState, out: Outgoing) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from storage.database.quarantine import Quarantine
 from storage.database.sealing import Sealer
 from storage.database.sessions import WriteSession
 from storage.database.tables import dynamic_data, entities, lines, relationships, transactions
-from storage.runs.run_rows import is_run
+from storage.runs.conditions import is_run
 from storage.runs.step_lines import Outgoing, sealed_task
 from storage.runs.task_rows import TASK_TYPE
 

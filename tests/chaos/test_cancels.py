@@ -31,12 +31,12 @@ from runtime.settings import Settings
 from runtime.tokens import TokenVerifier
 from storage.database.sessions import Database
 from storage.playbooks.cache import VersionCache
-from storage.runs.admission import cancel_queued
 from storage.runs.audit_trail import is_intact, list_events
 from storage.runs.projection import apply_flush
 from storage.runs.run_rows import RunRow, get_run
 from storage.runs.step_lines import list_steps
 from storage.runs.tasks import open_task
+from storage.runs.unfinished_runs import cancel_queued
 from tests.chaos.cutting import When, cut
 from tests.storage.samples import ANNA, BEN, SEALER, T0, Sample, document, event, published, step
 

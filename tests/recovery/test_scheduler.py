@@ -28,7 +28,7 @@ from storage.database.sessions import Database
 from storage.database.tables import transactions
 from storage.playbooks import plans, transitions, version_rows, versions
 from storage.playbooks.transitions import TransitionRequest, TransitionRow, find_unfinished_transitions
-from storage.runs import admission, run_rows
+from storage.runs import run_rows, unfinished_runs
 from tests.api.callers import document
 from tests.conftest import MakeOrganization
 from tests.recovery.conftest import ANNA, Accept
@@ -354,7 +354,7 @@ async def test_a_transition_is_completed_when_the_last_of_its_runs_is_over(
     run = await accept(organization_id)
     identity = await archived(database, organization_id, run.plan.playbook_id)
     async with database.writing(organization_id) as session:
-        assert await admission.cancel_queued(session, run.execution_id, ANNA, "by hand")
+        assert await unfinished_runs.cancel_queued(session, run.execution_id, ANNA, "by hand")
     await schedule_once(scheduler_of(database, client, settings))
     world = World(database, organization_id, run.plan.playbook_id)
     (recorded,) = [each for each in await world.history() if each.id == identity]

@@ -23,7 +23,7 @@ from runtime.start_run import start_run
 from runtime.temporal_client import connect
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
-from storage.runs import admission
+from storage.runs import unfinished_runs
 from tests.recovery.conftest import ANNA, Accept
 from tests.support.waiting import eventually
 
@@ -86,9 +86,9 @@ async def test_a_run_is_left_alone_when_somebody_holds_or_cancelled_its_row(
 ) -> None:
     held, cancelled = await accept(organization_id), await accept(organization_id)
     async with database.writing(organization_id) as session:
-        assert await admission.cancel_queued(session, cancelled.execution_id, ANNA, "no")
+        assert await unfinished_runs.cancel_queued(session, cancelled.execution_id, ANNA, "no")
     async with database.writing(organization_id) as session:
-        assert await admission.lock_queued(session, held.execution_id)
+        assert await unfinished_runs.lock_queued(session, held.execution_id)
         await sweep_once(context_of(database, client, settings), Cooldown(), older_than=AT_ONCE)
         assert not await exists(client, held)
     assert not await exists(client, cancelled)

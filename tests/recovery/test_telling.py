@@ -16,9 +16,9 @@ from playbooks.engine.model.temporal_messages import ConcurrencyLimit, RunInput
 from recovery.missed_signals import SignalCooldown, resend_missed_signals
 from recovery.reconciler import reconcile_once
 from runtime.start_run import start_run
-from storage.runs import repairs, run_rows, step_lines
-from storage.runs.repairs import UnfinishedRun
+from storage.runs import run_rows, step_lines, unfinished_runs
 from storage.runs.run_rows import RunRow
+from storage.runs.unfinished_runs import UnfinishedRun
 from tests.api.callers import document
 from tests.recovery.conftest import Place, publish_into
 from tests.support.waiting import eventually, holds
@@ -71,7 +71,7 @@ def handle_of(place: Place, execution_id: UUID) -> WorkflowHandle[Any, Any]:
 
 async def unfinished(place: Place) -> tuple[UnfinishedRun, ...]:
     async with place.database.recovering() as session:
-        return await repairs.find_unfinished(session, after=UUID(int=0), older_than=timedelta(0), limit=100)
+        return await unfinished_runs.find_unfinished(session, after=UUID(int=0), older_than=timedelta(0), limit=100)
 
 
 async def resend(place: Place, cooldown: SignalCooldown | None = None) -> int:

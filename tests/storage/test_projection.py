@@ -19,7 +19,7 @@ from playbooks.engine.model.state import Attempt, PauseState, TaskState, Vote
 from playbooks.engine.model.temporal_messages import FlushCall, FlushResult
 from storage.database.sessions import Database
 from storage.database.tables import lines
-from storage.runs import admission, audit_trail, lists, run_rows, step_lines
+from storage.runs import audit_trail, lists, run_rows, step_lines, unfinished_runs
 from storage.runs.audit_trail import EventRow, is_intact
 from storage.runs.payloads import store_payload
 from storage.runs.projection import apply_flush
@@ -153,7 +153,7 @@ async def test_reset_of_a_finished_run_is_refused(sample: Sample) -> None:
 async def test_first_flush_learns_that_its_run_was_cancelled(sample: Sample) -> None:
     run = await _new(sample)
     async with sample.database.writing(sample.organization_id) as session:
-        assert await admission.cancel_queued(session, run, BEN, "no")
+        assert await unfinished_runs.cancel_queued(session, run, BEN, "no")
     first = await _apply(sample, sample.flush(run, 2, step("register", 2), events=(event(2, "run_started"),)))
     assert first == FlushResult(applied=False, row_status="cancelled")
     second = sample.flush(run, 3, status="cancelled", events=(event(3, "late"),), completed_at=T0)
@@ -164,10 +164,11 @@ async def test_first_flush_learns_that_its_run_was_cancelled(sample: Sample) -> 
     assert is_intact(run, events)
 
 
-async def test_further_visits_are_numbered_from_100001(sample: Sample) -> None:
+async def test_further_visits_have_the_lines_that_the_machine_gave_them(sample: Sample) -> None:
     run = await _new(sample)
-    await _apply(sample, sample.flush(run, 2, step("register", 2), step("check", 2, visit=2)))
-    await _apply(sample, sample.flush(run, 3, step("check", 3, visit=2), step("register", 3, visit=2)))
+    await _apply(sample, sample.flush(run, 2, step("register", 2), step("check", 2, visit=2, line=100_001)))
+    again = (step("check", 3, visit=2, line=100_001), step("register", 3, visit=2, line=100_002))
+    await _apply(sample, sample.flush(run, 3, *again))
     async with sample.database.reading(sample.organization_id) as session:
         numbers = select(lines.c.line_number).where(lines.c.line_type == "step_execution")
         found = sorted((await session.connection.execute(numbers)).scalars())

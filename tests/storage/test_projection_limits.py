@@ -36,7 +36,7 @@ async def test_amount_is_left_out_and_the_rest_stored_when_no_column_holds_it(sa
 async def test_flush_takes_few_round_trips_when_many_rows_change(sample: Sample) -> None:
     run = (await sample.insert()).row.execution_id
     task = TaskState(id=uuid4(), opened_at=T0, roles=("clerk",))
-    visits = tuple(step("check", 2, visit=number) for number in range(1, 40))
+    visits = tuple(step("check", 2, visit=number, line=100_000 + number) for number in range(1, 40))
     call = sample.flush(
         run,
         2,

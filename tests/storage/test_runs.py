@@ -15,7 +15,7 @@ from sqlalchemy import select
 from playbooks.common.errors import IdempotencyKeyReusedError, NotFoundError, ValidationError
 from storage.database.sessions import WriteSession
 from storage.database.tables import lines, transactions
-from storage.runs import admission, audit_trail, lists, run_rows, step_lines
+from storage.runs import audit_trail, lists, run_rows, step_lines, unfinished_runs
 from storage.runs.admission import NewRun
 from storage.runs.audit_trail import is_intact
 from storage.runs.lists import RunFilter
@@ -50,7 +50,7 @@ async def test_run_input_comes_back_exactly_for_the_sweeper(sample: Sample) -> N
     )
     await sample.insert(NewRun(input=start))
     async with sample.database.reading(sample.organization_id) as session:
-        back = await admission.get_run_input(session, start.execution_id, SEALER)
+        back = await run_rows.get_run_input(session, start.execution_id, SEALER)
     assert back == start
     assert isinstance(back.input["float"], float)
     assert isinstance(back.input["large"], float)
@@ -108,31 +108,31 @@ async def test_run_is_not_found_when_organization_is_another(
         with pytest.raises(NotFoundError):
             await run_rows.get_run(session, run.execution_id)
         with pytest.raises(NotFoundError):
-            await admission.get_run_input(session, run.execution_id, SEALER)
+            await run_rows.get_run_input(session, run.execution_id, SEALER)
         assert await step_lines.list_steps(session, run.execution_id) == ()
         assert await audit_trail.list_events(session, run.execution_id) == ()
         assert (await lists.list_runs(session, RunFilter())).total == 0
-        assert not await admission.lock_queued(session, run.execution_id)
-        assert not await admission.cancel_queued(session, run.execution_id, BEN, "mine now")
+        assert not await unfinished_runs.lock_queued(session, run.execution_id)
+        assert not await unfinished_runs.cancel_queued(session, run.execution_id, BEN, "mine now")
 
 
 async def test_lock_is_given_to_one_only_while_the_run_is_queued(sample: Sample) -> None:
     run = (await sample.insert()).row.execution_id
     async with sample.database.writing(sample.organization_id) as first:
-        assert await admission.lock_queued(first, run)
+        assert await unfinished_runs.lock_queued(first, run)
         async with sample.database.writing(sample.organization_id) as second:
-            assert not await admission.lock_queued(second, run)
+            assert not await unfinished_runs.lock_queued(second, run)
     async with sample.database.writing(sample.organization_id) as session:
         await apply_flush(session, sample.flush(run, 1), sample.plan, SEALER)
     async with sample.database.writing(sample.organization_id) as session:
-        assert not await admission.lock_queued(session, run)
+        assert not await unfinished_runs.lock_queued(session, run)
 
 
 async def test_queued_run_is_cancelled_once_and_chain_holds(sample: Sample) -> None:
     run = (await sample.insert()).row.execution_id
     async with sample.database.writing(sample.organization_id) as session:
-        assert await admission.cancel_queued(session, run, BEN, "not needed")
-        assert not await admission.cancel_queued(session, run, BEN, "again")
+        assert await unfinished_runs.cancel_queued(session, run, BEN, "not needed")
+        assert not await unfinished_runs.cancel_queued(session, run, BEN, "again")
     async with sample.database.reading(sample.organization_id) as session:
         row = await run_rows.get_run(session, run)
         events = await audit_trail.list_events(session, run)
@@ -146,7 +146,7 @@ async def test_running_run_is_not_cancelled_as_a_queued_one(sample: Sample) -> N
     run = (await sample.insert()).row.execution_id
     async with sample.database.writing(sample.organization_id) as session:
         await apply_flush(session, sample.flush(run, 1), sample.plan, SEALER)
-        assert not await admission.cancel_queued(session, run, BEN, None)
+        assert not await unfinished_runs.cancel_queued(session, run, BEN, None)
 
 
 async def test_sweeper_finds_old_queued_runs_of_all_organizations(
@@ -159,7 +159,7 @@ async def test_sweeper_finds_old_queued_runs_of_all_organizations(
     ]
     fresh = (await sample.insert()).row.execution_id
     async with sample.database.recovering() as session:
-        found = await admission.find_queued(session, timedelta(minutes=30), limit=1000)
+        found = await unfinished_runs.find_queued(session, timedelta(minutes=30), limit=1000)
     assert {(sample.organization_id, old[0]), (other.organization_id, old[1])} <= set(found)
     assert fresh not in {execution_id for _, execution_id in found}
 
@@ -167,9 +167,9 @@ async def test_sweeper_finds_old_queued_runs_of_all_organizations(
 async def test_live_runs_are_counted_by_version(sample: Sample) -> None:
     ending, _ = (await sample.insert()).row.execution_id, await sample.insert()
     async with sample.database.writing(sample.organization_id) as session:
-        assert await admission.count_live_runs(session, sample.playbook_id) == 2
+        assert await unfinished_runs.count_live_runs(session, sample.playbook_id) == 2
         await _finish(session, sample, ending)
-        assert await admission.count_live_runs(session, sample.playbook_id) == 1
+        assert await unfinished_runs.count_live_runs(session, sample.playbook_id) == 1
 
 
 async def test_list_filters_by_every_field(sample: Sample, admin_database_url: str) -> None:
@@ -282,13 +282,13 @@ async def test_other_applications_runs_are_neither_listed_nor_touched(sample: Sa
         await admin.execute("UPDATE universal_transactions SET version = 0 WHERE id = $1", theirs)
     async with sample.database.writing(sample.organization_id) as session:
         assert (await lists.list_runs(session, RunFilter())).total == 0
-        assert await admission.count_live_runs(session, sample.playbook_id) == 0
-        assert not await admission.lock_queued(session, theirs)
-        assert not await admission.cancel_queued(session, theirs, BEN, None)
+        assert await unfinished_runs.count_live_runs(session, sample.playbook_id) == 0
+        assert not await unfinished_runs.lock_queued(session, theirs)
+        assert not await unfinished_runs.cancel_queued(session, theirs, BEN, None)
         with pytest.raises(NotFoundError):
             await run_rows.get_run(session, theirs)
         with pytest.raises(NotFoundError):
-            await admission.get_run_input(session, theirs, SEALER)
+            await run_rows.get_run_input(session, theirs, SEALER)
 
 
 async def test_two_requests_with_one_key_make_one_run_when_they_come_at_once(sample: Sample) -> None:

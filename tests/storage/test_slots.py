@@ -14,7 +14,7 @@ from sqlalchemy import select
 from playbooks.common.errors import DuplicateExecutionError
 from playbooks.engine.model.temporal_messages import ConcurrencyLimit, ParentRun
 from storage.database.tables import lines
-from storage.runs import admission, children, concurrency, repairs, step_lines
+from storage.runs import children, concurrency, repairs, run_rows, step_lines, unfinished_runs
 from storage.runs.admission import NewRun
 from storage.runs.labels import parent_label
 from storage.runs.projection import apply_flush
@@ -47,7 +47,7 @@ async def shown(sample: Sample, run: RunRow, seq: int = 1, **fields: Any) -> Non
 
 async def turns(sample: Sample, slot: ConcurrencyLimit, *found: RunRow) -> list[bool]:
     async with sample.database.reading(sample.organization_id) as session:
-        return [await concurrency.is_turn(session, slot, run.execution_id) for run in found]
+        return [await concurrency.is_within_limit(session, slot, run.execution_id) for run in found]
 
 
 async def test_turns_come_in_the_order_of_acceptance_when_runs_end(sample: Sample) -> None:
@@ -99,8 +99,8 @@ async def test_a_repeat_is_not_refused_when_there_is_no_room(sample: Sample) -> 
 async def test_the_oldest_are_in_the_way_as_far_as_room_is_needed(sample: Sample) -> None:
     found = [await entered(sample, TWO) for _ in range(4)]
     async with sample.database.reading(sample.organization_id) as session:
-        before = [await concurrency.in_the_way(session, TWO, run.execution_id) for run in found]
-        nobody = await concurrency.in_the_way(session, TWO, uuid4())
+        before = [await concurrency.blocking_runs(session, TWO, run.execution_id) for run in found]
+        nobody = await concurrency.blocking_runs(session, TWO, uuid4())
     ids = [run.execution_id for run in found]
     assert before == [(), (), (ids[0],), (ids[0], ids[1])]
     assert nobody == ()
@@ -115,10 +115,10 @@ async def test_runs_are_notified_that_may_begin_and_have_not_begun(sample: Sampl
     for run in found[1:]:
         await shown(sample, run, waiting_for="concurrency")
     async with sample.database.reading(sample.organization_id) as session:
-        assert await concurrency.next_of(session, TWO) == (found[1].execution_id,)
+        assert await concurrency.next_runs(session, TWO) == (found[1].execution_id,)
         everybody = [run.execution_id for run in found]
-        assert await concurrency.waiting_with_room(session, everybody) == (found[1].execution_id,)
-        assert await concurrency.waiting_with_room(session, [found[3].execution_id]) == ()
+        assert await concurrency.waiting_within_limit(session, everybody) == (found[1].execution_id,)
+        assert await concurrency.waiting_within_limit(session, [found[3].execution_id]) == ()
 
 
 @pytest.mark.parametrize("way", ["flush", "closing", "cancelled while queued"])
@@ -132,7 +132,7 @@ async def test_the_label_stays_behind_when_a_run_ends_in_any_way(sample: Sample,
             closing = repairs.Closing(status="failed", kind="run_lost", reason="lost", at=T0)
             assert await repairs.close_run(session, run.execution_id, closing)
         elif way != "flush":
-            assert await admission.cancel_queued(session, run.execution_id, ANNA, None)
+            assert await unfinished_runs.cancel_queued(session, run.execution_id, ANNA, None)
         described = select(lines.c.description).where(lines.c.transaction_id == run.execution_id)
         labels = set((await session.connection.execute(described.where(lines.c.line_type == "run_label"))).scalars())
     assert ONE.label not in labels
@@ -158,7 +158,7 @@ async def test_both_name_each_other_when_a_run_starts_another(sample: Sample) ->
     child = (await sample.insert(parent=child_of(parent), slot=ONE)).row
     assert child.parent == child_of(parent)
     async with sample.database.reading(sample.organization_id) as session:
-        again = await admission.get_run_input(session, child.execution_id, SEALER)
+        again = await run_rows.get_run_input(session, child.execution_id, SEALER)
     assert (again.parent, again.slot) == (child_of(parent), ONE), "whoever starts it later knows it too"
     await shown(sample, parent, children=(child.execution_id,))
     async with sample.database.writing(sample.organization_id) as session:
@@ -199,7 +199,7 @@ async def test_a_child_is_found_when_its_parent_is_over_and_nobody_cancels_it(sa
 
     async def found() -> tuple[UUID, ...]:
         async with sample.database.reading(sample.organization_id) as session:
-            return await children.left_children(session, everybody, NO_GRACE)
+            return await children.orphaned_children(session, everybody, NO_GRACE)
 
     assert await found() == ()
     await end(sample, parent, "cancelled")
@@ -212,4 +212,4 @@ async def test_input_is_sealed_at_more_places_when_the_start_asks_for_it(sample:
     assert row.input["open"] == 1
     assert "hidden" not in str(row.input)
     async with sample.database.reading(sample.organization_id) as session:
-        assert (await admission.get_run_input(session, start.execution_id, SEALER)).input == start.input
+        assert (await run_rows.get_run_input(session, start.execution_id, SEALER)).input == start.input

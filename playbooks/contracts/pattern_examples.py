@@ -1,36 +1,39 @@
-"""Generates a text that a regular expression of a contract matches: RE2 syntax without assertions inside.
+"""Generates a text that a regular expression of a contract matches, from the syntax tree of Python's own parser.
 
-The reader knows the common syntax. The caller validates the text, so an unknown construct only means that no text
-could be generated.
+RE2 syntax that Python reads otherwise is translated first. The caller validates the text, so a construct that is not
+known only means that no text could be generated.
 """
 
 from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 MAX_TEXT = 10_000
-_MAX_REPEAT = 1_000_000
-_PREFERRED = string.ascii_lowercase + string.digits + string.ascii_uppercase + "_-. ,:;/@#+*!?()[]{}&%$'\"~|<>=^`\\"
-_CLASSES = {"d": string.digits, "w": string.ascii_lowercase + string.digits + "_" + string.ascii_uppercase, "s": " \t"}
-_CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
-_REPEATS = {"*": (0, _MAX_REPEAT), "+": (1, _MAX_REPEAT), "?": (0, 1)}
-_COUNT = re.compile(r"\{(\d{1,4})(?:(,)(\d{0,4}))?\}")
-_LOWER, _UPPER = string.ascii_lowercase, string.ascii_uppercase
-_POSIX = {
-    "alpha": _LOWER,
-    "lower": _LOWER,
-    "upper": _UPPER,
-    "digit": string.digits,
-    "alnum": _LOWER + string.digits,
-    "xdigit": string.hexdigits,
+_MAX_RANGE = 200
+_LOWER, _UPPER, _DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
+_PREFERRED = _LOWER + _DIGITS + _UPPER + "_-. ,:;/@#+*!?()[]{}&%$'\"~|<>=^`\\"
+_CATEGORIES = {"DIGIT": _DIGITS, "WORD": _LOWER + _DIGITS + "_" + _UPPER, "SPACE": " \t"}
+_NAMED = {
+    **{"alpha": _LOWER, "lower": _LOWER, "upper": _UPPER, "digit": _DIGITS, "alnum": _LOWER + _DIGITS},
+    **{"xdigit": string.hexdigits, "L": _LOWER, "Ll": _LOWER, "Lu": _UPPER, "N": _DIGITS, "Nd": _DIGITS},
 }
-_PROPERTIES = {"L": _LOWER, "Ll": _LOWER, "Lu": _UPPER, "N": string.digits, "Nd": string.digits}
+_SPELLINGS = {"{,": r"\{,", r"\z": r"\Z"}
+_ESCAPE = r"\\(?:(?P<not>[pP])(?:\{(?P<name>\w+)\}|(?P<letter>\w))|.)"
+_RE2_SYNTAX = re.compile(
+    _ESCAPE
+    + r"|(?P<set>\[\^?\]?(?:\\.|\[:\w+:\]|[^]\\])*\])|\{,"
+    + r"|(?P<group>\((?:\?P?<\w+>|\?[imsU-]*:))|(?P<flags>\(\?[imsU-]+\))",
+    re.DOTALL,
+)
+_IN_SET = re.compile(_ESCAPE + r"|\[:(?P<posix>\w+):\]|[\[&~|]", re.DOTALL)
 
 
 class UnreadablePatternError(ValueError):
-    """The pattern has a construct that this reader does not know."""
+    """No text is known for a construct of the pattern."""
 
 
 def matching(pattern: str, *, grow: int = 0, variant: int = 0) -> str:
@@ -39,164 +42,84 @@ def matching(pattern: str, *, grow: int = 0, variant: int = 0) -> str:
     `grow` is added to every repetition that allows it; `variant` selects another character of each class.
     Raises UnreadablePatternError.
     """
-    reader = _Reader(pattern, grow, variant)
-    text = reader.alternatives()
-    if reader.at < len(pattern):
-        raise UnreadablePatternError(pattern[reader.at])
-    return text
+    try:
+        tree = import_module("re._parser").parse(_RE2_SYNTAX.sub(_in_python, pattern))
+    except (re.error, OverflowError) as error:
+        raise UnreadablePatternError(str(error)) from None
+    return _text(tree, grow, variant)
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Reads a pattern once and builds the text on the way."""
+def _in_python(found: re.Match[str]) -> str:
+    """Translate one construct of RE2. Flags are dropped: validation shows whether the text matches under them."""
+    if found["set"]:
+        return "[" + _IN_SET.sub(_in_python_set, found["set"][1:])
+    if found["not"]:
+        return f"[{_in_python_set(found)}]"
+    if found["group"]:
+        return "("
+    return "" if found["flags"] else _SPELLINGS.get(found[0], found[0])
 
-    pattern: str
-    grow: int
-    variant: int
-    at: int = 0
 
-    def alternatives(self) -> str:
-        first = self._sequence()
-        while self._takes("|"):
-            self._sequence()
-        return first
+def _in_python_set(found: re.Match[str]) -> str:
+    named = found.groupdict()
+    name = named.get("posix") or named["name"] or named["letter"]
+    if name is None:
+        return found[0] if found[0].startswith("\\") else f"\\{found[0]}"
+    if name not in _NAMED:
+        raise UnreadablePatternError(found[0])
+    return re.escape(_without(_NAMED[name]) if named["not"] == "P" else _NAMED[name])
 
-    def _sequence(self) -> str:
-        made = ""
-        while self.at < len(self.pattern) and self.pattern[self.at] not in "|)":
-            made += self._repeated(self._atom())
-            if len(made) > MAX_TEXT:
-                raise UnreadablePatternError("the text would be too long")
-        return made
 
-    def _repeated(self, atom: str) -> str:
-        least, most = self._counts()
-        count = min(least + self.grow, most)
-        if count * len(atom) > MAX_TEXT:
-            raise UnreadablePatternError("the text would be too long")
-        return atom * count
-
-    def _counts(self) -> tuple[int, int]:
-        found = _COUNT.match(self.pattern, self.at)
-        if found is not None:
-            self.at = found.end()
-            least = int(found[1])
-            most = least if found[2] is None else int(found[3]) if found[3] else _MAX_REPEAT
-        elif self.at < len(self.pattern) and self.pattern[self.at] in _REPEATS:
-            least, most = _REPEATS[self.pattern[self.at]]
-            self.at += 1
-        else:
-            return 1, 1
-        self._takes("?")
-        return least, most
-
-    def _atom(self) -> str:
-        char = self._next()
-        match char:
-            case "^" | "$":
-                return ""
-            case ".":
-                return self._one_of(_PREFERRED)
-            case "(":
-                return self._group()
-            case "[":
-                return self._one_of(self._class())
-            case "\\":
-                return self._escape()
-            case "*" | "+" | "?":
-                raise UnreadablePatternError(char)
+def _text(tree: Iterable[tuple[Any, Any]], grow: int, variant: int) -> str:
+    made = ""
+    for operation, value in tree:
+        match str(operation):
+            case "AT":
+                continue
+            case "SUBPATTERN":
+                part, count = _text(value[3], grow, variant), 1
+            case "BRANCH":
+                part, count = _text(value[1][0], grow, variant), 1
+            case "MAX_REPEAT" | "MIN_REPEAT":
+                part, count = _text(value[2], grow, variant), min(value[0] + grow, int(value[1]))
+            case "IN":
+                part, count = _one_of(_characters(value), variant), 1
             case _:
-                return char
+                part, count = _one_of(_characters([(operation, value)]), variant), 1
+        if len(made) + count * len(part) > MAX_TEXT:
+            raise UnreadablePatternError("the text would be too long")
+        made += part * count
+    return made
 
-    def _group(self) -> str:
-        if self._takes("?"):
-            # Flags are skipped: validation shows whether the text matches under them.
-            opened = re.compile(r"[imsU]*(?P<end>[:)])|P?<\w+>").match(self.pattern, self.at)
-            if opened is None:
-                raise UnreadablePatternError("(?")
-            self.at = opened.end()
-            if opened["end"] == ")":
-                return ""
-        made = self.alternatives()
-        if not self._takes(")"):
-            raise UnreadablePatternError("(")
-        return made
 
-    def _escape(self) -> str:
-        char = self._next()
-        if char in "bBAzZ":
-            return ""
-        return self._one_of(self._escaped(char))
+def _characters(members: list[tuple[Any, Any]]) -> str:
+    """Return characters that a set allows, the simplest first."""
+    chars = ""
+    for operation, value in members:
+        match str(operation).split("_") + str(value).split("_")[1:]:
+            case ["LITERAL"]:
+                chars += chr(value)
+            case ["RANGE"]:
+                chars += "".join(map(chr, range(value[0], min(value[1], value[0] + _MAX_RANGE) + 1)))
+            case ["CATEGORY", name]:
+                chars += _CATEGORIES[name]
+            case ["CATEGORY", "NOT", name]:
+                chars += _without(_CATEGORIES[name])
+            case ["NOT", "LITERAL"]:
+                chars += _without(chr(value))
+            case ["ANY"]:
+                chars += _PREFERRED
+            case ["NEGATE"]:
+                return _without(_characters(members[1:]))
+            case _:
+                raise UnreadablePatternError(str(operation))
+    return chars
 
-    def _escaped(self, char: str) -> str:
-        """Return the characters of an escape."""
-        if char in _CLASSES:
-            return _CLASSES[char]
-        if char in "DWS":
-            return _without(_CLASSES[char.lower()])
-        if char in "pP":
-            return self._property(is_negated=char == "P")
-        if char in _CONTROLS:
-            return _CONTROLS[char]
-        if char.isalnum():
-            raise UnreadablePatternError(f"\\{char}")
-        return char
 
-    def _property(self, *, is_negated: bool) -> str:
-        found = re.compile(r"\{(\w+)\}|(\w)").match(self.pattern, self.at)
-        known = _PROPERTIES.get((found[1] or found[2]) if found else "")
-        if found is None or known is None:
-            raise UnreadablePatternError("\\p")
-        self.at = found.end()
-        return _without(known) if is_negated else known
-
-    def _class(self) -> str:
-        is_negated = self._takes("^")
-        chars = ""
-        is_first = True
-        while is_first or not self._takes("]"):
-            chars += self._member()
-            is_first = False
-        return _without(chars) if is_negated else chars
-
-    def _member(self) -> str:
-        named = re.compile(r"\[:(\w+):\]").match(self.pattern, self.at)
-        if named is not None:
-            self.at = named.end()
-            if named[1] not in _POSIX:
-                raise UnreadablePatternError(named[0])
-            return _POSIX[named[1]]
-        low = self._next()
-        if low == "\\":
-            escaped = self._escaped(self._next())
-            if len(escaped) > 1:
-                return escaped
-            low = escaped
-        rest = self.pattern[self.at : self.at + 2]
-        if not rest.startswith("-") or rest in ("-", "-]"):
-            return low
-        self.at += 1
-        high = self._next()
-        if high == "\\":
-            high = self._escaped(self._next())
-        return "".join(chr(code) for code in range(ord(low), min(ord(high[:1]), ord(low) + 200) + 1))
-
-    def _one_of(self, chars: str) -> str:
-        if not chars:
-            raise UnreadablePatternError("[]")
-        return chars[self.variant % len(chars)]
-
-    def _next(self) -> str:
-        if self.at >= len(self.pattern):
-            raise UnreadablePatternError("the pattern ends too soon")
-        self.at += 1
-        return self.pattern[self.at - 1]
-
-    def _takes(self, char: str) -> bool:
-        if self.pattern.startswith(char, self.at):
-            self.at += 1
-            return True
-        return False
+def _one_of(chars: str, variant: int) -> str:
+    if not chars:
+        raise UnreadablePatternError("[]")
+    return chars[variant % len(chars)]
 
 
 def _without(chars: str) -> str:

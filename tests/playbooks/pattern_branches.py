@@ -1,6 +1,6 @@
-"""What makes the patterns of branches, joins, cycles, triggers and ends what they are, asked of their plays.
+"""Essential checks of the patterns of branches, joins, cycles, triggers and ends, made on their plays.
 
-The traces say what happens step by step; these say what of it may not be otherwise.
+A trace records every step; these checks assert the part of it that makes the pattern.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def parallel_split(plays: Plays) -> None:
 
 @of(3)
 def synchronization(plays: Plays) -> None:
-    """Whichever branch is last: the next step begins with its end, once."""
+    """The next step begins once, when the last branch ends, whichever branch that is."""
     for play in plays.values():
         assert begun(play.only("ship_order")) == last_end(play, "pack_goods", "write_invoice")
     assert len({begun(play.only("ship_order")) for play in plays.values()}) == 2
@@ -43,7 +43,7 @@ _WAYS = ("transfer_money", "write_cheque", "charge_card")
 
 @of(4)
 def exclusive_choice(plays: Plays) -> None:
-    """Precisely one branch runs, at once, and each of them can be it."""
+    """Exactly one branch runs, immediately, and each of them can be the one."""
     chosen = [who_ran(play, *_WAYS) for play in plays.values()]
     assert chosen == [[way] for way in _WAYS]
     for play in plays.values():
@@ -103,7 +103,7 @@ def general_synchronizing_merge(plays: Plays) -> None:
 
 
 def _rounds(play: Play, join: str, needed: int, *branches: str) -> int:
-    """Every round's join began with the end of the n-th branch, and no branch began again before all had ended."""
+    """Check that each round's join began with the end of its n-th branch, and no round began before all had ended."""
     joins = play.spans(join)
     for number, joined in enumerate(joins):
         ends = sorted(ended(play.spans(branch)[number]) for branch in branches)
@@ -125,7 +125,7 @@ def structured_discriminator(plays: Plays) -> None:
 
 @of(28)
 def blocking_discriminator(plays: Plays) -> None:
-    """As the structured one; no branch begins its next round while another is still in this one."""
+    """Like the structured discriminator, but no branch begins its next round while another is still in this one."""
     (play,) = plays.values()
     branches = ("read_first_sensor", "read_second_sensor")
     assert _rounds(play, "adjust_valve", 1, *branches) == 3
@@ -179,7 +179,7 @@ def cancelling_partial_join(plays: Plays) -> None:
 def generalized_and_join(plays: Plays) -> None:
     """The engine that came too early is used with the second chassis; the join fires once for each pair."""
     (play,) = plays.values()
-    assert play.count("hear engine_built") == play.count("hear chassis_built") == 2
+    assert play.count("receive engine_built") == play.count("receive chassis_built") == 2
     cars = [visit.step.input for (key, _), visit in sorted(play.simulated.visits.items()) if key == "assemble_car"]
     assert cars == [{"engine": "E1", "chassis": "C1"}, {"engine": "E2", "chassis": "C2"}]
 
@@ -218,7 +218,7 @@ def transient_trigger(plays: Plays) -> None:
     early, watched, again = plays.values()
     assert not early.ran("handle_overflow")
     assert begun(watched.only("handle_overflow")) == 40
-    assert (again.count("hear reservoir_full"), begun(again.only("handle_overflow"))) == (2, 50)
+    assert (again.count("receive reservoir_full"), begun(again.only("handle_overflow"))) == (2, 50)
 
 
 @of(24)
@@ -240,7 +240,7 @@ def implicit_termination(plays: Plays) -> None:
 
 @of(43)
 def explicit_termination(plays: Plays) -> None:
-    """When the last step is reached, work under way and work to come is cancelled, and the run is completed."""
+    """The last step cancels work under way and work to come, and the run is completed."""
     delivered, withdrawn = plays.values()
     assert delivered.status == withdrawn.status == "completed"
     assert statuses(withdrawn, "pick_goods", "pack_goods", "deliver_goods") == ["cancelled"] * 3

@@ -1,6 +1,6 @@
-"""What makes the patterns of multiple instances, states and cancellation what they are, asked of their plays.
+"""Essential checks of the patterns of multiple instances, states and cancellation, made on their plays.
 
-The traces say what happens step by step; these say what of it may not be otherwise.
+A trace records every step; these checks assert the part of it that makes the pattern.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def multiple_instances_without_synchronization(plays: Plays) -> None:
 
 
 def _all_together(play: Play, key: str, following: str, count: int) -> None:
-    """So many items ran at the same time, and the step after them began with the end of the last."""
+    """Assert that `count` items ran at the same time, and the step after them began with the end of the last."""
     items = play.items(key)
     assert len(items) == play.at_once(*play.items_by_name(key)) == count
     assert begun(play.only(following)) == max(ended(item) for item in items)
@@ -127,11 +127,11 @@ def thread_split(plays: Plays) -> None:
 
 @of(16)
 def deferred_choice(plays: Plays) -> None:
-    """What comes first decides, and the other branches never run; what comes after it changes nothing."""
+    """The first event decides, and the other branches never run; later events change nothing."""
     answers = ("ship_goods", "close_order", "remind_customer")
     assert [who_ran(play, *answers) for play in plays.values()] == [[answer] for answer in answers]
     paid = plays["paid"]
-    assert paid.count("hear withdrawn") == 1
+    assert paid.count("receive withdrawn") == 1
     assert paid.only("close_order").status == "skipped"
 
 
@@ -175,7 +175,7 @@ def milestone(plays: Plays) -> None:
 
 @of(39)
 def critical_section(plays: Plays) -> None:
-    """A region that was begun is over before the other one begins; what is in no region goes on beside them."""
+    """A region that was begun is over before the other one begins; steps outside both regions go on."""
     firsts: list[str] = []
     for play in plays.values():
         spans = {
@@ -213,7 +213,7 @@ def cancel_task(plays: Plays) -> None:
 
 @of(20)
 def cancel_case(plays: Plays) -> None:
-    """What is under way ends at that moment, what is to come never begins, and the run is recorded as cancelled."""
+    """Work under way ends at that moment, later work never begins, and the run is recorded as cancelled."""
     withdrawn, whole = plays.values()
     assert (withdrawn.status, withdrawn.lines[-1]) == ("cancelled", "60 cancelled")
     assert (withdrawn.only("value_house").status, ended(withdrawn.only("value_house"))) == ("cancelled", 60)
@@ -224,7 +224,7 @@ def cancel_case(plays: Plays) -> None:
 
 @of(25)
 def cancel_region(plays: Plays) -> None:
-    """Every step of the region is ended, also where they are not connected; what is outside goes on."""
+    """Every step of the region is ended, also where they are not connected; steps outside it go on."""
     withdrawn, whole = plays.values()
     region = ("collect_evidence", "analyse_evidence", "hear_witness")
     assert statuses(withdrawn, *region) == ["cancelled"] * 3

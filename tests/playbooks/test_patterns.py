@@ -1,6 +1,6 @@
 """The page of conformance is true: each pattern's playbook is played on the real machine, and shows its pattern.
 
-The tests are made from the page's table, so page, files and tests cannot drift apart.
+The tests are generated from the page's table, so page, files and tests cannot differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.playbooks import pattern_branches, pattern_instances
 from tests.playbooks.building import compiled
 from tests.support.pages import ROOT, page_of_docs
 from tests.support.pattern_essences import ESSENCES
-from tests.support.pattern_plays import FOLDER, document_of, documents, played, told_of
+from tests.support.pattern_plays import FOLDER, document_of, documents, played, plays_of
 
 assert pattern_branches, pattern_instances  # they fill ESSENCES
 
@@ -91,24 +91,24 @@ def _row(found: tuple[str, ...]) -> Row:
 
 ROWS = [_row(found) for found in _ROW.findall(page_of_docs("conformance.md"))]
 SHOWN = [row for row in ROWS if row.support != "not"]
-PLAYS = [(row.code, name) for row in SHOWN if row.code is not None for name in told_of(row.code)]
+PLAYS = [(row.code, name) for row in SHOWN if row.code is not None for name in plays_of(row.code)]
 
 
-def test_names_each_pattern_as_published_when_the_page_is_read() -> None:
+def test_the_page_names_each_pattern_as_published() -> None:
     assert [row.number for row in ROWS] == list(range(1, 44))
     assert tuple(row.name for row in ROWS) == NAMES
     assert {row.support for row in ROWS} == {"directly", "by combination", "not"}
     assert all(row.how.endswith(".") for row in ROWS)
 
 
-def test_counts_what_the_table_holds_when_the_page_says_how_many() -> None:
-    said = re.findall(r"\*\*(\d+) (directly|by combination|not)\*\*", page_of_docs("conformance.md"))
-    counts = {kind: int(number) for number, kind in said}
+def test_the_pages_counts_match_its_table() -> None:
+    stated = re.findall(r"\*\*(\d+) (directly|by combination|not)\*\*", page_of_docs("conformance.md"))
+    counts = {kind: int(number) for number, kind in stated}
     assert counts == {kind: sum(row.support == kind for row in ROWS) for kind in ("directly", "by combination", "not")}
     assert counts["directly"] >= 28
 
 
-def test_has_a_row_and_a_line_in_the_index_when_a_playbook_is_there() -> None:
+def test_each_playbook_has_a_row_and_a_line_in_the_index() -> None:
     assert sorted(row.code for row in ROWS if row.code is not None) == documents()
     assert all(row.code is not None and row.code.startswith(f"wcp-{row.number:02d}-") for row in SHOWN)
     index = (FOLDER / "README.md").read_text()
@@ -121,7 +121,7 @@ def test_has_a_row_and_a_line_in_the_index_when_a_playbook_is_there() -> None:
 
 @pytest.mark.parametrize("code", documents())
 def test_is_called_supported_exactly_when_its_playbook_compiles(code: str) -> None:
-    """A playbook that stands ready for what is not built yet needs plays and a row as soon as it is."""
+    """A playbook for a feature that is not built yet needs plays and a row once the feature is built."""
     row = next(row for row in ROWS if row.code == code)
     document = document_of(code)
     assert document["code"] == code
@@ -132,24 +132,24 @@ def test_is_called_supported_exactly_when_its_playbook_compiles(code: str) -> No
         assert is_supported, result.problems
     except NotSupportedError:
         is_supported = False
-    assert is_supported is (row.support != "not"), f"say on the page what WCP-{row.number} is now"
+    assert is_supported is (row.support != "not"), f"update WCP-{row.number} on the page"
     assert is_supported is (FOLDER / f"{code}.plays.json").exists(), f"write {code}.plays.json"
 
 
 @pytest.mark.parametrize(("code", "name"), PLAYS)
-def test_shows_its_trace_when_it_is_played(code: str, name: str) -> None:
+def test_play_produces_its_trace(code: str, name: str) -> None:
     play = played(code, name)
-    assert list(play.lines) == told_of(code)[name]["trace"]
+    assert list(play.lines) == plays_of(code)[name]["trace"]
     assert play.simulated.problems == ()
-    said = [*play.simulated.decisions, *play.simulated.messages]
-    assert all(item.verdict is not None and item.verdict.outcome == "accepted" for item in said)
+    sent = [*play.simulated.decisions, *play.simulated.messages]
+    assert all(item.verdict is not None and item.verdict.outcome == "accepted" for item in sent)
 
 
 @pytest.mark.parametrize("row", SHOWN, ids=lambda row: f"WCP-{row.number}")
-def test_is_the_pattern_when_its_plays_are_asked(row: Row) -> None:
+def test_plays_show_the_pattern(row: Row) -> None:
     assert row.code is not None
-    ESSENCES[row.number]({name: played(row.code, name) for name in told_of(row.code)})
+    ESSENCES[row.number]({name: played(row.code, name) for name in plays_of(row.code)})
 
 
-def test_asks_only_patterns_that_are_shown_when_essences_are_counted() -> None:
+def test_every_supported_pattern_is_checked_and_no_other() -> None:
     assert set(ESSENCES) == {row.number for row in SHOWN}

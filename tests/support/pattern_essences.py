@@ -1,4 +1,4 @@
-"""How the essence of a pattern is asked of the plays of its playbook: the registry by number, and small questions."""
+"""Registry of the essential checks of each pattern, by number, and helpers to query plays."""
 
 from __future__ import annotations
 

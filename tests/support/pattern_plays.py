@@ -1,7 +1,7 @@
-"""Plays of the pattern playbooks: what a simulation of one shows of the order in which things happened.
+"""Plays of the pattern playbooks, and the trace that a simulation of one produces.
 
 A line of a trace is `minute what step`: `begin`, `end`, `fail`, `skip`, `cancel` of a step (an item of a `for_each` is
-`step[index]`), `hear` of a signal, `back to`, `on to` where the run goes elsewhere, and how the run ended.
+`step[index]`), `receive` of a signal, `back to`, `on to` where the run goes elsewhere, and how the run ended.
 """
 
 from __future__ import annotations
@@ -81,15 +81,15 @@ class Play:
         return sorted(names, key=lambda name: int(name.partition("[")[2].rstrip("]")))
 
     def comes_before(self, first: str, second: str) -> bool:
-        """True when `begin a` (its first time) stands before `end b` (its first time); both without the minute."""
-        said = [line.partition(" ")[2] for line in self.lines]
-        return said.index(first) < said.index(second)
+        """True when `begin a` (its first time) comes before `end b` (its first time); both without the minute."""
+        entries = [line.partition(" ")[2] for line in self.lines]
+        return entries.index(first) < entries.index(second)
 
     def count(self, what: str) -> int:
         return sum(line.partition(" ")[2] == what for line in self.lines)
 
     def at_once(self, *keys: str) -> int:
-        """How many of these steps were under way at the same time, at most."""
+        """Return the largest number of these steps that were under way at the same time."""
         spans = [span for key in keys for span in self.spans(key) if span.begun is not None]
         moments = [span.begun for span in spans if span.begun is not None]
         return max(sum(_is_under_way(span, moment) for span in spans) for moment in moments)
@@ -108,8 +108,8 @@ def document_of(code: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{code}.json").read_text())
 
 
-def told_of(code: str) -> dict[str, Any]:
-    """The plays of a pattern: what each is given, and the trace that it has to show."""
+def plays_of(code: str) -> dict[str, Any]:
+    """Read the plays of a pattern: the input of each, and its expected trace."""
     return json.loads((FOLDER / f"{code}.plays.json").read_text())
 
 
@@ -118,7 +118,7 @@ def played(code: str, name: str) -> Play:
     """Simulate one play: its `body` is what `POST /playbooks/{id}/simulate` takes."""
     document = document_of(code)
     plan = plan_of(document)
-    body = SimulateRequest.model_validate_json(json.dumps(told_of(code)[name]["body"]))
+    body = SimulateRequest.model_validate_json(json.dumps(plays_of(code)[name]["body"]))
     given = body.to_parameters().given
     assert problems_of(given, plan) == ()
     start = run_input(plan, input=body.input_data)
@@ -128,12 +128,12 @@ def played(code: str, name: str) -> Play:
 
 def _lines(simulated: Simulated) -> Iterator[str]:
     for event in simulated.events:
-        said = _said(event)
-        if said is not None:
-            yield f"{_minute(event.at):g} {said}"
+        entry = _entry(event)
+        if entry is not None:
+            yield f"{_minute(event.at):g} {entry}"
 
 
-def _said(event: AuditEvent) -> str | None:
+def _entry(event: AuditEvent) -> str | None:
     match event.kind:
         case "step_started" if event.data.get("attempt") != 1:
             return None
@@ -142,7 +142,7 @@ def _said(event: AuditEvent) -> str | None:
         case "jumped":
             return f"on to {event.data['to']}"
         case "signal_received":
-            return f"hear {event.data['name']}"
+            return f"receive {event.data['name']}"
         case "run_completed" | "run_failed" | "run_cancelled":
             return event.kind.removeprefix("run_")
         case kind if kind in _WORDS:

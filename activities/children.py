@@ -6,15 +6,12 @@ became of a child is read from its row; what is told is only that it is worth a 
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-
 from activities.dependencies import ActivityDependencies
-from activities.failures import step_error
+from activities.failures import timed_total
 from activities.payloads import OUTPUT_LINES, by_size
 from activities.versions import load_version
 from playbooks.common.actors import system_actor
-from playbooks.common.errors import NotFoundError, ServiceUnavailableError, UnavailableError
+from playbooks.common.errors import NotFoundError, ServiceUnavailableError
 from playbooks.common.values import FINISHED_RUN, Json, StepError
 from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, NotifyParentCall, StepOutcome
 from playbooks.evaluation.steps import child_output
@@ -28,15 +25,7 @@ async def read_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome
 
     Raises ServiceUnavailableError. A repeat gives the same answer, or one that a later end has changed.
     """
-    started = time.perf_counter()
-    try:
-        outcome = await _outcome(deps, call)
-    except UnavailableError:
-        raise
-    # Total on purpose, as for every step: whatever the child made is at worst the step's failure.
-    except Exception as caught:
-        outcome = StepOutcome(status="failed", error=step_error(caught))
-    return replace(outcome, elapsed_ms=round((time.perf_counter() - started) * 1000))
+    return await timed_total(_outcome(deps, call), _failed)
 
 
 async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:

@@ -6,15 +6,21 @@ that says its exception's class and nothing it may have quoted from the step's d
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 from temporalio.exceptions import ApplicationError
 
+from playbooks.common.errors import UnavailableError
 from playbooks.common.values import PayloadRef, StepError
-from playbooks.engine.model.temporal_messages import StepOutcome
+from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, OutputResult, StepOutcome
 from playbooks.evaluation.work import defect, known_error
+
+_Result = TypeVar("_Result", StepOutcome, LoopOutcome, OutcomeOfCheck, OutputResult)
 
 NOT_STARTED = "NOT_STARTED"
 """The code by which the machine knows that an attempt ended before its effect could begin, so it does not count."""
@@ -29,6 +35,21 @@ def step_error(error: Exception) -> StepError:
     frames = traceback.format_tb(error.__traceback__)
     structlog.get_logger(__name__).error("step_defect", error_type=type(error).__name__, frames=frames)
     return defect(error)
+
+
+async def timed_total(work: Awaitable[_Result], failed: Callable[[StepError], _Result]) -> _Result:
+    """Await `work` and add its duration; make what it raises a result, so that no document blocks a workflow.
+
+    Raises UnavailableError: an outage is nobody's failure, and the activity is repeated.
+    """
+    started = time.perf_counter()
+    try:
+        result = await work
+    except UnavailableError:
+        raise
+    except Exception as error:
+        result = failed(step_error(error))
+    return replace(result, elapsed_ms=round((time.perf_counter() - started) * 1000))
 
 
 def not_started(message: str = "the database is away") -> StepError:

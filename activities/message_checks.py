@@ -7,12 +7,11 @@ operator trusts Temporal's clients, and then it is marked so.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from activities.dependencies import ActivityDependencies
-from activities.failures import step_error
+from activities.failures import timed_total
 from activities.versions import load_version
 from playbooks.common.actors import actor_from_json, asserted_actor
 from playbooks.common.errors import (
@@ -21,7 +20,6 @@ from playbooks.common.errors import (
     NotEligibleError,
     Problem,
     UnauthorizedError,
-    UnavailableError,
     ValidationError,
 )
 from playbooks.common.ids import actor_id, system_actor_id, task_id, workflow_id
@@ -41,7 +39,13 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
     ticket for something else), VALIDATION_ERROR, CONTRACT_VALIDATION_FAILED. Raises ServiceUnavailableError only
     while the database is needed for a cold version and away; a repeat changes nothing.
     """
-    started = time.perf_counter()
+    return await timed_total(
+        _check(deps, call),
+        lambda error: OutcomeOfCheck(code=error.code, detail="the message could not be checked"),
+    )
+
+
+async def _check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
     actor: Actor | None = None
     try:
         check_message(call.envelope)
@@ -54,16 +58,10 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
         if call.signal_steps:
             version = await load_version(deps, call.organization_id, call.playbook_id)
             check_signal(version, call.signal_steps, call.envelope.body, datetime.now(UTC))
-        outcome = OutcomeOfCheck(actor=actor)
+        return OutcomeOfCheck(actor=actor)
     except (AccessError, InputError) as error:
         errors = tuple(_as_json(problem) for problem in error.problems)
-        outcome = OutcomeOfCheck(actor=actor, code=error.code, detail=error.detail, errors=errors)
-    except UnavailableError:
-        raise
-    # Total on purpose: a message that cannot be checked is refused; it never blocks the lane of a run.
-    except Exception as error:
-        outcome = OutcomeOfCheck(code=step_error(error).code, detail="the message could not be checked")
-    return replace(outcome, elapsed_ms=round((time.perf_counter() - started) * 1000))
+        return OutcomeOfCheck(actor=actor, code=error.code, detail=error.detail, errors=errors)
 
 
 def _as_json(problem: Problem) -> JsonObject:

@@ -7,24 +7,25 @@ who carries the work. Equal arguments give equal results; what goes wrong is rai
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from playbooks.common.errors import ContractError, Problem, ValidationError
 from playbooks.common.json_pointer import covers, from_parts, parts, without
-from playbooks.common.values import Json, JsonObject
+from playbooks.common.values import Json, JsonObject, PayloadRef
 from playbooks.contracts import validation
 from playbooks.document.model import MAX_ITEMS, PlaybookDocument, StepDocument
 from playbooks.document.undo import undo_document
 from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.step_ref import StepRef
-from playbooks.engine.model.temporal_messages import CollectCall, StepCall
+from playbooks.engine.model.temporal_messages import CollectCall, StepCall, StepOutcome
 from playbooks.engine.model.wait_outputs import signal_output
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.inputs import resolve_input
-from playbooks.evaluation.work import HandlerCall
+from playbooks.evaluation.timing import due_of
+from playbooks.evaluation.work import HandlerCall, HandlerResult
 from playbooks.expressions import cel
 
 
@@ -67,24 +68,32 @@ class OpenStep:
 
 @dataclass(slots=True)
 class Evaluation:
-    """How far evaluating a step came: also told where it failed half-way.
+    """How far the evaluation of a step came; it is reported also where it failed half-way.
 
-    `skipped` says why the step does not apply, `values` what its conditions read by path.
+    `skipped` says why the step does not apply, `values` what its conditions read, `items` what a loop goes over.
     """
 
     skipped: str | None = None
     values: JsonObject = field(default_factory=dict[str, Json])
     input: Json = None
     has_input: bool = False
+    items: list[Json] | None = None
+
+    def report(self, outcome: StepOutcome) -> StepOutcome:
+        """Return an attempt's outcome with what was evaluated before it."""
+        return replace(outcome, input=self.input, values=self.values, reason=self.skipped)
 
 
-def evaluate(step: OpenStep, found: Evaluation) -> None:
-    """Fill `found` with the step's conditions and its checked input.
+def evaluate(call: StepCall, step: OpenStep, found: Evaluation) -> None:
+    """Fill `found` with the step's conditions, and then with its items where it opens a loop, else its checked input.
 
     Raises MappingError, and ContractError where the input does not satisfy its contract (it is in `found` then).
     """
     found.skipped, found.values = skip_of(step.version.plan, step.document, step.context)
     if found.skipped is not None:
+        return
+    if call.opens_loop:
+        found.items = items_of(step)
         return
     value = resolve_input(step.version.plan, step.plan, step.document, step.context)
     _refuse(validation.check_value(value, "/input"), "the step's input holds something that cannot be stored")
@@ -92,6 +101,31 @@ def evaluate(step: OpenStep, found: Evaluation) -> None:
     if step.document.input_contract is not None:
         problems = validation.validate(step.document.input_contract, value, pointer="/input")
         _refuse(problems, "the step's input does not satisfy its contract")
+
+
+def prepared(call: StepCall, step: OpenStep, found: Evaluation, now: datetime) -> StepOutcome:
+    """Return the outcome of a preparation: `ready`, with the instant until which the step waits, or `skipped`.
+
+    Raises StepFailedError, MappingError for a wait without a usable duration or instant.
+    """
+    if found.skipped is not None:
+        return StepOutcome(status="skipped")
+    if found.items is not None:
+        return StepOutcome(status="ready", items=found.items, item_count=len(found.items))
+    due = due_of(handler_call(call, step, found.input), step.plan.carrier, now)
+    return StepOutcome(status="ready", wait_until=due)
+
+
+def succeeded(result: HandlerResult, output: Json | PayloadRef) -> StepOutcome:
+    """Return the outcome of an attempt whose output was checked; `output` is it, or where it is stored."""
+    return StepOutcome(
+        status="succeeded",
+        output=output,
+        cost=result.cost,
+        confidence=result.confidence,
+        confidence_source=result.confidence_source,
+        needs_review=result.needs_review,
+    )
 
 
 def items_of(step: OpenStep) -> list[Json]:

@@ -26,8 +26,7 @@ from playbooks.engine.model.temporal_messages import (
     StepCall,
     StepOutcome,
 )
-from playbooks.evaluation import scripted, steps, timing
-from playbooks.evaluation.conditions import skip_of
+from playbooks.evaluation import scripted, steps
 from playbooks.evaluation.pure import PURE
 from playbooks.evaluation.steps import Evaluation, OpenStep, Version
 from playbooks.evaluation.work import HandlerCall, HandlerResult, StepFailedError, defect, failed, known_error
@@ -60,62 +59,37 @@ class Workers:
     _generated: dict[str, Json] = field(default_factory=dict[str, Json])
 
     def prepare(self, call: StepCall, now: datetime) -> StepOutcome:
-        """Condition and input of a step that is carried elsewhere, as `activities` prepare it."""
-        step, found, due, error = self._open(call), Evaluation(), None, None
-        items: list[Json] = []
+        """Evaluate condition and input of a step that is carried elsewhere."""
+        step, found = self._open(call), Evaluation()
         try:
-            if call.opens_loop:
-                found.skipped, found.values = skip_of(self.version.plan, step.document, step.context)
-                items = [] if found.skipped is not None else steps.items_of(step)
-            else:
-                steps.evaluate(step, found)
-            if found.skipped is None:
-                due = timing.due_of(steps.handler_call(call, step, found.input), step.plan.carrier, now)
+            steps.evaluate(call, step, found)
+            outcome = steps.prepared(call, step, found, now)
         # Total on purpose, as in a run: whatever a document leads to is the step's failure.
         except Exception as caught:
-            error = _step_error(caught)
-        status = "failed" if error else "ready" if found.skipped is None else "skipped"
-        return StepOutcome(
-            status=status,
-            input=found.input,
-            values=found.values,
-            reason=found.skipped,
-            error=error,
-            wait_until=due,
-            items=items if call.opens_loop else None,
-            item_count=len(items) if call.opens_loop else None,
-        )
+            outcome = StepOutcome(status="failed", error=_step_error(caught))
+        return found.report(outcome)
 
     def attempt(self, call: StepCall) -> Attempted:
-        """One attempt at a step's work, as `activities` make it, with nothing but the effect replaced."""
+        """Make one attempt at a step's work, as a worker does, with nothing but the effect replaced."""
         step, found = self._open(call), Evaluation()
         source: Source | None = None
-        took, error, result = timedelta(0), None, None
+        took = timedelta(0)
         try:
             if call.is_prepared:
                 found.input = None if isinstance(call.prepared_input, PayloadRef) else call.prepared_input
             else:
-                steps.evaluate(step, found)
-            if found.skipped is None:
+                steps.evaluate(call, step, found)
+            if found.skipped is not None:
+                outcome = StepOutcome(status="skipped")
+            else:
                 given = self.take(step.plan.key)
                 source, took = self._source(step, given), _time_of(step.plan, given)
                 result = self._work(step, steps.handler_call(call, step, found.input), given)
                 steps.check_output(step.document, result.output)
+                outcome = steps.succeeded(result, result.output)
         except Exception as caught:
-            error = _step_error(caught)
-        outcome = StepOutcome(
-            status="failed" if error else "skipped" if result is None else "succeeded",
-            input=found.input,
-            values=found.values,
-            reason=found.skipped,
-            error=error,
-            output=result.output if result and not error else None,
-            cost=result.cost if result else None,
-            confidence=result.confidence if result else None,
-            confidence_source=result.confidence_source if result else None,
-            needs_review=result is not None and result.needs_review,
-        )
-        return Attempted(outcome=outcome, took=took, source=source)
+            outcome = StepOutcome(status="failed", error=_step_error(caught))
+        return Attempted(outcome=found.report(outcome), took=took, source=source)
 
     def make_output(self, call: OutputCall) -> OutputResult:
         """Return the run's output, or the error with which the run fails."""

@@ -26,7 +26,7 @@ from recovery.context import RecoveryContext
 from recovery.reconciler import run_reconciler
 from recovery.sweeper import run_sweeper
 from runtime.logging import configure_logging
-from runtime.replay_safe_runner import UndisturbedRunner
+from runtime.replay_safe_runner import ReplaySafeRunner
 from runtime.settings import Settings
 from runtime.temporal_client import connect_when_ready, register_search_attributes
 from runtime.worker_packages import installed_descriptions
@@ -48,7 +48,7 @@ def build_worker(client: Client, settings: Settings, dependencies: ActivityDepen
         workflows=[PlaybookRunWorkflow],
         activities=build_activities(dependencies),
         # Without the sandbox: what it forbids is held by lint and by tests that run in it (docs/decisions/0009).
-        workflow_runner=UndisturbedRunner(),
+        workflow_runner=ReplaySafeRunner(),
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         sticky_queue_schedule_to_start_timeout=STICKY_SCHEDULE_TO_START,
         max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,

@@ -23,7 +23,7 @@ from playbooks.common.values import JsonObject, Verdict
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import CancelCall, RunResult
-from runtime.replay_safe_runner import UndisturbedRunner
+from runtime.replay_safe_runner import ReplaySafeRunner
 from tests.support.fakes import FakeWorld
 from tests.support.plans import ORGANIZATION, run_input
 from workflows.playbook_run import PlaybookRunWorkflow
@@ -66,7 +66,7 @@ class Stage:
             task_queue=self.queue,
             workflows=[workflow],
             activities=self.world.activities(),
-            workflow_runner=UndisturbedRunner(sandbox(*passed)),
+            workflow_runner=ReplaySafeRunner(sandbox(*passed)),
             **settings,
         )
         async with worker:

@@ -1,7 +1,8 @@
-"""A workflow task that follows a timed out one during a local activity is given back; nothing else is."""
+"""A workflow task that follows one that timed out during a local activity is failed; nothing else is."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -12,8 +13,10 @@ import pytest
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.worker._command_aware_visitor import CommandInfo
+from temporalio.worker._workflow_instance import _WorkflowLogicFlag
 
-from runtime.replay_safe_runner import TIMED_OUT, UndisturbedRunner
+from runtime.replay_safe_runner import TIMED_OUT, ReplaySafeRunner, _ReplaySafeInstance
 
 TASK_TIMEOUT = 10.0
 SIGNAL, TIMER, QUERY = "signal_workflow", "fire_timer", "query_workflow"
@@ -76,7 +79,18 @@ def instance_that_runs(*local_activities: int) -> tuple[WorkflowInstance, FakeIn
     """An instance whose first activation schedules these local activities, and what is under it."""
     inner = FakeInstance(local_activities)
     nothing: dict[str, Any] = {each.name: None for each in fields(WorkflowInstanceDetails)}
-    return UndisturbedRunner(FakeRunner(inner)).create_instance(WorkflowInstanceDetails(**nothing)), inner
+    return ReplaySafeRunner(FakeRunner(inner)).create_instance(WorkflowInstanceDetails(**nothing)), inner
+
+
+def test_the_sdk_still_has_what_the_runner_binds_to() -> None:
+    """An upgrade of the SDK that changes one of these needs a look at the runner."""
+    assert _WorkflowLogicFlag(2).name == "PROCESS_WORKFLOW_ACTIVATION_JOBS_AS_SINGLE_BATCH"
+    assert "default_workflow_logic_flags" in {each.name for each in fields(WorkflowInstanceDetails)}
+    assert [each.name for each in fields(CommandInfo)] == ["command_type", "command_seq"]
+    assert inspect.signature(WorkflowRunner.prepare_workflow).parameters["defn"].annotation.endswith("_Definition")
+    for base, own in ((WorkflowRunner, ReplaySafeRunner), (WorkflowInstance, _ReplaySafeInstance)):
+        methods = {name for name, each in vars(base).items() if inspect.isfunction(each) and name[0] != "_"}
+        assert methods == {name for name, each in vars(own).items() if inspect.isfunction(each) and name[0] != "_"}
 
 
 def is_given_back(instance: WorkflowInstance, act: WorkflowActivation) -> bool:

@@ -1,18 +1,16 @@
 """JSON values as YAML text, and back: the same after a round trip.
 
-Owns which YAML is read: one document of mappings, lists and scalars that JSON has. Plain scalars are what JSON writes
-(`true`, `5`, `2.5e3`, `null`, also `~` and nothing at all); everything else is text, so that `on`, `yes`, `2026-01-31`,
-`010` and `1_000` stay what they look like. Anchors and aliases, tags, NaN, infinity and a name that stands twice are
-refused. Must not know what a text describes. Invariant: nothing is constructed but JSON, and the work is bounded by
-the text's length (without aliases nothing multiplies).
+Reads one document of mappings, lists and scalars that JSON has. Plain scalars are what JSON writes (`true`, `5`,
+`2.5e3`, `null`, also `~` and nothing at all); everything else is text, so that `on`, `yes`, `2026-01-31`, `010` and
+`1_000` stay text. Refuses anchors and aliases, tags, NaN, infinity and duplicate names. Invariant: nothing is
+constructed but JSON, and the work is bounded by the text's length (without aliases nothing multiplies).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, cast
 
 import yaml
@@ -22,8 +20,6 @@ from yaml.events import (
     DocumentStartEvent,
     Event,
     MappingEndEvent,
-    MappingStartEvent,
-    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
     SequenceStartEvent,
@@ -31,7 +27,7 @@ from yaml.events import (
 
 from playbooks.common.errors import MalformedRequestError, Problem, ValidationError
 from playbooks.common.json_pointer import from_parts
-from playbooks.common.values import Json
+from playbooks.common.values import Json, JsonObject
 
 MEDIA_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 MAX_DEPTH = 100
@@ -47,30 +43,21 @@ _WORDS: dict[str, Json] = {
 }
 _WIDTH = 120
 _OTHER_NUMBER = re.compile(r"0o[0-7]+")
-"""What newer YAML takes for a number, and we for text."""
+"""A number in YAML 1.2, and text here."""
 
 # The C parser and writer where the library has them: many times faster, with the same events.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-@dataclass(slots=True)
-class _Open:
-    """A list or an object that is being read; `name` is the field whose value comes next."""
-
-    value: list[Json] | dict[str, Json]
-    name: str | None = None
-    is_name_due: bool = False
-
-
 def from_yaml(text: str) -> Json:
-    """The value of a YAML text.
+    """Return the value of a YAML text.
 
     Raises MalformedRequestError for what cannot be read, with line and column, and for YAML that JSON cannot say;
-    ValidationError (DUPLICATE, with its pointer) for a name that stands twice.
+    ValidationError (DUPLICATE, with its pointer) for a duplicate name.
     """
     try:
-        return _build(_events(text))
+        return _read_document(cast("Any", yaml).parse(text, Loader=_LOADER))
     except MarkedYAMLError as error:
         problem = " ".join(str(error.problem or error.context or "cannot be read").split())
         raise MalformedRequestError(f"it is not YAML: {problem}{_place(error.problem_mark)}") from None
@@ -81,83 +68,54 @@ def from_yaml(text: str) -> Json:
 
 
 def to_yaml(value: Json) -> str:
-    """The YAML text of a JSON value, in blocks, in the order of its names."""
+    """Return the YAML text of a JSON value, in blocks, in the order of its names."""
     return yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, default_flow_style=False, width=_WIDTH)
 
 
-def _events(text: str) -> Iterable[Event]:
-    return cast("Any", yaml).parse(text, Loader=_LOADER)
+def _read_document(events: Iterator[Event]) -> Json:
+    next(events)  # the stream's start
+    if not isinstance(next(events), DocumentStartEvent):
+        return None
+    value = _read(events, next(events), ())
+    next(events)  # the document's end
+    following = next(events)
+    if isinstance(following, DocumentStartEvent):
+        raise _refused("more than one document", following)
+    return value
 
 
-def _build(events: Iterable[Event]) -> Json:
-    stack: list[_Open] = [_Open([])]
-    documents = 0
-    for event in events:
-        match event:
-            case DocumentStartEvent():
-                documents += 1
-                if documents > 1:
-                    raise _refused("more than one document", event)
-            case AliasEvent():
-                raise _refused("aliases are not supported: write it out", event)
-            case ScalarEvent() | MappingStartEvent() | SequenceStartEvent():
-                _refuse_extras(event)
-                _take(stack, event)
-                if len(stack) > MAX_DEPTH:
-                    raise _refused("it is nested too deep", event)
-            case MappingEndEvent() | SequenceEndEvent():
-                stack.pop()
-                _done(stack)
-            case _:
-                continue
-    read = cast("list[Json]", stack[0].value)
-    return read[0] if read else None
-
-
-def _take(stack: list[_Open], event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> None:
-    current = stack[-1]
+def _read(events: Iterator[Event], event: Event, path: tuple[str, ...]) -> Json:
+    """Read the node that begins with `event`, down to its end. Recursion is bounded by MAX_DEPTH."""
+    _refuse_extras(event)
     if isinstance(event, ScalarEvent):
-        if current.is_name_due:
-            _name(stack, event)
-            return
-        _put(current, _scalar(event))
-        _done(stack)
-        return
-    if current.is_name_due:
+        return _scalar(event)
+    if len(path) + 1 >= MAX_DEPTH:
+        raise _refused("it is nested too deep", event)
+    if isinstance(event, SequenceStartEvent):
+        items: list[Json] = []
+        while not isinstance(inner := next(events), SequenceEndEvent):
+            items.append(_read(events, inner, (*path, str(len(items)))))
+        return items
+    fields: JsonObject = {}
+    while not isinstance(inner := next(events), MappingEndEvent):
+        name = _name(inner, fields, path)
+        fields[name] = _read(events, next(events), (*path, name))
+    return fields
+
+
+def _name(event: Event, fields: JsonObject, path: tuple[str, ...]) -> str:
+    """Take a name as it is written: names of JSON are always text."""
+    _refuse_extras(event)
+    if not isinstance(event, ScalarEvent):
         raise _refused("the name of a field has to be text", event)
-    inner = _Open({}, is_name_due=True) if isinstance(event, MappingStartEvent) else _Open([])
-    _put(current, inner.value)
-    stack.append(inner)
-
-
-def _put(current: _Open, value: Json) -> None:
-    if isinstance(current.value, list):
-        current.value.append(value)
-    else:
-        current.value[cast("str", current.name)] = value
-
-
-def _done(stack: list[_Open]) -> None:
-    """A value is complete: in an object the next thing is a name."""
-    stack[-1].is_name_due = isinstance(stack[-1].value, dict)
-
-
-def _name(stack: list[_Open], event: ScalarEvent) -> None:
-    """A name is taken as it is written: names of JSON are always text."""
-    current, name = stack[-1], event.value
+    name: str = event.value
     if name == "<<" and event.implicit[0]:
         raise _refused("merge keys are not supported: write it out", event)
-    if name in current.value:
-        message = f"the name '{name[:100]}' stands twice{_place(event.start_mark)}"
-        raise ValidationError(message, (Problem(pointer=_pointer(stack, name), code="DUPLICATE", message=message),))
-    current.name, current.is_name_due = name, False
-
-
-def _pointer(stack: list[_Open], name: str) -> str:
-    segments: list[str] = []
-    for outer in stack[1:-1]:
-        segments.append(str(len(outer.value) - 1) if isinstance(outer.value, list) else str(outer.name))
-    return from_parts([*segments, name])
+    if name in fields:
+        message = f"the name '{name[:100]}' occurs twice{_place(event.start_mark)}"
+        pointer = from_parts([*path, name])
+        raise ValidationError(message, (Problem(pointer=pointer, code="DUPLICATE", message=message),))
+    return name
 
 
 def _scalar(event: ScalarEvent) -> Json:
@@ -181,8 +139,10 @@ def _scalar(event: ScalarEvent) -> Json:
     return text
 
 
-def _refuse_extras(event: NodeEvent) -> None:
-    if event.anchor is not None:
+def _refuse_extras(event: Event) -> None:
+    if isinstance(event, AliasEvent):
+        raise _refused("aliases are not supported: write it out", event)
+    if getattr(event, "anchor", None) is not None:
         raise _refused("anchors are not supported: write it out where it is needed", event)
     if getattr(event, "tag", None) is not None:
         raise _refused("tags are not supported: quote what has to be text", event)
@@ -197,7 +157,7 @@ def _place(mark: Any) -> str:
 
 
 class _Writer(_DUMPER):
-    """Writes what `from_yaml` reads, and quotes what any other reader might take for something else."""
+    """Writes what `from_yaml` reads, and quotes texts that another reader might not take for text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         del data
@@ -205,7 +165,7 @@ class _Writer(_DUMPER):
 
 
 def _text(writer: Any, text: str) -> Any:
-    """Texts of several lines as blocks; texts that look like something else in quotes."""
+    """Write texts of several lines as blocks, and quote texts that look like another type."""
     style = "|" if "\n" in text else None
     if text in _WORDS or any(each.fullmatch(text) for each in (_NUMBER, _NOT_FINITE, _OTHER_NUMBER)):
         style = "'"

@@ -1,14 +1,14 @@
-"""What a run and the runs that its steps start have to do with each other, once a child is accepted.
+"""Activities between a run and the runs that its steps start.
 
-Owns the look at a child's end, and what is told up and down. Must not decide what follows from it. Invariant: what
-became of a child is read from its row; what is told is only that it is worth a look, or a cancel as anybody may send.
+Invariant: the outcome of a child is read from its row. A signal only asks the parent to read it, or is a cancel as any
+client may send.
 """
 
 from __future__ import annotations
 
 from activities.dependencies import ActivityDependencies
 from activities.failures import timed_total
-from activities.payloads import OUTPUT_LINES, by_size
+from activities.payloads import OUTPUT_LINES, store_if_large
 from activities.versions import load_version
 from playbooks.common.actors import system_actor
 from playbooks.common.errors import NotFoundError, ServiceUnavailableError
@@ -21,7 +21,7 @@ from storage.runs.run_rows import RunRow
 
 
 async def read_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome:
-    """What the step comes to by its child's end; `ready` where the child has not ended.
+    """Return the outcome of a step that waits for a run; `ready` where that run has not ended.
 
     Raises ServiceUnavailableError. A repeat gives the same answer, or one that a later end has changed.
     """
@@ -29,7 +29,7 @@ async def read_child(deps: ActivityDependencies, call: ChildCall) -> StepOutcome
 
 
 async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
-    """Cancel a run that nobody waits for any more; one that is over, or never was, needs no cancel.
+    """Cancel a run whose parent no longer waits for it. No effect where it is over or does not exist.
 
     Raises ServiceUnavailableError or RPCError, to be repeated until it is done.
     """
@@ -45,7 +45,7 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
             await unfinished_runs.cancel_queued(
                 session, call.execution_id, system_actor(call.organization_id), call.reason
             )
-    # Also after that: a workflow that has not spoken yet learns it at once.
+    # Also after that: a workflow that has not flushed yet gets it at once.
     is_sent = await signal_run(
         deps.client,
         deps.settings.signing_key,
@@ -99,7 +99,7 @@ async def _completed(deps: ActivityDependencies, call: ChildCall, row: RunRow, o
     plan = version.plan_step(call.step)
     of_child = await load_version(deps, call.organization_id, row.playbook_id)
     made = child_output(version.step(call.step), plan, call.child, output, of_child.plan.sensitive_output)
-    held = await by_size(deps, call, OUTPUT_LINES + call.line, made, plan.sensitive_output)
+    held = await store_if_large(deps, call, OUTPUT_LINES + call.line, made, plan.sensitive_output)
     return StepOutcome(status="succeeded", output=held)
 
 

@@ -1,4 +1,4 @@
-"""What the activities of one worker process share: connections and keys. Whoever makes the process opens them."""
+"""Connections, keys and caches that the activities of one worker process share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from temporalio.client import Client
 
 from activities.http_request import HttpFactory
-from activities.list_cache import LoadedLists
-from activities.write_throttle import Pace
+from activities.list_cache import ListCache
+from activities.write_throttle import WriteThrottle
 from runtime.settings import Settings
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
@@ -17,7 +17,10 @@ from storage.playbooks.cache import VersionCache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivityDependencies:
-    """`http` makes the clients of external steps; without it they are made from `settings`, behind the egress guard."""
+    """`http` makes the clients of external steps; without it they are made from `settings`, behind the egress guard.
+
+    Whoever makes the process opens and closes the connections.
+    """
 
     database: Database
     settings: Settings
@@ -25,5 +28,5 @@ class ActivityDependencies:
     versions: VersionCache = field(default_factory=VersionCache)
     client: Client
     http: HttpFactory | None = None
-    pace: Pace = field(default_factory=Pace)
-    lists: LoadedLists = field(default_factory=LoadedLists)
+    throttle: WriteThrottle = field(default_factory=WriteThrottle)
+    lists: ListCache = field(default_factory=ListCache)

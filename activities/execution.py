@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from activities.dependencies import ActivityDependencies
 from activities.failures import not_started, step_error, timed_total
 from activities.handler import Handler, failed
-from activities.payloads import INPUT_LINES, OUTPUT_LINES, by_size, load, load_context
+from activities.payloads import INPUT_LINES, OUTPUT_LINES, load, load_context, store_if_large
 from activities.versions import load_version
 from playbooks.common.errors import UnavailableError
 from playbooks.common.values import Json, PayloadRef, StepError
@@ -65,7 +65,7 @@ async def _prepare(deps: ActivityDependencies, call: StepCall, progress: _Progre
     # Stored where the step's input would be: the step itself has none, its items have.
     sensitive = step.plan.for_each.sensitive_items if step.plan.for_each else ()
     line = INPUT_LINES + _line_of(call, step)
-    return replace(outcome, items=await by_size(deps, call, line, progress.found.items, sensitive))
+    return replace(outcome, items=await store_if_large(deps, call, line, progress.found.items, sensitive))
 
 
 async def _attempt_or_not_started(
@@ -91,7 +91,7 @@ async def _attempt(
     if step.plan.child is None or not step.plan.child.waits:  # else its output comes with the end of that run
         steps.check_output(step.document, result.output)
     line = OUTPUT_LINES + _line_of(call, step)
-    output = await by_size(deps, call, line, result.output, step.plan.sensitive_output, waits=True)
+    output = await store_if_large(deps, call, line, result.output, step.plan.sensitive_output, waits=True)
     return steps.succeeded(result, output)
 
 
@@ -108,7 +108,7 @@ async def _evaluate(deps: ActivityDependencies, call: StepCall, step: OpenStep, 
         # An input that does not satisfy its contract is reported as well.
         if found.has_input:
             line = INPUT_LINES + _line_of(call, step)
-            progress.input = await by_size(deps, call, line, found.input, step.plan.sensitive_input)
+            progress.input = await store_if_large(deps, call, line, found.input, step.plan.sensitive_input)
 
 
 def _line_of(call: StepCall, step: OpenStep) -> int:
@@ -125,10 +125,10 @@ async def _open(deps: ActivityDependencies, call: StepCall) -> OpenStep:
 
 
 async def _stored_items(deps: ActivityDependencies, call: StepCall, reference: PayloadRef) -> Json:
-    found = deps.lists.find(call.organization_id, call.execution_id, reference)
+    found = deps.lists.get(call.organization_id, call.execution_id, reference)
     if found is None:
         found = await load(deps, call, reference)
-        deps.lists.keep(call.organization_id, call.execution_id, reference, found)
+        deps.lists.put(call.organization_id, call.execution_id, reference, found)
     return found
 
 

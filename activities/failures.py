@@ -1,7 +1,7 @@
-"""From whatever a step's work raises to the `StepError` that the machine decides about, and on to Temporal.
+"""Maps exceptions of a step's work to the `StepError` that the machine decides about, and failures to Temporal's.
 
-Owns the one mapping. Must not know what was being done. Invariant: what nobody foresaw is a defect of kind `system`
-that says its exception's class and nothing it may have quoted from the step's data.
+Invariant: an unforeseen exception is a defect of kind `system`, whose message has the exception's class and nothing
+that it may have quoted from the step's data.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from playbooks.evaluation.work import defect, known_error
 _Result = TypeVar("_Result", StepOutcome, LoopOutcome, OutcomeOfCheck, OutputResult)
 
 NOT_STARTED = "NOT_STARTED"
-"""The code by which the machine knows that an attempt ended before its effect could begin, so it does not count."""
+"""The code of an attempt that ended before its effect could begin, so that it does not count."""
 
 
 def step_error(error: Exception) -> StepError:
-    """The kind, code and sentence of `error`; a defect is logged with its traceback."""
+    """Return kind, code and message of `error`; a defect is logged with its traceback."""
     known = known_error(error)
     if known is not None:
         return known
@@ -53,18 +53,18 @@ async def timed_total(work: Awaitable[_Result], failed: Callable[[StepError], _R
 
 
 def not_started(message: str = "the database is away") -> StepError:
-    """An attempt that could not begin; the machine dispatches it again under the same key."""
+    """Return the error of an attempt that could not begin; the machine dispatches it again under the same key."""
     return StepError(kind="temporary_failure", code=NOT_STARTED, message=message)
 
 
 def as_application_error(outcome: StepOutcome) -> ApplicationError:
-    """A failed outcome as an activity raises it: its kind is the failure's type, the outcome its details.
+    """Return the exception for a failed outcome: its kind is the failure's type, the outcome its details.
 
     Not retryable by Temporal: the machine owns a step's retries.
     """
     error = outcome.error
     if error is None:
         raise ValueError("only a failed outcome becomes a failure")
-    # Details are read as plain JSON, where a reference could not be told from a value.
-    told = replace(outcome, input=None) if isinstance(outcome.input, PayloadRef) else outcome
-    return ApplicationError(error.message, told, type=error.kind, non_retryable=True)
+    # Details are read as plain JSON, where a reference looks like any other value.
+    details = replace(outcome, input=None) if isinstance(outcome.input, PayloadRef) else outcome
+    return ApplicationError(error.message, details, type=error.kind, non_retryable=True)

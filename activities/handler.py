@@ -1,7 +1,6 @@
-"""The protocol between a step and whatever does its work: our own handlers and those of installed packages alike.
+"""The protocol of handlers, built-in ones and those of installed packages alike.
 
-Owns who may be called; the call, its result and the one way to fail are the core's, because simulation uses them too.
-Must not know Temporal or SQL.
+The call, its result and its failure are defined in the core, because simulation uses them too.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ __all__ = ["Handler", "HandlerCall", "HandlerResult", "StepFailedError", "failed
 
 @runtime_checkable
 class Handler(Protocol):
-    """What an entry point of the group `playbook.workers` names, and what our own handlers are.
+    """Does the work of a step. An entry point of the group `playbook.workers` names one.
 
     `run` raises StepFailedError for a failure that it understands; anything else it raises counts as a defect of
     the handler (kind `system`), which is not retried. It is cancelled like any coroutine.

@@ -1,8 +1,8 @@
-"""Heartbeats of regular activities, beaten in the background so that no handler has to think of them.
+"""Heartbeats of regular activities, sent in the background so that no handler has to send them.
 
-Must not know what an activity does. The first beat comes after a while: most activities are done by then, and each
-beat costs the server as much as a step's start. A worker that dies is noticed within the heartbeat timeout, and a
-cancel reaches an activity that only waits: Temporal answers a heartbeat with it, and the SDK cancels the coroutine.
+The first one is sent after a while: most activities are done by then, and each costs the server as much as a step's
+start. With them a dead worker is noticed within the heartbeat timeout, and a cancel reaches an activity that only
+waits: Temporal answers a heartbeat with it, and the SDK cancels the coroutine.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ BEAT_EVERY = timedelta(seconds=1.5)
 _ResultT = TypeVar("_ResultT")
 
 
-async def beating(work: Coroutine[Any, Any, _ResultT]) -> _ResultT:
-    """Await `work` inside an activity, beating meanwhile. Cancellation passes through to `work`."""
+async def with_heartbeat(work: Coroutine[Any, Any, _ResultT]) -> _ResultT:
+    """Await `work` inside an activity, and send heartbeats meanwhile. Cancellation passes through to `work`."""
     beat = asyncio.create_task(_beat())
     try:
         return await work

@@ -1,7 +1,7 @@
-"""How `http_request` proves who it is: bearer token, basic, or an API key in a header or the query.
+"""Authentication of `http_request`: bearer token, basic, or an API key in a header or the query.
 
-Owns turning the step's `config.auth` into headers or query fields, kept apart from the author's own so that a
-redirect elsewhere can drop them. Must not send anything, and must not put a credential into an error.
+Credentials are kept apart from the author's own headers and query, so that a redirect to another origin can drop them.
+No credential reaches an error's text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Credentials:
 
 
 def read_credentials(call: HandlerCall) -> Credentials:
-    """The credentials of `config.auth`, its `${...}` resolved; none without it.
+    """Return the credentials of `config.auth`, its `${...}` resolved; none without it.
 
     Raises StepFailedError: `NOT_SUPPORTED` for a kind that is not built, `INVALID_CONFIG` for a missing field.
     """

@@ -1,8 +1,7 @@
-"""The external handler `http_request`: one HTTP exchange, its answer mapped into the step's output.
+"""The external handler `http_request`: one HTTP exchange, its response mapped into the step's output.
 
-Owns the request, the redirects and what each status means for a retry. Where it may connect is `egress`'s to
-judge. Invariant: no credential, header, query or body reaches an error's text, and credentials never follow a
-redirect to another origin.
+`activities.egress` decides where it may connect. Invariant: no credential, header, query or body reaches an error's
+text, and credentials never follow a redirect to another origin.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _KINDS: dict[int, ErrorKind] = {
     429: "rate_limited",
     504: "timeout",
 }
-# What a later step has no business with: it would keep somebody's session in the run's rows.
+# Not for later steps: the run's rows would hold somebody's session.
 _HIDDEN_RESPONSE_HEADERS = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
 
 
 def http_factory(settings: Settings) -> HttpFactory:
-    """A maker of clients that share one TLS context and reach only what `settings.egress_allow` and the guard let."""
+    """Return a factory of clients that share one TLS context and connect only where the egress guard allows it."""
     tls = httpx2.create_ssl_context()
 
     def new_client() -> httpx2.AsyncClient:
@@ -60,7 +59,7 @@ class HttpRequestHandler:
         self._new_client = new_client
 
     async def run(self, call: HandlerCall) -> HandlerResult:
-        """The mapped answer of a 2xx. Raises StepFailedError by status, and MappingError for a bad mapping."""
+        """Return the mapped response of a 2xx. Raises StepFailedError by status, MappingError for a bad mapping."""
         credentials = read_credentials(call)
         async with self._new_client() as client:
             request = _build(client, call, credentials)
@@ -114,7 +113,7 @@ def _build(client: httpx2.AsyncClient, call: HandlerCall, credentials: Credentia
 async def _exchange(
     client: httpx2.AsyncClient, request: httpx2.Request, credentials: Credentials
 ) -> tuple[int, httpx2.Headers, bytes]:
-    """Follow redirects by hand, so that what proves who we are stays with the first origin."""
+    """Follow redirects by hand, so that credentials stay with the first origin."""
     first = _origin(request.url)
     for _ in range(MAX_REDIRECTS + 1):
         response = await client.send(request, stream=True)
@@ -151,7 +150,7 @@ def _refusal(method: str, origin: str, status: int, headers: httpx2.Headers) -> 
 
 
 def _retry_after_ms(text: str | None) -> int | None:
-    """RFC 9110: seconds, or a date. Nonsense is no wish; no wish is longer than a day."""
+    """Read a Retry-After header (RFC 9110): seconds or a date. None for anything else; at most MAX_RETRY_AFTER_MS."""
     if not text:
         return None
     if text.strip().isdecimal():
@@ -201,5 +200,5 @@ def _plain(headers: httpx2.Headers) -> JsonObject:
 
 
 def _origin(url: httpx2.URL) -> str:
-    """Scheme, host and port: all of a URL that is fit for an error's text."""
+    """Return scheme, host and port, which are all of a URL that may stand in an error's text."""
     return f"{url.scheme}://{url.netloc.decode('ascii', errors='replace')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from activities.dependencies import ActivityDependencies
 from activities.failures import timed_total
-from activities.payloads import OUTPUT_LINES, by_size, load, load_context
+from activities.payloads import OUTPUT_LINES, load, load_context, store_if_large
 from activities.versions import load_version
 from playbooks.engine.model.temporal_messages import CollectCall, LoopCall, LoopOutcome, StepOutcome
 from playbooks.evaluation import steps
@@ -34,5 +34,5 @@ async def _collect(deps: ActivityDependencies, call: CollectCall) -> StepOutcome
     results = {index: await load(deps, call, value) for index, value in call.results.items()}
     output = steps.collected_output(call, results)
     sensitive = version.plan_step(call.step).sensitive_output
-    held = await by_size(deps, call, OUTPUT_LINES + call.line, output, sensitive)
+    held = await store_if_large(deps, call, OUTPUT_LINES + call.line, output, sensitive)
     return StepOutcome(status="succeeded", output=held)

@@ -1,8 +1,7 @@
-"""Who sent a control message, and whether its form holds: the part of a verdict that needs keys and contracts.
+"""Identifies the sender of a control message and validates its form, which needs keys and contracts.
 
-Owns identity (signature, ticket, assertion) and the form check. Whether the person may do it is the machine's to
-decide. Invariant: a verb of people is never answered with an actor that nobody vouched for, except where the
-operator trusts Temporal's clients, and then it is marked so.
+The machine decides whether the sender may do it. Invariant: for a verb of people the actor comes from a signature or a
+ticket, except where the operator trusts Temporal's clients, and then the actor is marked as asserted.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _MAX_SUBJECT = 200
 
 
 async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
-    """The sender of `call.envelope`, or the code and pointers with which it has to be refused.
+    """Return the sender of `call.envelope`, or the code and pointers with which it has to be refused.
 
     Codes: UNAUTHORIZED (a signature that does not verify), NOT_ELIGIBLE (no identity for a verb of people, or a
     ticket for something else), VALIDATION_ERROR, CONTRACT_VALIDATION_FAILED. Raises ServiceUnavailableError only
@@ -81,7 +80,7 @@ def _identify(deps: ActivityDependencies, call: CheckCall) -> Actor:
         if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
             problem = Problem(pointer="/actor/sub", code="VALIDATION_ERROR", message="has to be a short text")
             raise ValidationError("the message does not say who acts", [problem])
-    # Control verbs are open to Temporal's clients; who they say they are is recorded as asserted.
+    # Control verbs are open to Temporal's clients; their identity is recorded as asserted.
     return asserted_actor(call.organization_id, envelope.actor)
 
 

@@ -1,4 +1,4 @@
-"""The handler `notification_sender`: keeps a notification as an undelivered transaction, once per visit of its step."""
+"""The handler `notification_sender`: records an undelivered notification, once per visit of its step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAPPED = ("recipients", "subject", "message", "data")
 
 
 class NotificationSenderHandler:
-    """Delivery is another's work; a repeat of the same visit finds the first notification."""
+    """Does not deliver; a repeat of the same visit finds the first notification."""
 
     description = BUILT_IN["notification_sender"]
 
@@ -43,7 +43,7 @@ class NotificationSenderHandler:
         return HandlerResult(output={"status": "undelivered", "key": call.effect_key})
 
     async def _safe(self, call: HandlerCall, mapped: JsonObject) -> JsonObject:
-        """Sealed where the playbook has anything sensitive: no mark says what of it a text was made of."""
+        """Seal all texts where the playbook has anything sensitive: no mark shows whether a text was made of it."""
         plan = (await load_version(self._deps, call.organization_id, call.playbook_id)).plan
         is_sensitive = plan.sensitive_input or any(step.sensitive_input or step.sensitive_output for step in plan.steps)
         places = [f"/{name}" for name in mapped] if is_sensitive else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from activities.dependencies import ActivityDependencies
 from activities.failures import timed_total
-from activities.payloads import RUN_OUTPUT_LINE, by_size, load_context
+from activities.payloads import RUN_OUTPUT_LINE, load_context, store_if_large
 from activities.versions import load_version
 from playbooks.engine.model.temporal_messages import OutputCall, OutputResult
 from playbooks.evaluation.steps import run_output
@@ -21,4 +21,4 @@ async def make_output(deps: ActivityDependencies, call: OutputCall) -> OutputRes
 async def _make_output(deps: ActivityDependencies, call: OutputCall) -> OutputResult:
     version = await load_version(deps, call.organization_id, call.playbook_id)
     value = run_output(version, await load_context(deps, call))
-    return OutputResult(output=await by_size(deps, call, RUN_OUTPUT_LINE, value, version.plan.sensitive_output))
+    return OutputResult(output=await store_if_large(deps, call, RUN_OUTPUT_LINE, value, version.plan.sensitive_output))

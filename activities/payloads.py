@@ -1,7 +1,6 @@
-"""Values too large to travel: loaded for a call that names them, stored for an outcome that carries them.
+"""Values that are too large for a message: stored in lines of the run, loaded where a call refers to them.
 
-Owns the numbering of payload lines and their sealing. Must not know steps' rules. Storing the same value again (a
-repeated attempt) writes the same line.
+Storing the same value again (a repeated attempt) writes the same line.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PAUSES = tuple(timedelta(seconds=seconds) for seconds in (0.5, 1, 2, 4, 5, 5, 5
 
 
 async def load_context(deps: ActivityDependencies, call: StepCall | LoopCall | OutputCall) -> JsonObject:
-    """The call's context with the stored values put back: `input` is the run's input, any other name a step's output.
+    """Return the call's context with the stored values put back: `input` is the run's, other names are steps' outputs.
 
     Raises ServiceUnavailableError, NotFoundError.
     """
@@ -46,7 +45,7 @@ async def load_context(deps: ActivityDependencies, call: StepCall | LoopCall | O
 
 
 async def load(deps: ActivityDependencies, call: AnyCall, value: Json | PayloadRef) -> Json:
-    """The value itself; a reference is read from the run's lines and opened."""
+    """Return the value; a reference is read from the run's lines and opened."""
     if not isinstance(value, PayloadRef):
         return value
     async with deps.database.reading(call.organization_id) as session:
@@ -54,7 +53,7 @@ async def load(deps: ActivityDependencies, call: AnyCall, value: Json | PayloadR
     return deps.sealer.open(sealed)
 
 
-async def by_size(
+async def store_if_large(
     deps: ActivityDependencies,
     call: AnyCall,
     line_number: int,
@@ -63,9 +62,9 @@ async def by_size(
     *,
     waits: bool = False,
 ) -> Json | PayloadRef:
-    """`value`, or, where it is over 64 KB, a reference to the line that now holds it (sealed at `sensitive`).
+    """Return `value`, or, where it is over 64 KB, a reference to the line that now holds it (sealed at `sensitive`).
 
-    `waits`: an effect is done already, so a database that is away is given half a minute. Raises
+    `waits`: an effect is done already, so an outage of the database is waited out for half a minute. Raises
     ServiceUnavailableError after that, or at once.
     """
     if size_bytes(value) <= payloads.STORE_OVER_BYTES:
@@ -83,5 +82,5 @@ async def by_size(
 
 
 def size_bytes(value: Json) -> int:
-    """Bytes of the value as compact JSON."""
+    """Return the size of the value as compact JSON."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))

@@ -1,8 +1,8 @@
-"""Rows that an effect's activity writes on its way, so that no activity of its own has to.
+"""Writes rows during an effect's activity, which saves a flush of its own.
 
-Owns when: a run's rows are written twice a second, or when much has come together; a fast effect leaves it to the next.
-Must not decide what is written. Best effort: what is not written here is written by what comes after, so an effect
-never fails, nor waits long, because the database is away.
+Rows are written at most once per FLUSH_INTERVAL, or at once when many steps changed; a fast effect leaves them to the
+next one. Best effort: rows that are not written here are written by a later flush, so an effect neither fails nor waits
+long because the database is away.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from playbooks.common.values import FINISHED_RUN
 from playbooks.engine.model.temporal_messages import FlushCall, StepOutcome
 
 MANY_STEPS = 8
-"""Changed steps that are written at once, so that what effects carry stays small."""
+"""With so many changed steps the rows are written at once, which keeps the payloads of effects small."""
 
-_PATIENCE = 0.5
-"""Seconds that an effect which is done waits for a write that has begun."""
+_WAIT_SECONDS = 0.5
+"""How long a finished effect waits for a write that has begun."""
 
 
-async def carrying(
+async def write_rows_meanwhile(
     deps: ActivityDependencies, rows: FlushCall | None, work: Coroutine[Any, Any, StepOutcome]
 ) -> StepOutcome:
-    """Await `work`, and write `rows` meanwhile where it is due; the outcome's `rows_seq` says that they are written."""
+    """Await `work`, and write `rows` meanwhile where they are due; then the outcome has their `rows_seq`."""
     if rows is None:
         return await work
     has_begun = asyncio.Event()
@@ -38,7 +38,7 @@ async def carrying(
     try:
         outcome = await work
         if has_begun.is_set():
-            await asyncio.wait({writer}, timeout=_PATIENCE)
+            await asyncio.wait({writer}, timeout=_WAIT_SECONDS)
         is_written = writer.done() and writer.exception() is None and writer.result()
         return replace(outcome, rows_seq=rows.seq) if is_written else outcome
     finally:
@@ -48,12 +48,12 @@ async def carrying(
 
 
 async def _write_when_due(deps: ActivityDependencies, rows: FlushCall, has_begun: asyncio.Event) -> bool:
-    """False where the run is over by its row: its workflow learns that from a flush of its own."""
+    """Return false where the row says that the run is over: its workflow must see that in a flush of its own."""
     while True:
         if len(rows.steps) < MANY_STEPS:
-            await asyncio.sleep(deps.pace.wait(rows.execution_id))
+            await asyncio.sleep(deps.throttle.seconds_until_due(rows.execution_id))
         has_begun.set()
-        deps.pace.wrote(rows.execution_id)
+        deps.throttle.note_write(rows.execution_id)
         try:
             result = await projection.flush(deps, rows)
         except UnavailableError:

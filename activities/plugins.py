@@ -1,7 +1,7 @@
 """Handlers of installed packages: the entry-point group `playbook.workers`.
 
-Owns finding them and refusing what is not a handler. Must not run anything of theirs. Invariant: a package adds
-handlers, it never replaces one; a package that cannot be loaded stops the worker instead of losing steps silently.
+Invariant: a package adds handlers and never replaces one; a package that cannot be loaded stops the worker instead of
+losing steps silently.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _RESERVED_NAMES = frozenset(ActivityName)
 
 
 def installed_handlers() -> dict[str, Handler]:
-    """The handlers of installed packages by name. Raises WorkerPackageError."""
+    """Return the handlers of installed packages by name. Raises WorkerPackageError."""
     found: dict[str, Handler] = {}
     for point in worker_entry_points():
         handler, description = load_worker(point)

@@ -1,7 +1,7 @@
-"""Activities that write on the workflow's behalf: task rows, the projection, notifications, Temporal's own cancel.
+"""Activities that write for the workflow: task rows, the projection, notifications, Temporal's own cancel.
 
-Owns one transaction per call. Must not decide anything about a run: what arrives here is committed history. Each is
-safe to repeat, and retried by Temporal without end while the database or Temporal is away.
+Each call is one transaction, safe to repeat, and retried by Temporal without end while the database or Temporal is
+away. They decide nothing about a run: their input is committed history.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from storage.runs import notifications, projection, tasks
 
 
 async def announce_task(deps: ActivityDependencies, call: TaskCall, rows: FlushCall | None) -> FlushResult | None:
-    """Make a task's row, once, so that people see it; with `rows` in the transaction of that flush.
+    """Insert a task's row, once, so that people see it; with `rows` in the transaction of that flush.
 
     Raises ServiceUnavailableError.
     """
@@ -44,25 +44,25 @@ async def flush(deps: ActivityDependencies, call: FlushCall) -> FlushResult:
 
 
 async def _write(
-    deps: ActivityDependencies, call: FlushCall, more: Callable[[WriteSession], Awaitable[None]]
+    deps: ActivityDependencies, call: FlushCall, also: Callable[[WriteSession], Awaitable[None]]
 ) -> FlushResult:
-    """Write a flush, and `more` where the run is not over by its row.
+    """Write a flush, and `also` unless the row says that the run is over.
 
-    Where the rows stand elsewhere (a restored backup, a reset), everything that the history has committed is written.
+    Where the rows are at another position (a restored backup, a reset), all that the history has committed is written.
     """
     version = await load_version(deps, call.organization_id, call.playbook_id)
     try:
         async with deps.database.writing(call.organization_id) as session:
             result = await projection.apply_flush(session, call, version.plan, deps.sealer)
             if result.row_status not in FINISHED_RUN:
-                await more(session)
+                await also(session)
             return result
     except projection.RowsElsewhereError:
         workflow = workflow_id(call.organization_id, call.execution_id)
         flushes = await read_flushes(deps.client, workflow, call.temporal_run_id)
     async with deps.database.writing(call.organization_id) as session:
         result = await projection.apply_whole(session, flushes, version.plan, deps.sealer)
-        await more(session)
+        await also(session)
         return result
 
 
@@ -71,13 +71,13 @@ async def _nothing_else(_: WriteSession) -> None:
 
 
 async def record_notification(deps: ActivityDependencies, call: NotificationCall) -> None:
-    """Keep a notification as undelivered, once under its key. Raises ServiceUnavailableError."""
+    """Record a notification as undelivered, once under its key. Raises ServiceUnavailableError."""
     async with deps.database.writing(call.organization_id) as session:
         await notifications.record_notification(session, call)
 
 
 async def request_cancel(client: Client, call: CancelCall) -> None:
-    """Ask Temporal to cancel the run's workflow, so that it closes as Canceled; one that is gone needs no asking."""
+    """Ask Temporal to cancel the run's workflow, so that it closes as Canceled. No effect where it is gone."""
     handle = client.get_workflow_handle(workflow_id(call.organization_id, call.execution_id))
     try:
         await handle.cancel()

@@ -1,7 +1,7 @@
-"""The handlers without effects, as the lane runs them: `data_validator`, `data_processor`, `rules_engine`.
+"""The handlers without effects, run as local activities: `data_validator`, `data_processor`, `rules_engine`.
 
-Must not do I/O of any kind: a local activity of an unfinished task is executed again after a crash. What they do is
-the core's (`playbooks/evaluation/pure.py`).
+Must not do I/O of any kind: a local activity of an unfinished workflow task is executed again after a crash. Their work
+is in `playbooks/evaluation/pure.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Every activity of a worker, under the name by which the workflow asks for it.
+"""Registers every activity of a worker under the name by which workflows call it.
 
-Owns names and wrappers: lane activities answer, regular ones beat and turn a failed outcome into a failure. Must not
-know what an activity does. Invariant: no exception leaves an activity but one whose type says what to do with it.
+Local activities return an outcome; regular ones also send heartbeats and turn a failed outcome into a failure.
+Invariant: every exception that leaves an activity has a type by which Temporal or the workflow decides.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from activities.ai_scripted import ScriptedHandler
 from activities.dependencies import ActivityDependencies
 from activities.failures import as_application_error
 from activities.handler import Handler
-from activities.heartbeat import beating
+from activities.heartbeat import with_heartbeat
 from activities.http_request import HttpRequestHandler, http_factory
 from activities.notification_sender import NotificationSenderHandler
-from activities.piggyback import carrying
+from activities.piggyback import write_rows_meanwhile
 from activities.plugins import installed_handlers
 from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
 from activities.sub_playbook import SubPlaybookHandler
@@ -54,7 +54,7 @@ _ResultT = TypeVar("_ResultT")
 
 
 def build_handlers(deps: ActivityDependencies, installed: Mapping[str, Handler] | None = None) -> dict[str, Handler]:
-    """Our handlers and those of installed packages, by name. Raises WorkerPackageError."""
+    """Return the built-in handlers and those of installed packages, by name. Raises WorkerPackageError."""
     built_in: tuple[Handler, ...] = (
         DataValidatorHandler(),
         DataProcessorHandler(),
@@ -71,7 +71,7 @@ def build_handlers(deps: ActivityDependencies, installed: Mapping[str, Handler] 
 def build_activities(
     deps: ActivityDependencies, installed: Mapping[str, Handler] | None = None
 ) -> list[Callable[..., Any]]:
-    """The activities to register in a worker. `installed` replaces the look-up of installed packages."""
+    """Return the activities to register in a worker. `installed` replaces the look-up of installed packages."""
     handlers = build_handlers(deps, installed)
     effect_names = {
         handler.description.name
@@ -120,7 +120,7 @@ def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[C
 
 
 def _pure(deps: ActivityDependencies, pure: Mapping[str, Handler], name: str) -> Callable[..., Any]:
-    """The local activity of one pure handler, under its name: that is what an operator sees in the history."""
+    """Make the local activity of one pure handler, under its name, which an operator sees in the history."""
 
     @activity.defn(name=name)
     async def run_pure(call: StepCall) -> StepOutcome:
@@ -134,51 +134,51 @@ def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
 
     @activity.defn(name=ActivityName.ANNOUNCE_TASK)
     async def announce_task(call: TaskCall, rows: FlushCall | None = None) -> FlushResult | None:
-        return await beating(_retryable(projection.announce_task(deps, call, rows)))
+        return await with_heartbeat(_retryable(projection.announce_task(deps, call, rows)))
 
     @activity.defn(name=ActivityName.FLUSH)
     async def flush(call: FlushCall) -> FlushResult:
-        return await beating(_retryable(projection.flush(deps, call)))
+        return await with_heartbeat(_retryable(projection.flush(deps, call)))
 
     @activity.defn(name=ActivityName.RECORD_NOTIFICATION)
     async def record_notification(call: NotificationCall) -> None:
-        await beating(_retryable(projection.record_notification(deps, call)))
+        await with_heartbeat(_retryable(projection.record_notification(deps, call)))
 
     @activity.defn(name=ActivityName.REQUEST_CANCEL)
     async def request_cancel(call: CancelCall) -> None:
-        await beating(projection.request_cancel(deps.client, call))
+        await with_heartbeat(projection.request_cancel(deps.client, call))
 
     return [announce_task, flush, record_notification, request_cancel]
 
 
 def _to_other_runs(deps: ActivityDependencies) -> list[Callable[..., Any]]:
-    """Regular activities by which runs have to do with each other."""
+    """Regular activities that concern other runs."""
 
     @activity.defn(name=ActivityName.CANCEL_CHILD)
     async def cancel_child(call: CancelCall) -> None:
-        await beating(_retryable(children.cancel_child(deps, call)))
+        await with_heartbeat(_retryable(children.cancel_child(deps, call)))
 
     @activity.defn(name=ActivityName.NOTIFY_PARENT)
     async def notify_parent(call: NotifyParentCall) -> None:
-        await beating(children.notify_parent(deps, call))
+        await with_heartbeat(children.notify_parent(deps, call))
 
     @activity.defn(name=ActivityName.ACQUIRE_CONCURRENCY)
     async def acquire_concurrency(call: AcquireCall) -> AcquireResult:
-        return await beating(_retryable(concurrency.acquire_concurrency(deps, call)))
+        return await with_heartbeat(_retryable(concurrency.acquire_concurrency(deps, call)))
 
     @activity.defn(name=ActivityName.NOTIFY_NEXT)
     async def notify_next(call: NotifyNextCall) -> None:
-        await beating(_retryable(concurrency.notify_next(deps, call)))
+        await with_heartbeat(_retryable(concurrency.notify_next(deps, call)))
 
     return [cancel_child, notify_parent, acquire_concurrency, notify_next]
 
 
 def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: str) -> Callable[..., Any]:
-    """The regular activity of one effect handler; all AI providers share one. It may carry the run's rows."""
+    """Make the regular activity of one effect handler; all AI providers share one. It may write the run's rows."""
 
     @activity.defn(name=name)
     async def run_effect(call: StepCall, rows: FlushCall | None = None) -> StepOutcome:
-        outcome = await beating(carrying(deps, rows, execution.execute(deps, call, handlers)))
+        outcome = await with_heartbeat(write_rows_meanwhile(deps, rows, execution.execute(deps, call, handlers)))
         if outcome.status == "failed":
             raise as_application_error(outcome)
         return outcome
@@ -187,7 +187,7 @@ def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: s
 
 
 async def _retryable(work: Awaitable[_ResultT]) -> _ResultT:
-    """A database that is away is Temporal's to retry: these activities are not attempts at a step."""
+    """Let Temporal retry while the database is away: these activities are not attempts at a step."""
     try:
         return await work
     except UnavailableError as error:

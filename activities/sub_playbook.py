@@ -1,8 +1,7 @@
 """The handler `sub_playbook`: starts a run of another playbook, once per visit of its step.
 
-Owns what a child takes over from its parent, and what may not be started. Must not know how a parent waits.
-Invariant: the child's id is made of the step's effect key, so however often this is repeated there is one child; it is
-stored, with its parent's name on it, before its workflow is started.
+Invariant: the child's id is made of the step's effect key, so repeated attempts start one child; it is stored, with a
+reference to its parent, before its workflow is started.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ MAX_DEPTH = "MAX_DEPTH"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """What a step's config says."""
+    """The step's config."""
 
     code: str
     version: int | None
@@ -46,7 +45,7 @@ class _Wanted:
 
 
 class SubPlaybookHandler:
-    """The step is done, or begins to wait, once the child is accepted; a Temporal that is away does not keep it."""
+    """The step is done, or begins to wait, once the child is accepted, also while Temporal is away."""
 
     description = BUILT_IN["sub_playbook"]
 
@@ -69,7 +68,7 @@ class SubPlaybookHandler:
         return HandlerResult(output={"execution_id": str(child), "status": "started"})
 
     async def _known(self, session: ReadSession, child: UUID) -> RunInput | None:
-        """What an earlier attempt stored."""
+        """Return the input of a child that an earlier attempt stored."""
         try:
             return await run_rows.get_run_input(session, child, self._deps.sealer)
         except NotFoundError:
@@ -113,7 +112,7 @@ class SubPlaybookHandler:
         return start
 
     async def _version(self, session: ReadSession, wanted: _Wanted) -> CachedVersion:
-        """The version that is asked for, else the newest that may be run."""
+        """Return the version that the config names, else the newest that may run."""
         found = await version_rows.versions_of(session, wanted.code)
         if wanted.version is not None:
             found = tuple(row for row in found if row.version == wanted.version)
@@ -128,7 +127,7 @@ class SubPlaybookHandler:
         raise failed("business_rule", "INVALID_PLAYBOOK_STATUS", message, pointer=pointer)
 
     async def _sensitive(self, session: ReadSession, call: HandlerCall) -> tuple[str, ...]:
-        """What is sensitive in the step's input is so in the child's row, whatever the child's contract says."""
+        """Return the sensitive pointers of the step's input: they hold in the child's row too."""
         return (await self._deps.versions.get(session, call.playbook_id)).plan.step(call.step).sensitive_input
 
 

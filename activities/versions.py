@@ -1,4 +1,4 @@
-"""The immutable playbook version that a run is pinned to, as activities need it: document beside plan."""
+"""The immutable playbook version that a run is pinned to: document and plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Version", "load_version"]
 
 
 async def load_version(deps: ActivityDependencies, organization_id: UUID, playbook_id: UUID) -> Version:
-    """The version, from the process's cache or the tables. Raises ServiceUnavailableError, NotFoundError."""
+    """Return the version from the process's cache or the tables. Raises ServiceUnavailableError, NotFoundError."""
     kept = deps.versions.cached(organization_id, playbook_id)
     if kept is None:
         async with deps.database.reading(organization_id) as session:

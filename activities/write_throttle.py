@@ -1,4 +1,4 @@
-"""How often one worker writes the rows of one run on the way of its effects."""
+"""Limits how often one worker writes the rows of one run during effects."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections import OrderedDict
 from typing import Final
 from uuid import UUID
 
-WRITE_EVERY: Final = 0.5
+from playbooks.engine.projection import FLUSH_INTERVAL
+
+WRITE_EVERY: Final = FLUSH_INTERVAL.total_seconds()
 """Seconds between two writes of one run by one worker."""
 
 _KEPT_RUNS: Final = 10_000
 
 
-class Pace:
-    """When this process last wrote the rows of each run; the API has just written those of an unknown one."""
+class WriteThrottle:
+    """When this process last wrote the rows of each run; those of an unknown run were just written by the API."""
 
     def __init__(self) -> None:
         self._written: OrderedDict[UUID, float] = OrderedDict()
 
-    def wait(self, run: UUID) -> float:
-        """Seconds until the run's rows are due."""
+    def seconds_until_due(self, run: UUID) -> float:
+        """Return the seconds until the run's rows may be written."""
         if run not in self._written:
-            self.wrote(run)
+            self.note_write(run)
         return max(0.0, self._written[run] + WRITE_EVERY - time.monotonic())
 
-    def wrote(self, run: UUID) -> None:
+    def note_write(self, run: UUID) -> None:
         self._written[run] = time.monotonic()
         self._written.move_to_end(run)
         if len(self._written) > _KEPT_RUNS:

@@ -37,9 +37,6 @@ from playbooks.engine.model.temporal_messages import (
     TaskCall,
 )
 
-FLUSH_INTERVAL = timedelta(milliseconds=500)
-"""A burst of fast steps is projected at most this often."""
-
 LANE_BUDGET_MS = 500
 """Lane work within one workflow task; signals wait no longer than this behind a busy lane."""
 

@@ -27,6 +27,7 @@ from playbooks.engine.model.events import CancelRequested, ConcurrencyReported, 
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, RunInput, RunProjection, StepCall, TaskCall
+from playbooks.engine.projection import FLUSH_INTERVAL
 from workflows import calls
 from workflows.failures import read_failure
 from workflows.inbox import Arrival, Arrivals
@@ -280,7 +281,7 @@ class Shell:
         return call
 
     async def _flush_later(self) -> None:
-        await calls.sleep(calls.FLUSH_INTERVAL, "project to the rows")
+        await calls.sleep(FLUSH_INTERVAL, "project to the rows")
 
         def is_over() -> None:
             self._rows.is_timed = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 from playbooks.common.values import FINISHED_RUN
@@ -12,6 +13,9 @@ from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import FlushCall, RunProjection
 from playbooks.engine.progress import current_step
+
+FLUSH_INTERVAL = timedelta(milliseconds=500)
+"""Rows of a run are written at most this often: a burst of fast steps needs one flush."""
 
 
 def flush_of(plan: Plan, state: RunState, *, flushed_seq: int, temporal_run_id: str) -> FlushCall:

@@ -14,7 +14,7 @@ import pytest
 from activities import piggyback, projection
 from activities.dependencies import ActivityDependencies
 from activities.piggyback import MANY_STEPS
-from activities.write_throttle import Pace
+from activities.write_throttle import WriteThrottle
 from playbooks.common.errors import ServiceUnavailableError
 from playbooks.engine.machine import new_run
 from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, StepOutcome
@@ -66,8 +66,8 @@ async def outcome_of(
         await asyncio.sleep(seconds)
         return StepOutcome(status="succeeded")
 
-    deps = cast("Any", type("Deps", (), {"pace": Pace()})())
-    return await piggyback.carrying(deps, call, work())
+    deps = cast("Any", type("Deps", (), {"throttle": WriteThrottle()})())
+    return await piggyback.write_rows_meanwhile(deps, call, work())
 
 
 async def test_writes_nothing_when_the_effect_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import pytest
 from activities.ai_scripted import ScriptedHandler
 from activities.handler import StepFailedError
 from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEngineHandler
-from activities.timer import wait_until
 from playbooks.common.errors import ContractError, MappingError
+from playbooks.evaluation import timing
 from tests.activities.calls import handler_call
 
 RULES = [
@@ -118,15 +118,15 @@ async def test_answer_counts_as_low_when_it_has_no_confidence() -> None:
     ],
 )
 def test_timer_waits_a_duration_when_given_one(config: dict[str, Any], value: dict[str, Any], seconds: float) -> None:
-    waits = wait_until(handler_call(config, value)) - datetime.now(UTC)
+    waits = timing.wait_until(handler_call(config, value), datetime.now(UTC)) - datetime.now(UTC)
     assert seconds - 1 < waits.total_seconds() <= seconds
 
 
 def test_timer_waits_until_an_instant_when_given_one() -> None:
     due = datetime.now(UTC) + timedelta(days=1)
-    assert wait_until(handler_call({"until": "${input.at}"}, {"at": due.isoformat()})) == due
+    assert timing.wait_until(handler_call({"until": "${input.at}"}, {"at": due.isoformat()}), datetime.now(UTC)) == due
     for past in ("2020-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "2020-01-01"):
-        waits = wait_until(handler_call({"until": past})) - datetime.now(UTC)
+        waits = timing.wait_until(handler_call({"until": past}), datetime.now(UTC)) - datetime.now(UTC)
         assert abs(waits.total_seconds()) < 1
 
 
@@ -147,5 +147,5 @@ def test_timer_waits_until_an_instant_when_given_one() -> None:
 )
 def test_timer_is_refused_when_it_is_no_duration_or_instant(config: dict[str, Any]) -> None:
     with pytest.raises(StepFailedError) as caught:
-        wait_until(handler_call(config, {"missing_not": {}}))
+        timing.wait_until(handler_call(config, {"missing_not": {}}), datetime.now(UTC))
     assert caught.value.error.kind == "validation"

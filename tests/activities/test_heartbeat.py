@@ -9,7 +9,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities import heartbeat
-from activities.heartbeat import beating
+from activities.heartbeat import with_heartbeat
 
 
 async def test_activity_beats_when_it_only_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ async def test_activity_beats_when_it_only_waits(monkeypatch: pytest.MonkeyPatch
         return "done"
 
     async def run() -> str:
-        return await beating(work())
+        return await with_heartbeat(work())
 
     assert await environment.run(run) == "done"
     count = len(beats)
@@ -46,7 +46,7 @@ async def test_work_is_cancelled_when_the_activity_is() -> None:
             raise
 
     async def run() -> None:
-        await beating(work())
+        await with_heartbeat(work())
 
     running = asyncio.create_task(environment.run(run))
     await begun.wait()

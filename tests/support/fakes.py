@@ -45,7 +45,7 @@ class FakeWorld:
     """Records every call; `scripts` holds a list of answers for a step's attempts, the last one repeated.
 
     `answer` is asked for steps without a script. `gates` holds events by activity name or step key: a call waits,
-    beating, until its gate is set; `cancelled` names the gates before which a call was cancelled.
+    with_heartbeat, until its gate is set; `cancelled` names the gates before which a call was cancelled.
     `ends` says what a look at a child finds, `frees` whether it is a run's turn.
     `writes_carried` says whether an effect writes the rows that it carries. `row_status` is what a flush finds in the
     row, `refuses_flushes` makes it stale.

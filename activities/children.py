@@ -59,7 +59,7 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
 
 
 async def notify_parent(deps: ActivityDependencies, call: NotifyParentCall) -> None:
-    """Let the parent look at how this run ended; a parent that is over needs no telling. Raises RPCError."""
+    """Ask the parent to read how this run ended. No effect where the parent is over. Raises RPCError."""
     parent = call.parent
     await signal_run(
         deps.client,

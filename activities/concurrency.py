@@ -1,6 +1,6 @@
-"""Turns of runs of one key, as their workflows ask for them and pass them on.
+"""Activities for the concurrency limit of runs with one key. Each is safe to repeat.
 
-`storage.runs.concurrency` derives which run is next. Each activity is safe to repeat.
+`storage.runs.concurrency` derives which run is next.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from storage.runs import concurrency
 
 
 async def acquire_concurrency(deps: ActivityDependencies, call: AcquireCall) -> AcquireResult:
-    """Whether it is the run's turn; where room is to be made for it, the oldest runs are cancelled, and it is not yet.
+    """Return whether the run may start now. If not, `cancels_oldest` cancels the oldest blocking runs.
 
     Raises ServiceUnavailableError or RPCError, to be repeated until there is an answer.
     """
@@ -28,7 +28,7 @@ async def acquire_concurrency(deps: ActivityDependencies, call: AcquireCall) -> 
 
 
 async def notify_next(deps: ActivityDependencies, call: NotifyNextCall) -> None:
-    """Tell the runs whose turn it is now. Raises ServiceUnavailableError or RPCError."""
+    """Notify the runs that may start now. Raises ServiceUnavailableError or RPCError."""
     async with deps.database.reading(call.organization_id) as session:
         found = await concurrency.next_runs(session, call.limit)
     for execution_id in found:

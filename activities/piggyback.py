@@ -24,7 +24,7 @@ MANY_STEPS = 8
 """With so many changed steps the rows are written at once, which keeps the payloads of effects small."""
 
 _WAIT_SECONDS = 0.5
-"""How long a finished effect waits for a write that has begun."""
+"""Time that a finished effect waits for a write that has begun."""
 
 
 async def write_rows_meanwhile(

@@ -1,4 +1,4 @@
-"""As whom, and where, a person's command speaks to the API: what was said on the command line."""
+"""The organization, person and stack that the command line names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`data_dir`: the stack; `organization` and `user` count only where no `PLAYBOOK_TOKEN` is set."""
+    """`data_dir` is the stack; `organization` and `user` are used only where no `PLAYBOOK_TOKEN` is set."""
 
     data_dir: Path | None = None
     organization: str = "demo"

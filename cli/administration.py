@@ -1,4 +1,4 @@
-"""An operator's commands: tables, organizations, tokens."""
+"""Commands of an operator: tables, organizations, tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def upgrade_database(data_dir: Path | None) -> int:
 
 
 def create_organization(data_dir: Path | None, *, code: str, name: str) -> int:
-    """Make an organization, print its id."""
+    """Create an organization and print its id."""
     admin_url = client_settings(data_dir).needed("admin_database_url")
     row = asyncio.run(organizations.create_organization(admin_url, code=code, name=name))
     sys.stdout.write(f"{row.id}\n")
@@ -52,7 +52,7 @@ def print_token(data_dir: Path | None, *, org: str, user: str, roles: str, permi
 
 
 def _service_password(settings: Settings) -> str | None:
-    """Only where the URL really is the service role's: another login's password must not become its password."""
+    """Return the password only where the URL is the service role's: it must not get another login's password."""
     if settings.database_url is None:
         return None
     url = make_url(settings.database_url)

@@ -1,4 +1,4 @@
-"""`playbook doctor`: says whether histories and rows tell one story."""
+"""`playbook doctor`: prints the differences between histories and rows."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from storage.database.sessions import Database, asyncpg_url
 from storage.database.tables import organizations
 from storage.identity.organizations import find_organization
 
-CLEAN, DIFFERENT, COULD_NOT_LOOK = 0, 1, 2
+CLEAN, DIFFERENT, NOT_EXAMINED = 0, 1, 2
 
 
 def run_doctor(data_dir: Path | None, *, org: str | None, run: str | None, as_json: bool, older_than: float) -> int:
-    """Look, print what differs, and answer 0 (clean), 1 (differences) or 2 (could not look)."""
+    """Examine, print the differences, and return 0 (clean), 1 (differences) or 2 (failed)."""
     try:
         execution_id = None if run is None else UUID(run)
         diagnosis = asyncio.run(_examine(client_settings(data_dir), org, execution_id, older_than))
     except PlaybooksError as error:
-        return _could_not(error.detail)
+        return _failed(error.detail)
     except ValidationError:
-        return _could_not("the settings are not valid")
+        return _failed("the settings are not valid")
     except RPCError as error:
-        return _could_not(f"Temporal does not answer: {error.status.name}")
+        return _failed(f"Temporal does not answer: {error.status.name}")
     except (MissingSettingError, KeyRingError, OSError, RuntimeError, ValueError) as error:
-        return _could_not(str(error))
+        return _failed(str(error))
     sys.stdout.write(_json(diagnosis) if as_json else _text(diagnosis))
     return DIFFERENT if diagnosis.differences else CLEAN
 
@@ -54,12 +54,12 @@ async def _examine(settings: Settings, org: str | None, run: UUID | None, older_
         client = await connect(settings, is_lazy=False)
         found = await examine(database, client, organizations=wanted, execution_id=run, older_than=older_than)
     if run is not None and found.runs == 0:
-        raise NotFoundError("neither the rows nor Temporal know this run")
+        raise NotFoundError("neither the rows nor Temporal have this run")
     return found
 
 
 async def _organizations(settings: Settings, org: str | None) -> list[UUID] | None:
-    """The one that was named; else all, as the administrator's URL sees them; None without that URL."""
+    """Return the named one; else all that the administrator's URL sees; None without that URL."""
     if org is not None:
         row = await find_organization(settings.needed("admin_database_url"), org)
         if row is None:
@@ -98,15 +98,15 @@ def _fields(each: Difference) -> dict[str, str | None]:
 
 
 def _text(found: Diagnosis) -> str:
-    told = [
+    lines = [
         f"{each.code} organization {each.organization_id} run {each.execution_id or '-'} {each.subject}:"
         f" expected {each.history}; rows: {each.rows}\n"
         for each in found.differences
     ]
     counts = f"{found.runs} runs in {found.organizations} organizations, {len(found.differences)} differences"
-    return "".join(told) + f"{counts}, {found.fresh} too fresh to judge, {found.expired} no longer in Temporal\n"
+    return "".join(lines) + f"{counts}, {found.fresh} too fresh to examine, {found.expired} no longer in Temporal\n"
 
 
-def _could_not(reason: str) -> int:
+def _failed(reason: str) -> int:
     sys.stderr.write(f"playbook: {reason}\n")
-    return COULD_NOT_LOOK
+    return NOT_EXAMINED

@@ -1,4 +1,4 @@
-"""What a person sees when a command cannot do its work: one sentence on stderr and a failure code, no traceback."""
+"""Explains a failed command in one sentence on stderr, with an exit code and without a traceback."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ USAGE = 2
 
 
 class UsageError(ValueError):
-    """The command was called with something it cannot use; its text says with what."""
+    """The command was called with something that it cannot use; the text names it."""
 
 
 def explained(command: Callable[[], object]) -> int:
-    """The command's exit code; 1 with an explanation for a failure that a person can mend, 2 for a wrong call."""
+    """Return the command's exit code; 1 for a failure that a person can correct, 2 for a wrong call."""
     try:
         result = command()
     except CycloptsError:
-        # The command line's parser has told what is wrong.
+        # The command line's parser has printed the reason.
         return USAGE
     except UsageError as error:
         return _fail(str(error), USAGE)

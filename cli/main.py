@@ -1,7 +1,6 @@
 """The command `playbook`.
 
-Owns the commands' names and options. Must not do work itself, and imports nothing heavy before a command is
-chosen: commands for people start fast and never load Temporal's SDK.
+Imports nothing heavy before a command is chosen: commands for people start fast and never load Temporal's SDK.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ DataDir = Annotated[Path | None, Parameter(name="--data-dir", help="Data folder 
 Port = Annotated[int | None, Parameter(help="Default 8000; any free port where that is taken. 0: any free port.")]
 TemporalPort = Annotated[int | None, Parameter(help="Default 7233, likewise.")]
 UiPort = Annotated[int | None, Parameter(help="Default 8233, likewise.")]
-Fresh = Annotated[bool, Parameter(negative="", help="Forget everything in the data folder first.")]
-Json = Annotated[bool, Parameter(negative="", help="Answer on stdout as one JSON object.")]
-Org = Annotated[str, Parameter(help="The organization, where no PLAYBOOK_TOKEN says who asks.")]
-User = Annotated[str | None, Parameter(help="Who asks, where no PLAYBOOK_TOKEN says so. Default: the login name.")]
+Fresh = Annotated[bool, Parameter(negative="", help="Delete everything in the data folder first.")]
+Json = Annotated[bool, Parameter(negative="", help="Print the result as one JSON object.")]
+Org = Annotated[str, Parameter(help="The organization, where PLAYBOOK_TOKEN is not set.")]
+User = Annotated[str | None, Parameter(help="The person, where PLAYBOOK_TOKEN is not set. Default: the login name.")]
 
 
 @app.command
@@ -114,9 +113,9 @@ def doctor(
     older_than: float = 5.0,
     data_dir: DataDir = None,
 ) -> int:
-    """Compare Temporal's histories with the rows; 0 clean, 1 differences, 2 could not look. Changes nothing.
+    """Compare Temporal's histories with the rows; 0 clean, 1 differences, 2 failed. Changes nothing.
 
-    Runs that changed in the last `--older-than` seconds are not judged.
+    Runs that changed in the last `--older-than` seconds are left out.
     """
     from cli.doctor import run_doctor
 
@@ -137,7 +136,7 @@ def validate(*paths: Path, json: Json = False) -> int:
 @playbooks_app.command
 def push(
     *paths: Path,
-    publish: Annotated[bool, Parameter(negative="", help="Publish what was sent.")] = False,
+    publish: Annotated[bool, Parameter(negative="", help="Publish the playbooks that were sent.")] = False,
     json: Json = False,
     org: Org = "demo",
     user: User = None,

@@ -1,7 +1,4 @@
-"""A small client of the REST API, as one person.
-
-Owns the envelope and the problem document. Must not know what is asked, and never imports Temporal.
-"""
+"""A small client of the REST API, as one person. Never imports Temporal."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ _TIMEOUT_SECONDS = 60.0
 
 
 def objects(document: Data, name: str) -> list[Data]:
-    """The list of JSON objects under a name; empty where the field is absent or null."""
+    """Return the list of JSON objects under a name; empty where the field is absent or null."""
     return document.get(name) or []
 
 
@@ -32,7 +29,7 @@ class ApiProblemError(Exception):
 
 
 class Api:
-    """The API as one person sees it."""
+    """The API, called as one person."""
 
     def __init__(self, api_url: str, token: str, *, transport: httpx2.BaseTransport | None = None) -> None:
         self._client = httpx2.Client(
@@ -46,19 +43,19 @@ class Api:
         self._client.close()
 
     def get(self, path: str, **query: str | int) -> Any:
-        """The answer's `data`. Raises ApiProblemError."""
+        """Return the response's `data`. Raises ApiProblemError."""
         return _data_of(self._client.get(path, params=query))
 
     def post(self, path: str, body: Data, headers: Mapping[str, str] | None = None) -> Any:
-        """The answer's `data`. Raises ApiProblemError."""
+        """Return the response's `data`. Raises ApiProblemError."""
         return _data_of(self._client.post(path, json=body, headers=dict(headers or {})))
 
     def put(self, path: str, body: Data, headers: Mapping[str, str] | None = None) -> Any:
-        """The answer's `data`. Raises ApiProblemError."""
+        """Return the response's `data`. Raises ApiProblemError."""
         return _data_of(self._client.put(path, json=body, headers=dict(headers or {})))
 
     def text(self, path: str, **query: str | int) -> tuple[str, str]:
-        """An answer without an envelope, as it came, and its ETag. Raises ApiProblemError."""
+        """Return a response without an envelope, and its ETag. Raises ApiProblemError."""
         answer = self._client.get(path, params=query)
         if not answer.is_success:
             _data_of(answer)

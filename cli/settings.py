@@ -1,4 +1,4 @@
-"""Where a command's settings come from: the environment, or a stack's `dev.env`."""
+"""Reads a command's settings: the environment, or a stack's `dev.env`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from runtime.settings import MissingSettingError, Settings
 
 
 def process_settings(data_dir: Path | None) -> Settings:
-    """Settings of a server process: the environment alone, or exactly the stack that was named."""
+    """Return the settings of a server process: from the environment alone, or from the named stack alone."""
     return Settings() if data_dir is None else _of_stack(data_dir)
 
 
 def client_settings(data_dir: Path | None) -> Settings:
-    """Settings of a person's command.
+    """Return the settings of a person's command.
 
-    The stack that was named; else the environment, completed from the stack of `PLAYBOOK_DATA_DIR` or `.data` where it
-    runs, from the stack that this user started last where that one runs, or from the first of them as it was.
+    From the named stack; else from the environment, completed by the stack that `found_stack` returns.
     """
     if data_dir is not None:
         return _of_stack(data_dir)
@@ -31,9 +30,9 @@ def client_settings(data_dir: Path | None) -> Settings:
 
 
 def found_stack(settings: Settings) -> StackFolder | None:
-    """The stack of `PLAYBOOK_DATA_DIR` or `.data` where it runs, else the one started last where that one runs.
+    """Return the stack of `PLAYBOOK_DATA_DIR` or `.data` if it runs, else the one started last if that one runs.
 
-    Else the first of them as it was: a stack that is stopped does not stand in the way of one that runs.
+    Else the first of them, stopped: a stopped stack does not hide a running one.
     """
     here = StackFolder.at(settings.data_dir)
     if not here.env_file.exists():

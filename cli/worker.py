@@ -1,7 +1,6 @@
-"""The worker process: workflows, activities, and what recovers: start sweeper, scheduler and reconciler.
+"""The worker process: workflows, activities, start sweeper, scheduler and reconciler.
 
-Owns how the process is put together. Must not know a step or a rule. Invariant: on SIGTERM no new work is taken,
-and what is in flight has its time to finish.
+Invariant: on SIGTERM the process takes no new work, and work in flight has time to finish.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ HEARTBEAT_THROTTLE = timedelta(seconds=1)
 
 
 def build_worker(client: Client, settings: Settings, dependencies: ActivityDependencies) -> Worker:
-    """The worker of one process, not started yet."""
+    """Return the worker of one process, not started yet."""
     return Worker(
         client,
         task_queue=settings.task_queue,
         workflows=[PlaybookRunWorkflow],
         activities=build_activities(dependencies),
-        # Without the sandbox: what it forbids is held by lint and by tests that run in it (docs/decisions/0009).
+        # Without the sandbox: lint, and tests that run in the sandbox, forbid the same (docs/decisions/0009).
         workflow_runner=ReplaySafeRunner(),
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         sticky_queue_schedule_to_start_timeout=STICKY_SCHEDULE_TO_START,
@@ -58,7 +57,7 @@ def build_worker(client: Client, settings: Settings, dependencies: ActivityDepen
 
 @asynccontextmanager
 async def running_worker(settings: Settings) -> AsyncGenerator[Worker]:
-    """Worker, sweeper, scheduler and reconciler, taking work within the block; waits for Temporal first."""
+    """Run worker, sweeper, scheduler and reconciler within the block; waits for Temporal first."""
     async with AsyncExitStack() as cleanup:
         database = Database.connect(settings.needed("database_url"), pool_size=20)
         cleanup.push_async_callback(database.close)

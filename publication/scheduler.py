@@ -18,7 +18,7 @@ from storage.playbooks.transitions import UnfinishedTransition, find_unfinished_
 
 EVERY_SECONDS = 1.0
 OLDER_THAN = timedelta(seconds=2)
-"""How long the request that archived a version gets to cancel its runs itself."""
+"""Time that the request which archived a version gets to cancel its runs itself."""
 
 BATCH = 100
 REST_SECONDS = 30.0

@@ -1,8 +1,7 @@
-"""A transition of a version, from its checks to its record: for a request at once, for the scheduler when it is due.
+"""Performs a transition of a version, from its checks to its record: for a request, or for the scheduler when it is due.
 
-Owns the conditions of a transition and their order. Must not know who may ask for it, nor Temporal. Invariants: what is
-active was compiled, and its plan is stored in the transaction of its transition; what was scheduled is checked again as
-if it were asked now, and either it takes place or its refusal is recorded, once.
+Invariants: an active version was compiled, and its plan is stored in the transaction of its transition; a scheduled
+transition is checked again when it is due, and either takes place or has its refusal recorded, once.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ _MAX_OTHERS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What publishing has to say: a plan, the warnings, and which of them were taken on by whom."""
+class PublicationCheck:
+    """Result of the checks before publishing: a plan, the warnings, and the overrides of warnings."""
 
     plan: Plan
     warnings: tuple[Problem, ...]
@@ -44,8 +43,8 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Performed:
-    """A transition that took place. `live_runs` are still to be cancelled where the transition is `in_progress`."""
+class PerformedTransition:
+    """A transition that took place. `live_runs` are yet to be cancelled where the transition is `in_progress`."""
 
     row: PlaybookRow
     transition: TransitionRow
@@ -56,14 +55,14 @@ class Performed:
 
 async def check_publication(
     session: WriteSession, handlers: Handlers, row: PlaybookRow, overrides: Sequence[Override], *, is_due: bool = False
-) -> Checked:
+) -> PublicationCheck:
     """Compile the version as it is now, under the organization's settings.
 
     Raises PublicationError for errors and, under `strict_publication`, for warnings that no override names;
     ValidationError for an override that names an error or nothing (not when it `is_due`: its finding may be gone).
     """
     document = await version_rows.get_document(session, row.id)
-    # In a thread: whoever has nothing to do with it should not wait for it.
+    # In a thread, so that other requests do not wait for it.
     result = await asyncio.to_thread(
         compile_playbook, document, playbook_id=row.id, version=row.version, handlers=handlers
     )
@@ -77,11 +76,11 @@ async def check_publication(
     if left and await is_strict(session):
         detail = f"strict publication is on, and the playbook has {len(left)} warnings that nobody has overridden"
         raise PublicationError(detail, left)
-    return Checked(plan=result.plan, warnings=warnings, overridden=overridden(overrides, warnings))
+    return PublicationCheck(plan=result.plan, warnings=warnings, overridden=overridden(overrides, warnings))
 
 
 async def is_strict(session: ReadSession) -> bool:
-    """Whether warnings refuse in this organization."""
+    """Return whether warnings refuse a publication in this organization."""
     organization = await own_organization(session)
     return organization is not None and organization.settings.get("strict_publication") is True
 
@@ -92,8 +91,8 @@ async def perform(
     row: PlaybookRow,
     request: TransitionRequest,
     scheduled: TransitionRow | None = None,
-) -> Performed:
-    """Do it now. The caller holds the version (`hold_version`), and `scheduled` is the row that waited for this.
+) -> PerformedTransition:
+    """Perform a transition now. The caller holds the version (`hold_version`); `scheduled` is the row that was due.
 
     Raises InvalidTransitionError, PublicationError, ValidationError; then nothing may be committed.
     """
@@ -103,7 +102,7 @@ async def perform(
     live = await count_live_runs(session, row.id)
     if to_status == "deleted" and live and not request.cancels_runs:
         text = f"the version has {live} runs that have not ended"
-        help_text = "wait for them, or say on_live_runs: cancel"
+        help_text = "wait for them, or send on_live_runs: cancel"
         raise InvalidTransitionError(text, (problem("/on_live_runs", "LIVE_RUNS", text, help_text),))
     withdrawn = await _withdraw(session, row, request, scheduled) if to_status == "deleted" else ()
     facts = TransitionFacts(
@@ -128,7 +127,7 @@ async def perform(
         },
         scheduled=scheduled,
     )
-    return Performed(
+    return PerformedTransition(
         row=changed,
         transition=record,
         warnings=() if checked is None else checked.warnings,
@@ -138,7 +137,7 @@ async def perform(
 
 
 async def perform_due(database: Database, handlers: Handlers, organization_id: UUID, identity: UUID) -> bool:
-    """Do what was scheduled, if it is still to be done and nothing of the version comes before it.
+    """Perform a scheduled transition, if it is still scheduled and the version's next one.
 
     True where it took place, false also where it was refused, which is recorded. Safe to repeat and to run in many
     processes: they take turns at the version, and the second finds nothing to do. Raises UnavailableError.
@@ -163,7 +162,7 @@ async def perform_due(database: Database, handlers: Handlers, organization_id: U
 
 
 def planned(waiting: Sequence[TransitionRow]) -> tuple[Planned, ...]:
-    """The same, as the pure timetable sees it."""
+    """Return the same as the pure schedule takes it."""
     return tuple(Planned(id=each.id, action=each.action, at=each.at) for each in waiting)
 
 
@@ -173,7 +172,7 @@ async def _published(
     row: PlaybookRow,
     request: TransitionRequest,
     scheduled: TransitionRow | None,
-) -> Checked:
+) -> PublicationCheck:
     changed = _changed(row, scheduled)
     try:
         checked = await check_publication(session, handlers, row, request.overrides, is_due=scheduled is not None)
@@ -186,7 +185,7 @@ async def _published(
 
 
 def _changed(row: PlaybookRow, scheduled: TransitionRow | None) -> tuple[Problem, ...]:
-    """Whoever may change a draft may not thereby publish what nobody with that right has seen."""
+    """Refuse a draft that was changed since: its author need not have the right to publish it."""
     if scheduled is None or scheduled.details.get("revision") == row.revision:
         return ()
     text = "the draft was changed after its publication was scheduled"
@@ -228,7 +227,7 @@ async def _record_refusal(
     }
     await transitions.settle(session, scheduled, status="failed", details=failure)
     data: JsonObject = {"action": scheduled.action, "settings": scheduled.details.get("notification"), **failure}
-    # Also where nobody asked for notifications: somebody relies on it, and nobody is there to read an answer.
+    # Also where no notifications were requested: there is no response in which the refusal could stand.
     await transitions.notify(session, row, scheduled.id, "playbook_transition_failed", data)
 
 

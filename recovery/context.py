@@ -1,4 +1,4 @@
-"""What the recovering work of one process shares."""
+"""Connections and keys that the recovering work of one process shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.database.sessions import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryContext:
-    """Connections and keys. Whoever makes the process opens and closes them."""
+    """Whoever makes the process opens and closes them."""
 
     database: Database
     client: Client

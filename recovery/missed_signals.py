@@ -24,7 +24,7 @@ from storage.runs.concurrency import waiting_within_limit
 from storage.runs.unfinished_runs import UnfinishedRun
 
 GRACE = timedelta(seconds=3)
-"""How long a run that has ended gets to send the signal itself."""
+"""Time that a run which has ended gets to send the signal itself."""
 
 REST_SECONDS = 60.0
 

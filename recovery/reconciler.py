@@ -41,7 +41,7 @@ RUNS_A_ROUND = 500
 """Runs that one round looks at; further ones are left to the next rounds."""
 
 MISSING_SECONDS = 12.0
-"""How long Temporal must not know a run before it counts as lost: a fail-over may lose it for a moment."""
+"""Time that Temporal must not have a run before it counts as lost: a fail-over may hide it for a moment."""
 
 MANY_MISSING_SECONDS = 600.0
 """The same when most runs are missing: that looks like a wrong address, which an operator gets time to correct."""

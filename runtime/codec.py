@@ -1,7 +1,4 @@
-"""The remote codec protocol of Temporal's Web UI and CLI: payloads in clear text for whoever may see them.
-
-Owns the JSON in and out. Must not know HTTP: the API checks the token and the origin before it calls this.
-"""
+"""The remote codec of Temporal's Web UI and CLI: payloads in clear text, once the API has authorized the caller."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ MAX_REQUEST_BYTES = 64 * 1024 * 1024
 async def decode_payloads(key_ring: KeyRing, body: bytes) -> JsonObject:
     """Answer to `POST /codec/decode`: `{"payloads": [...]}` in and out, in protobuf's JSON form.
 
-    A payload that cannot be opened comes back as it was. Raises MalformedRequestError for another body.
+    A payload that cannot be opened is returned unchanged. Raises MalformedRequestError for another body.
     """
     decoded = await EncryptionCodec(key_ring).decode(_read(body).payloads)
     return MessageToDict(Payloads(payloads=decoded))

@@ -1,10 +1,9 @@
-"""How values cross Temporal: pydantic JSON, encrypted with AES-256-GCM.
+"""The data converter of clients, workers, tests and replays: pydantic JSON, encrypted with AES-256-GCM.
 
-Owns the one data converter of clients, workers, tests and replays. Must not know any message. Invariants: a
-payload of one run cannot be passed off as another run's (the workflow id, which names the organization, is
+Invariants: a payload of one run cannot be used as another run's (the workflow id, which has the organization, is
 authenticated and compared); plain payloads from Temporal's own clients pass; and decoding never raises, because
-in a worker that would block a run for ever on one hostile signal. What cannot be opened stays as it is, so a
-reader that needs a typed value fails with an unknown encoding, and one that reads raw values can refuse it.
+in a worker that would block a run for ever on one hostile signal. A payload that cannot be opened is returned
+unchanged, so a reader of typed values fails with an unknown encoding, and a reader of raw values can refuse it.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ KEY_ID_FIELD = "encryption-key-id"
 WORKFLOW_ID_FIELD = "playbook-workflow-id"
 COMPRESSION_FIELD = "compression"
 COMPRESSED_FROM_BYTES: Final = 1024
-"""Plans and flushes are repetitive JSON: a tenth of it is left, which the server stores and reads again and again."""
+"""Plans and flushes are repetitive JSON, which shrinks to a tenth; the server stores and reads it many times."""
 
 _ZLIB: Final = b"zlib"
 _CONVERTERS: Final = PydanticPayloadConverter().converters
 _KEPT_CONTEXTS: Final = 4096
-"""Workflows whose converter a process keeps at hand: about as many as a worker has in its cache, and a few KB each."""
+"""Workflows whose converter a process keeps: about as many as a worker caches, a few KB each."""
 
 
 def data_converter(key_ring: KeyRing) -> DataConverter:
-    """The converter that every client, worker and replayer uses. Failure messages are encrypted too."""
+    """Return the converter that every client, worker and replayer uses. Failure messages are encrypted too."""
     return RunDataConverter(
         payload_converter_class=SharedPayloadConverter,
         payload_codec=EncryptionCodec(key_ring),
@@ -58,7 +57,7 @@ class RunDataConverter(DataConverter):
     converting with it."""
 
     def with_context(self, context: SerializationContext) -> Self:
-        """The converter for the payloads of one workflow, whether its own or those of its activities."""
+        """Return the converter for the payloads of one workflow and of its activities."""
         owner = _owner_of(context)
         if owner is None or not isinstance(self.payload_codec, EncryptionCodec) or self.payload_codec.owner is not None:
             return super().with_context(context)
@@ -85,28 +84,28 @@ class SharedPayloadConverter(CompositePayloadConverter):
         self.converters = _CONVERTERS
 
     def with_context(self, context: SerializationContext) -> Self:
-        """None of these converters looks at whose payload it is."""
+        """Return itself: none of these converters depends on the workflow."""
         return self
 
 
 class EncryptionCodec(PayloadCodec, WithSerializationContext):
-    """Seals payloads. `owner` is whose they are, or None where the SDK does not say (the codec endpoint)."""
+    """Seals payloads. `owner` is the workflow's id, or None where the SDK does not give it (the codec endpoint)."""
 
     def __init__(self, key_ring: KeyRing, workflow_id: str | None = None) -> None:
         self._key_ring = key_ring
         self.owner = workflow_id
 
     def with_context(self, context: SerializationContext) -> EncryptionCodec:
-        """The same codec for the payloads of one workflow; a known owner is never replaced by an unknown one."""
+        """Return the codec for the payloads of one workflow; a known owner is never replaced by an unknown one."""
         owner = _owner_of(context)
         return self if owner is None else EncryptionCodec(self._key_ring, owner)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Sealed payloads, one for each, marked with key id and owner."""
+        """Seal each payload, marked with key id and owner."""
         return [self._seal(payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """Opened payloads; plain ones, and those that cannot be opened here, as they came. Never raises."""
+        """Open each payload; plain ones, and those that cannot be opened here, stay unchanged. Never raises."""
         return [self._open(payload) for payload in payloads]
 
     def _seal(self, payload: Payload) -> Payload:
@@ -137,6 +136,6 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
 
 
 def _owner_of(context: SerializationContext) -> str | None:
-    """The id of the workflow whose payloads these are, or None where the SDK does not say."""
+    """Return the id of the workflow that owns the payloads, or None where the SDK does not give it."""
     known = isinstance(context, WorkflowSerializationContext | ActivitySerializationContext)
     return (context.workflow_id or None) if known else None

@@ -1,9 +1,6 @@
-"""What a run's history has committed: the flushes that its workflow scheduled, whether or not the rows have them.
+"""Reads the flushes that a run's history has committed, in their order, whether or not the rows have them.
 
-A flush is an activity of its own, or what another activity carries as its second argument.
-
-Owns how they are found in a history and over continue-as-new. Must not know rows. Invariant: it only reads; what it
-returns was committed by Temporal, and in that order.
+A flush is an activity of its own, or the second argument of another activity.
 """
 
 from __future__ import annotations
@@ -26,9 +23,9 @@ _SCHEDULED: Final = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 
 
 async def read_flushes(client: Client, workflow_id: str, run_id: str) -> tuple[FlushCall, ...]:
-    """Every flush of this execution and of those it goes on from, oldest first; the last one may not be done yet.
+    """Read every flush of this execution and of those it continues, oldest first; the last one may not be done yet.
 
-    Where an earlier execution is not kept any more, its end stands for it: a flush without events. Raises RPCError.
+    For an earlier execution that Temporal has deleted there is its last state: a flush without events. Raises RPCError.
     """
     found: list[FlushCall] = []
     wanted: str | None = run_id
@@ -36,8 +33,8 @@ async def read_flushes(client: Client, workflow_id: str, run_id: str) -> tuple[F
         events = await _events_of(client, workflow_id, wanted)
         if not events:
             break
-        carrying = [payload for event in events if (payload := _payload_of_flush(event)) is not None]
-        own = [flush for payload in carrying if (flush := await _decode(client, payload)) is not None]
+        payloads = [payload for event in events if (payload := _payload_of_flush(event)) is not None]
+        own = [flush for payload in payloads if (flush := await _decode(client, payload)) is not None]
         started = events[0].workflow_execution_started_event_attributes
         wanted = started.continued_execution_run_id or None
         carried = await _carried_over(client, events[0], wanted) if wanted else ()
@@ -46,12 +43,12 @@ async def read_flushes(client: Client, workflow_id: str, run_id: str) -> tuple[F
 
 
 def _each_event_once(flushes: Sequence[FlushCall]) -> tuple[FlushCall, ...]:
-    """What one flush carried, and nobody is known to have written, the next one carries again."""
-    told: set[tuple[str, int]] = set()
+    """Drop repeated events: a flush carries again those whose earlier flush is not known to be written."""
+    seen: set[tuple[str, int]] = set()
     once: list[FlushCall] = []
     for flush in flushes:
-        new = tuple(event for event in flush.events if (flush.temporal_run_id, event.number) not in told)
-        told.update((flush.temporal_run_id, event.number) for event in new)
+        new = tuple(event for event in flush.events if (flush.temporal_run_id, event.number) not in seen)
+        seen.update((flush.temporal_run_id, event.number) for event in new)
         once.append(replace(flush, events=new))
     return tuple(once)
 
@@ -77,14 +74,14 @@ def _payload_of_flush(event: HistoryEvent) -> Payload | None:
 
 
 async def _decode(client: Client, payload: Payload) -> FlushCall | None:
-    """None where an effect carries nothing."""
+    """Decode a flush; None where an effect carries none."""
     kind: Any = FlushCall | None
     (call,) = await client.data_converter.decode([payload], [kind])
     return call
 
 
 async def _carried_over(client: Client, first: HistoryEvent, run_id: str) -> tuple[FlushCall, ...]:
-    """The state that continue-as-new handed on."""
+    """Return the state at continue-as-new as a flush."""
     payloads = first.workflow_execution_started_event_attributes.input.payloads
     (start,) = await client.data_converter.decode(payloads, [RunInput])
     if not isinstance(start, RunInput) or start.state is None:

@@ -1,7 +1,6 @@
-"""The service's encryption keys: a ring of named AES-256 keys, and what is derived from them.
+"""The service's encryption keys: a ring of named AES-256 keys, sealing (AES-256-GCM) and derived keys (HKDF).
 
-Owns parsing, sealing bytes (AES-256-GCM) and derivation (HKDF). Must not know what is sealed. The first key of
-the ring encrypts, every key decrypts, so a key is changed by putting a new one in front.
+The first key of the ring encrypts and every key decrypts, so a key is changed by adding a new one in front.
 """
 
 from __future__ import annotations
@@ -49,13 +48,13 @@ class KeyRing:
         return cls(next(iter(keys)), keys)
 
     def seal(self, plaintext: bytes, associated_data: bytes) -> tuple[str, bytes]:
-        """Key id, and nonce plus ciphertext. The same `associated_data` is needed to open it again."""
+        """Return the key id, and nonce plus ciphertext. The same `associated_data` is needed to open it again."""
         nonce = os.urandom(NONCE_BYTES)
         sealed = _cipher(self.keys[self.current_id]).encrypt(nonce, plaintext, associated_data)
         return self.current_id, nonce + sealed
 
     def open(self, key_id: str, sealed: bytes, associated_data: bytes) -> bytes:
-        """The plaintext. Raises KeyRingError for an unknown key, a changed value or other associated data."""
+        """Return the plaintext. Raises KeyRingError for an unknown key, a changed value or other associated data."""
         key = self.keys.get(key_id)
         if key is None:
             raise KeyRingError(f"the key ring has no key '{key_id[:64]}'")
@@ -65,19 +64,19 @@ class KeyRing:
             raise KeyRingError("a sealed value was changed, or belongs to somebody else") from error
 
     def derive(self, label: str, *, key_id: str | None = None) -> bytes:
-        """A 32-byte key for one purpose, from the current key (or the named one) by HKDF-SHA256."""
+        """Derive a 32-byte key for one purpose, from the current key (or the named one) by HKDF-SHA256."""
         source = self.keys[key_id or self.current_id]
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=label.encode()).derive(source)
 
 
 @lru_cache(maxsize=64)
 def _cipher(key: bytes) -> AESGCM:
-    """Expanding a key costs more than sealing a small value with it."""
+    """Return the cipher of a key, kept because expanding a key costs more than sealing a small value."""
     return AESGCM(key)
 
 
 def generate_key(key_id: str) -> str:
-    """A fresh ring of one key in the text form that `KeyRing.parse` reads."""
+    """Generate a ring of one key in the text form that `KeyRing.parse` reads."""
     return f"{key_id}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"
 
 

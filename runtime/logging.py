@@ -1,7 +1,6 @@
 """Structured logs, one JSON object a line (or readable lines at a terminal).
 
-Owns the processors. Must not know what is logged. Invariant: a value under a secret's name, and the password in a
-URL, never reach the output, whoever logs them.
+Invariant: a value under a secret's name, and the password in a URL, never reach the output.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def configure_logging(level: str = "INFO", *, stream: TextIO | None = None) -> N
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: the event without secrets, at any depth."""
+    """Remove secrets from an event, at any depth (a structlog processor)."""
     return cast("dict[str, Any]", _hidden(event, depth=0))
 
 

@@ -1,7 +1,7 @@
-"""What an operator can set: `PLAYBOOK_*`, read from the environment (or a file of such lines) once per process.
+"""Settings of a process: `PLAYBOOK_*`, read once from the environment (or a file of such lines).
 
-Owns names, types and defaults. Must not open a connection or keep an instance: whoever puts a process together
-reads the settings and hands them on. Secrets are `SecretStr`, so a printed or logged instance shows none.
+There is no global instance: the process's entry point reads the settings and passes them on. Secrets are `SecretStr`,
+so a printed or logged instance shows none.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class MissingSettingError(ValueError):
-    """A setting that this command needs is not there. Its text names the environment variable."""
+    """A setting that this command needs is not set. Its text names the environment variable."""
 
 
 class Settings(BaseSettings):
     """One process's settings. Optional ones are `None`; `needed` turns an absent one into a clear refusal."""
 
-    # The file is always given by a caller who means it: a stray .env must not configure a server.
-    # An empty variable is an unset one: that is how container files leave a setting out.
+    # Only a caller names a file: a stray .env must not configure a server.
+    # An empty variable is an unset one: container files leave a setting out this way.
     model_config = SettingsConfigDict(
         env_prefix="PLAYBOOK_", env_file=None, env_ignore_empty=True, extra="ignore", frozen=True
     )
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def key_ring(self) -> KeyRing:
-        """The encryption keys. Raises MissingSettingError without any, KeyRingError for malformed ones."""
+        """Return the encryption keys. Raises MissingSettingError without any, KeyRingError for malformed ones."""
         text = self.encryption_keys.get_secret_value()
         if not text:
             raise MissingSettingError("PLAYBOOK_ENCRYPTION_KEYS is not set")
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         return tuple(ring.derive(ENVELOPE_LABEL, key_id=key_id) for key_id in ring.keys)
 
     def needed(self, name: Literal["database_url", "admin_database_url"]) -> str:
-        """The named setting. Raises MissingSettingError when it is not set."""
+        """Return the named setting. Raises MissingSettingError when it is not set."""
         value: str | None = getattr(self, name)
         if not value:
             raise MissingSettingError(f"PLAYBOOK_{name.upper()} is not set")
@@ -106,10 +106,10 @@ class Settings(BaseSettings):
 
 
 def normalise_database_url(url: str) -> str:
-    """The same database as SQLAlchemy's asyncpg dialect names it: `postgresql+asyncpg://...`."""
+    """Return the URL of the same database for SQLAlchemy's asyncpg dialect: `postgresql+asyncpg://...`."""
     return re.sub(r"^postgres(ql)?(\+[a-z0-9]+)?://", "postgresql+asyncpg://", url)
 
 
 def plain_database_url(url: str) -> str:
-    """The same database as libpq and its clients name it: `postgresql://...`."""
+    """Return the URL of the same database for libpq and its clients: `postgresql://...`."""
     return re.sub(r"^postgres(ql)?(\+[a-z0-9]+)?://", "postgresql://", url)

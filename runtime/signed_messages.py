@@ -1,7 +1,6 @@
-"""Proofs of identity that cross Temporal: the API's signature on an envelope, and a person's ticket.
+"""Proofs of identity in messages to Temporal: the API's signature on a control message, and a person's ticket.
 
-Owns signing and checking. Must not know what a verb does. Invariant: a signature holds for one run only, and a
-ticket for one task only, so neither can be replayed against another.
+Invariant: a signature holds for one run only, and a ticket for one task only, so neither can be replayed elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _ALGORITHM = "HS256"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketClaims:
-    """Who may act on which task. `subject` is the person's id (or the token's `sub`), `expires_at` is Unix time."""
+    """A person, and a task on which they may act. `subject`: the person's id or the token's `sub`; Unix times."""
 
     task_id: UUID
     execution_id: UUID
@@ -42,12 +41,12 @@ class TicketClaims:
 
 
 def sign(envelope: Envelope, key: bytes, workflow_id: str) -> Envelope:
-    """The envelope with the API's signature for the run with this workflow id."""
+    """Return the envelope with the API's signature for the run with this workflow id."""
     return replace(envelope, signature=_signature(envelope, key, workflow_id))
 
 
 def verify(envelope: Envelope, key: bytes | Sequence[bytes], workflow_id: str) -> bool:
-    """Whether one of the keys signed this envelope for this run. Compares in constant time; never raises."""
+    """Return whether one of the keys signed this envelope for this run. Compares in constant time; never raises."""
     if envelope.signature is None or not envelope.signature.isascii():
         return False
     keys = (key,) if isinstance(key, bytes) else key
@@ -63,7 +62,7 @@ def issue_ticket(
     actor: Actor,
     lifetime: timedelta = TICKET_LIFETIME,
 ) -> str:
-    """A short-lived ticket with which `actor` may act on one task through a Temporal client."""
+    """Issue a short-lived ticket with which `actor` may act on one task through a Temporal client."""
     claims: dict[str, object] = {
         "aud": _TICKET_AUDIENCE,
         "task_id": str(task_id),
@@ -78,7 +77,7 @@ def issue_ticket(
 
 
 def read_ticket(text: str, key: bytes | Sequence[bytes]) -> TicketClaims:
-    """What a ticket says. Raises NotEligibleError when it is malformed, expired, or not signed by us.
+    """Return the claims of a ticket. Raises NotEligibleError when it is malformed, expired, or not signed by us.
 
     The caller compares task, execution and organization with what the ticket is used for.
     """
@@ -109,7 +108,7 @@ def _ticket_claims(claims: dict[str, object]) -> TicketClaims:
 
 
 def _signature(envelope: Envelope, key: bytes, workflow_id: str) -> str:
-    """HMAC-SHA256 in hex over the canonical text: sorted keys, no blanks, ASCII."""
+    """Return the HMAC-SHA256 in hex over the canonical text: sorted keys, no blanks, ASCII."""
     content = {"workflow_id": workflow_id, **signed_part(envelope)}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hmac.new(key, text.encode(), sha256).hexdigest()

@@ -1,7 +1,6 @@
 """Starts a run's workflow: the second half of "insert, commit, start".
 
-Owns the options with which every run is started, whoever starts it. Must not read or write rows. Invariant: however
-often and from wherever it is called for one run, at most one workflow comes of it, ever.
+Invariant: however often and from whatever process it is called for a run, the run has at most one workflow, ever.
 """
 
 from __future__ import annotations
@@ -45,19 +44,19 @@ async def start_run(client: Client, settings: Settings, run_input: RunInput) -> 
     again. Takes at most a few seconds.
     """
     try:
-        # The client retries inside its own deadline; this bounds the whole, the first connection included.
+        # The client retries inside its own deadline; this bounds all of it, the first connection included.
         async with asyncio.timeout(START_TIMEOUT.total_seconds() + 0.5):
             await _start_with_or_without_attributes(client, settings, run_input)
     except WorkflowAlreadyStartedError:
         return
     except (RPCError, RuntimeError, TimeoutError) as error:
-        # Also a refusal that has another reason than an outage: the run is accepted, so it is tried until it starts.
+        # Also a refusal for another reason than an outage: the run is accepted, so its start is repeated.
         detail = "Temporal is away" if is_away(error) else "Temporal does not take the run"
         raise ServiceUnavailableError(detail) from error
 
 
 async def has_workflow(client: Client, organization_id: UUID, execution_id: UUID) -> bool:
-    """Whether Temporal knows a workflow of this run, open or closed. Raises ServiceUnavailableError when it is away."""
+    """Return whether Temporal has a workflow of this run, open or closed. Raises ServiceUnavailableError."""
     request = DescribeWorkflowExecutionRequest(
         namespace=client.namespace,
         execution=WorkflowExecution(workflow_id=workflow_id(organization_id, execution_id)),

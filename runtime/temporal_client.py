@@ -1,7 +1,7 @@
-"""The connection to Temporal.
+"""The connection of every process to Temporal.
 
-Owns how every process connects. Must not know workflows or activities. A client for requests is lazy and
-impatient, so that an API starts and answers while Temporal is away; a worker's client waits for Temporal.
+A client for requests is lazy and gives up early, so that an API starts and answers while Temporal is away; a worker's
+client waits for Temporal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runtime.settings import Settings
 from runtime.temporal_names import SEARCH_ATTRIBUTES
 
 RPC_TIMEOUT: Final = timedelta(seconds=5)
-"""What one call of a request may take; give it to every client call as `rpc_timeout`."""
+"""Timeout of one call in a request; pass it to every client call as `rpc_timeout`."""
 
 _CONNECT_TIMEOUT: Final = timedelta(seconds=3)
 _IMPATIENT: Final = RetryConfig(max_elapsed_time_millis=2_000, max_retries=4)
@@ -35,7 +35,7 @@ _AWAY: Final = frozenset(
 
 
 async def connect(settings: Settings, *, is_lazy: bool = True) -> Client:
-    """A client of the configured namespace.
+    """Connect to the configured namespace.
 
     Lazy (requests): does not touch the network yet, and calls give up after about 2 s. Not lazy (workers):
     connected when it returns. Raises ServiceUnavailableError when Temporal is away.
@@ -57,7 +57,7 @@ async def connect(settings: Settings, *, is_lazy: bool = True) -> Client:
 
 
 async def connect_when_ready(settings: Settings) -> Client:
-    """A connected client for a worker; waits as long as Temporal is away."""
+    """Connect a worker; waits as long as Temporal is away."""
     log = structlog.stdlib.get_logger(__name__)
     delay_seconds = 0.2
     while True:
@@ -70,7 +70,7 @@ async def connect_when_ready(settings: Settings) -> Client:
 
 
 def is_away(error: Exception) -> bool:
-    """Whether a failed call means that Temporal cannot be reached, so the same call may succeed later.
+    """Return whether a failed call means that Temporal cannot be reached, so that the same call may succeed later.
 
     The SDK raises RuntimeError where a lazy client's first connection fails.
     """
@@ -113,7 +113,7 @@ async def _has_all(client: Client) -> bool:
 
 
 def _compression(address: str) -> GrpcCompression:
-    """On loopback compressing costs more than it saves."""
+    """Return no compression for loopback, where it costs more than it saves."""
     host = address.rsplit(":", 1)[0].strip("[]")
     try:
         is_loopback = ip_address(host).is_loopback

@@ -1,4 +1,4 @@
-"""Names that we put into Temporal and that more than one process must agree on."""
+"""Names in Temporal on which several processes must agree."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Bearer tokens: who calls, for which organization, with which rights.
+"""Bearer tokens: the caller, the organization and the permissions.
 
-Owns issuing (development) and checking of JWTs. Must not know routes. Invariant: nothing of a token is believed
-before its signature, its time and the shape of each claim have been checked.
+Invariant: no claim of a token is used before its signature, its time and the shape of each claim have been checked.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r
 
 
 class TokenClaims(BaseModel):
-    """What a checked token says. `name` is the person's display name, the subject where the token has none."""
+    """Claims of a checked token. `name` is the person's display name, the subject where the token has none."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -60,7 +59,7 @@ def issue_token(
     name: str | None = None,
     lifetime: timedelta = DEFAULT_LIFETIME,
 ) -> str:
-    """A token signed with the shared secret (HS256), for development and tests."""
+    """Issue a token signed with the shared secret (HS256), for development and tests."""
     now = int(time.time())
     claims: dict[str, Any] = {
         "sub": subject,
@@ -88,8 +87,8 @@ class TokenVerifier:
         self._published = None if settings.jwks_url is None else PublishedKeys(settings.jwks_url, fetch or _fetch)
 
     async def verify(self, token: str) -> TokenClaims:
-        """The claims. Raises UnauthorizedError for anything but a valid token, and ServiceUnavailableError when
-        the issuer's keys are needed and cannot be had."""
+        """Return the claims. Raises UnauthorizedError for anything but a valid token, ServiceUnavailableError when the
+        issuer's keys are needed and cannot be fetched."""
         if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii():
             raise UnauthorizedError("the token is not valid")
         key_id, algorithm = _header_of(token)
@@ -114,9 +113,9 @@ class PublishedKeys:
         self._tried_at = float("-inf")
 
     async def keys_for(self, key_id: str | None) -> KeySet:
-        """The keys, newly fetched where they are old or do not have `key_id`, at most every 10 s.
+        """Return the keys, newly fetched where they are old or do not have `key_id`, at most every 10 s.
 
-        While the issuer is away the keys that we have stay in use. Raises ServiceUnavailableError without any.
+        While the issuer is away the known keys stay in use. Raises ServiceUnavailableError without any.
         """
         now = time.monotonic()
         is_wanted = self._keys is None or now - self._fetched_at > self.FRESH_SECONDS or not self._has(key_id)
@@ -128,9 +127,9 @@ class PublishedKeys:
             except (httpx2.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
                 if self._keys is None:
                     self._tried_at = float("-inf")
-                    raise ServiceUnavailableError("the token issuer's keys cannot be had") from error
+                    raise ServiceUnavailableError("the token issuer's keys cannot be fetched") from error
         if self._keys is None:
-            raise ServiceUnavailableError("the token issuer's keys cannot be had")
+            raise ServiceUnavailableError("the token issuer's keys cannot be fetched")
         return self._keys
 
     def _has(self, key_id: str | None) -> bool:

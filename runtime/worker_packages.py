@@ -29,7 +29,7 @@ def load_worker(point: EntryPoint) -> tuple[object, HandlerDescription]:
     try:
         loaded: object = point.load()
         handler: object = loaded() if isinstance(loaded, type) else loaded
-    # Whatever a package's import raises is its own; say which package it was.
+    # An import may raise anything; the error names the package.
     except Exception as error:
         raise WorkerPackageError(f"the worker '{point.name}' cannot be loaded") from error
     description: object = getattr(handler, "description", None)

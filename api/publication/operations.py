@@ -28,7 +28,7 @@ from playbooks.lifecycle.schedule import Planned, refuse_contradiction, refuse_g
 from playbooks.lifecycle.side_effects import SideEffect
 from playbooks.lifecycle.transitions import PERMISSIONS, next_status
 from publication.run_cancellation import CancelContext, CancelCounts, cancel_runs
-from publication.transitions import Performed, check_publication, is_strict, perform, planned, withdraw
+from publication.transitions import PerformedTransition, check_publication, is_strict, perform, planned, withdraw
 from storage.database.sessions import WriteSession
 from storage.playbooks import transitions
 from storage.playbooks import version_rows as rows
@@ -132,7 +132,7 @@ async def cancel_scheduled(
     return ChangedVersion(row=row, transition=cancelled)
 
 
-async def _cancel_runs(context: RequestContext, done: Performed) -> CancelCounts:
+async def _cancel_runs(context: RequestContext, done: PerformedTransition) -> CancelCounts:
     """Cancel the version's runs now. The transition is committed, so the scheduler cancels the runs that are left."""
     services = context.services
     cancels = CancelContext(database=services.database, client=services.workflows.client, settings=services.settings)

@@ -1,1 +1,1 @@
-"""The grants example, played from beginning to end by a small cast."""
+"""The grants example, run from beginning to end."""

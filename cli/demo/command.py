@@ -1,7 +1,4 @@
-"""`playbook demo`: the stack, the grants example, what came of it.
-
-Owns the course of the command. Invariant: its exit code is 0 only when the run completed.
-"""
+"""`playbook demo`: the stack, the grants example, and its result. The exit code is 0 only when the run completed."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from rich.console import Console
 
 from cli.demo import show
 from cli.demo.play import DemoFailedError, Person, Play
-from cli.dev.command import say
+from cli.dev.command import report
 from cli.dev.folder import StackFolder
 from cli.dev.interrupts import StopRequested, stop_requests_raised
 from cli.dev.stack import DEMO_ORGANIZATION, Stack, StackOptions, running_stack, supervise
@@ -34,14 +31,14 @@ _FILE_COLUMNS = 150
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """Where the demo plays: a stack of our own, or one that was running already (`stack` is None)."""
+    """The stack that the demo uses: its own, or one that was running already (`stack` is None)."""
 
     description: Data
     stack: Stack | None
 
 
 def run_demo(options: StackOptions) -> int:
-    """Play the demo. At a terminal the stack then stays until Ctrl-C. 1 when the run did not complete."""
+    """Run the demo. At a terminal the stack then stays until Ctrl-C. 1 when the run did not complete."""
     is_at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     console = Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
     code = _INTERRUPTED
@@ -50,12 +47,12 @@ def run_demo(options: StackOptions) -> int:
             with _stage(options) as stage:
                 code = _play(stage, options, console)
                 if stage.stack is not None and is_at_terminal:
-                    say("The stack keeps running. Ctrl-C stops everything.")
-                    supervise(stage.stack, say)
+                    report("The stack keeps running. Ctrl-C stops everything.")
+                    supervise(stage.stack, report)
                 elif stage.stack is not None:
-                    say(f"To look around: playbook dev --data-dir {stage.stack.folder.root}")
+                    report(f"To look around: playbook dev --data-dir {stage.stack.folder.root}")
         except StopRequested:
-            say("stopped")
+            report("stopped")
     return code
 
 
@@ -64,10 +61,10 @@ def _stage(options: StackOptions) -> Generator[_Stage]:
     folder = StackFolder.at(options.data_dir)
     running = folder.read_description() if folder.is_locked() and not options.is_fresh else None
     if running is not None:
-        say(f"using the stack that is running on {folder.root}")
+        report(f"using the stack that is running on {folder.root}")
         yield _Stage(running, None)
         return
-    with running_stack(options, say) as stack:
+    with running_stack(options, report) as stack:
         yield _Stage(stack.describe(), stack)
 
 
@@ -84,13 +81,13 @@ def _play(stage: _Stage, options: StackOptions, console: Console) -> int:
     try:
         run = Play(sign_in, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)).perform()
     except (DemoFailedError, ApiProblemError, httpx2.HTTPError) as error:
-        say(f"the demo failed: {error}")
+        report(f"the demo failed: {error}")
         return 1
     execution_id = UUID(str(run["execution_id"]))
     show.show_result(console, run)
     asyncio.run(show.show_rows(console, settings.needed("database_url"), organization_id, execution_id))
     show.show_links(console, stage.description, organization_id, execution_id)
-    say(json.dumps({"execution_id": str(execution_id), "status": run["status"]}))
+    report(json.dumps({"execution_id": str(execution_id), "status": run["status"]}))
     return 0
 
 

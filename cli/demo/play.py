@@ -1,7 +1,6 @@
-"""The plot: publish the grants playbook, start a run, and act as every person that the run asks for.
+"""Runs the example: publishes the grants playbook, starts a run, and acts as every person that the run asks for.
 
-Owns who does what. Must not know how it is shown, nor anything but the REST API. Invariant: it ends; a run that
-does not finish within the time limit is a failure, as is any other end than `completed`.
+A run that does not finish within the time limit is a failure, as is any other end than `completed`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class DemoFailedError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody of the cast. `scores` is what a committee member gives."""
+    """A participant. `score` is what a committee member gives."""
 
     user: str
     role: str
@@ -49,16 +48,16 @@ CAST = (
 
 @dataclass(slots=True)
 class Play:
-    """One performance. `sign_in` makes an API client for a person, `tell` is told what happens."""
+    """One run of the demo. `sign_in` makes an API client for a person, `report` prints progress."""
 
     sign_in: Callable[[Person], Api]
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     _apis: dict[str, Api] = field(default_factory=dict[str, Api])
     _step_states: dict[str, str] = field(default_factory=dict[str, str])
     _acted: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     def perform(self) -> Data:
-        """Publish, start, act until the end. Answers the finished run. Raises DemoFailedError, ApiProblemError."""
+        """Publish, start, act until the end. Return the finished run. Raises DemoFailedError, ApiProblemError."""
         with ExitStack() as cleanup:
             for person in (APPLICANT_OFFICE, *CAST):
                 self._apis[person.user] = api = self.sign_in(person)
@@ -70,7 +69,7 @@ class Play:
     # -- the playbook ----------------------------------------------------------------------------------------------
 
     def _published_playbook(self) -> Data:
-        """The active version of the grants playbook; what is missing on the way there is done."""
+        """Return the active version of the grants playbook, created and published where necessary."""
         office = self._apis[APPLICANT_OFFICE.user]
         document = json.loads(PLAYBOOK_FILE.read_text())
         versions = self._versions(office, str(document["code"]))
@@ -79,7 +78,7 @@ class Play:
                 if playbook["status"] == status:
                     return self._activate(office, playbook)
         created = office.post("/playbooks", document)
-        self.tell(f"created the playbook '{document['name']}' with {len(document['steps'])} steps")
+        self.report(f"created the playbook '{document['name']}' with {len(document['steps'])} steps")
         return self._activate(office, created)
 
     def _versions(self, office: Api, code: str) -> list[Data]:
@@ -88,11 +87,11 @@ class Play:
 
     def _activate(self, office: Api, playbook: Data) -> Data:
         if playbook["status"] == _ACTIVE:
-            self.tell(f"using the published version {playbook['version']}")
+            self.report(f"using the published version {playbook['version']}")
             return playbook
         action = "publish" if playbook["status"] == _DRAFT else "reactivate"
         office.put(f"/playbooks/{playbook['id']}/publish", {"action": action, "reason": "Demo"})
-        self.tell(f"published version {playbook['version']}")
+        self.report(f"published version {playbook['version']}")
         return playbook
 
     # -- the run ---------------------------------------------------------------------------------------------------
@@ -104,7 +103,7 @@ class Play:
             "execution_context": {"priority": "high", "tags": ["demo"]},
         }
         run = office.post(f"/playbooks/{playbook['id']}/execute", body, {"Idempotency-Key": uuid4().hex})
-        self.tell(f"started run {run['execution_id']}")
+        self.report(f"started run {run['execution_id']}")
         return run
 
     def _until_finished(self, execution_id: str) -> Data:
@@ -112,7 +111,7 @@ class Play:
         deadline = time.monotonic() + _RUN_SECONDS
         while time.monotonic() < deadline:
             run = office.get(f"/playbooks/runs/{execution_id}", include="steps,timeline")
-            self._tell_steps(run)
+            self._report_steps(run)
             if run["status"] in _FINISHED:
                 return self._checked(run)
             if not self._act(execution_id):
@@ -124,15 +123,15 @@ class Play:
             raise DemoFailedError(f"the run ended as {run['status']}: {json.dumps(run.get('error_details'))}")
         return run
 
-    def _tell_steps(self, run: Data) -> None:
+    def _report_steps(self, run: Data) -> None:
         for step in objects(run, "steps"):
             key, status = str(step["step_key"]), str(step["status"])
             if self._step_states.get(key, "pending") != status:
                 self._step_states[key] = status
-                self.tell(f"step {step['step_number']} {step['step_name']}: {status}")
+                self.report(f"step {step['step_number']} {step['step_name']}: {status}")
 
     def _act(self, execution_id: str) -> bool:
-        """Let the first person who can do something do it. Whether somebody did."""
+        """Let the first person who has an open task decide it. Return whether somebody did."""
         for person, task in self._open_tasks(execution_id):
             self._acted.add((person.user, str(task["task_id"])))
             data = _form_for(person, task)
@@ -142,7 +141,9 @@ class Play:
                 if problem.code == "TASK_CLOSED":  # since the list was made
                     continue
                 raise
-            self.tell(f"  {person.user} ({person.role}) approves '{task['step_name']}' with {json.dumps(data['data'])}")
+            self.report(
+                f"  {person.user} ({person.role}) approves '{task['step_name']}' with {json.dumps(data['data'])}"
+            )
             return True
         return False
 

@@ -1,4 +1,4 @@
-"""What the demo shows: the result, the steps, the rows as they stand in the tables, and where to look further."""
+"""Output of the demo: the result, the steps, the rows of the tables, and links."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EVENTS_SQL = text(
 
 
 def show_result(console: Console, run: Data) -> None:
-    """The run's output and its steps, as the API tells them."""
+    """Print the run's output and its steps, from the API."""
     summary: Data = run.get("execution_summary") or {}
     console.print()
     console.print(f"[bold]{run['playbook_name']}[/] {run['status']}, grade {summary.get('performance_grade', '-')}")
@@ -43,7 +43,7 @@ def show_result(console: Console, run: Data) -> None:
 
 
 async def show_rows(console: Console, database_url: str, organization_id: UUID, execution_id: UUID) -> None:
-    """The same run by SQL, read as the service's role under row-level security."""
+    """Print the same run by SQL, read as the service's role under row-level security."""
     database = Database.connect(database_url, pool_size=1)
     try:
         async with database.reading(organization_id) as session:
@@ -66,7 +66,7 @@ async def show_rows(console: Console, database_url: str, organization_id: UUID, 
 
 
 def show_links(console: Console, description: Data, organization_id: UUID, execution_id: UUID) -> None:
-    """Where to look further while the stack runs."""
+    """Print links that work while the stack runs."""
     workflow = quote(f"playbook-run/{organization_id}/{execution_id}", safe="")
     console.print(
         f"Temporal UI  {description['temporal_ui_url']}/namespaces/default/workflows/{workflow}", soft_wrap=True

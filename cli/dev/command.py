@@ -13,25 +13,25 @@ from runtime.settings import Settings
 def stack_options(
     data_dir: Path | None, port: int | None, temporal_port: int | None, ui_port: int | None, *, is_fresh: bool
 ) -> StackOptions:
-    """Options with the configured data folder (PLAYBOOK_DATA_DIR, default `.data`) where none was named."""
+    """Return options with the configured data folder (PLAYBOOK_DATA_DIR, default `.data`) where none is given."""
     folder = data_dir if data_dir is not None else Settings().data_dir
     return StackOptions(folder, port, temporal_port, ui_port, is_fresh)
 
 
 def run_dev(options: StackOptions) -> int:
-    """Start, print where everything is, wait. 0 after an asked-for stop. Raises ServerStartError."""
+    """Start, print the addresses, wait. 0 after a requested stop. Raises ServerStartError."""
     with stop_requests_raised():
         try:
-            with running_stack(options, say) as stack:
+            with running_stack(options, report) as stack:
                 _print_addresses(stack)
-                supervise(stack, say)
+                supervise(stack, report)
         except StopRequested:
-            say("stopped")
+            report("stopped")
     return 0
 
 
-def say(text: str) -> None:
-    """Progress, for people; standard output stays for results."""
+def report(text: str) -> None:
+    """Print progress for people on stderr; standard output is for results."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""The data folder of a stack: what is kept between starts, and what a running stack says about itself.
+"""The data folder of a stack: state between starts, and the description of a running stack.
 
     state.json    secrets and the last ports; kept (mode 0600)
     dev.env       every PLAYBOOK_* setting of the stack, for further commands; kept (mode 0600)
@@ -6,7 +6,7 @@
     lock          held by the running stack
     postgres/, temporal.db*, logs/
 
-Owns these files. Must not know how a server starts. Invariant: one stack at a time on one folder.
+Invariant: one stack at a time on one folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runtime.keys import generate_key
 
 @dataclass(slots=True)
 class StackState:
-    """What a second start needs to go on where the first stopped."""
+    """Secrets and ports that a later start uses again."""
 
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     service_password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
@@ -73,7 +73,7 @@ class StackFolder:
         (self.root / "logs").mkdir(mode=0o700, exist_ok=True)
 
     def load_state(self) -> StackState:
-        """The kept state; a new one, kept from now on, at the first start."""
+        """Read the state; at the first start make and save one."""
         path = self.root / "state.json"
         if path.exists():
             return StackState(**json.loads(path.read_text()))
@@ -92,7 +92,7 @@ class StackFolder:
         _write_private(self.description_file, json.dumps(description, indent=2) + "\n")
 
     def read_description(self) -> dict[str, object] | None:
-        """What the running stack wrote, or None where none is running."""
+        """Return the running stack's description, or None where none is running."""
         try:
             return json.loads(self.description_file.read_text())
         except (OSError, ValueError):
@@ -102,7 +102,7 @@ class StackFolder:
         self.description_file.unlink(missing_ok=True)
 
     def remove_contents(self) -> None:
-        """Forget everything that a stack made here; other files in the folder stay."""
+        """Delete everything that a stack made here; other files in the folder stay."""
         for folder in (self.postgres, self.root / "logs"):
             shutil.rmtree(folder, ignore_errors=True)
         for pattern in ("temporal.db*", "state.json", "dev.env", "dev.json", "worker.ready"):
@@ -111,7 +111,7 @@ class StackFolder:
         self.make()
 
     def is_locked(self) -> bool:
-        """Whether a stack is running on this folder."""
+        """Return whether a stack is running on this folder."""
         if not (self.root / "lock").exists():
             return False
         try:
@@ -136,12 +136,12 @@ def remember_last_stack(folder: StackFolder) -> None:
     try:
         _last_stack_note().parent.mkdir(parents=True, exist_ok=True)
         _write_private(_last_stack_note(), str(folder.root))
-    except OSError:  # a home that cannot be written: then --data-dir has to be said
+    except OSError:  # a home that cannot be written: then --data-dir has to be given
         return
 
 
 def last_stack() -> StackFolder | None:
-    """The stack that this user started last, while it runs."""
+    """Return the stack that this user started last, if it runs."""
     try:
         folder = StackFolder(Path(_last_stack_note().read_text()))
         return folder if folder.is_locked() else None

@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequested(BaseException):
-    """Somebody wants this process to end. Not an Exception: nothing but the command itself may catch it."""
+    """A signal asked this process to end. Not an Exception: nothing but the command itself may catch it."""
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Starts the stack in order, keeps it running, and stops what it started.
 
-Owns the order and the supervision. Must not know tables or workflows beyond migrations and the demo organization.
-Invariant: whatever way `running_stack` is left (end, error, Ctrl-C, SIGTERM), no process of it remains.
+Invariant: however `running_stack` is left (end, error, Ctrl-C, SIGTERM), no process of it remains.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ _PROJECT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 60.0
 _RESTART_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_SECONDS = 30.0
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What a person may choose. A port that is None is the default, or a free one where that is taken."""
+    """Options of a stack. A port that is None is the default, or a free one where that is taken."""
 
     data_dir: Path
     port: int | None = None
@@ -79,7 +78,7 @@ class Stack:
 
 
 @contextmanager
-def running_stack(options: StackOptions, say: Say) -> Generator[Stack]:
+def running_stack(options: StackOptions, report: Report) -> Generator[Stack]:
     """Start everything, yield when it answers, stop everything. Raises ServerStartError."""
     folder = StackFolder.at(options.data_dir)
     folder.make()
@@ -91,18 +90,18 @@ def running_stack(options: StackOptions, say: Say) -> Generator[Stack]:
         stack = Stack(folder, state, _choose_ports(options, state))
         folder.save_state(state)
         cleanup.callback(folder.remove_description)
-        _start_servers(stack, cleanup, say)
-        _prepare_database(stack, say)
+        _start_servers(stack, cleanup, report)
+        _prepare_database(stack, report)
         folder.write_environment(stack.environment)
-        _start_services(stack, cleanup, say)
+        _start_services(stack, cleanup, report)
         folder.write_description(stack.describe())
         remember_last_stack(folder)
         yield stack
-        say("stopping")
+        report("stopping")
 
 
-def supervise(stack: Stack, say: Say, *, until: Callable[[], bool] = lambda: False) -> None:
-    """Start again whatever ends by itself, until the caller is interrupted or `until` says so."""
+def supervise(stack: Stack, report: Report, *, until: Callable[[], bool] = lambda: False) -> None:
+    """Restart processes that end by themselves, until the caller is interrupted or `until` returns true."""
     failures: dict[str, int] = {}
     started = {name: time.monotonic() for name in stack.processes()}
     while not until():
@@ -113,15 +112,15 @@ def supervise(stack: Stack, say: Say, *, until: Callable[[], bool] = lambda: Fal
                 failures[name] = 0
             delay = _RESTART_SECONDS[min(failures.get(name, 0), len(_RESTART_SECONDS) - 1)]
             failures[name] = failures.get(name, 0) + 1
-            say(f"{name} ended (code {child.popen.returncode}); starting it again in {delay} s, see {child.log}")
+            report(f"{name} ended (code {child.popen.returncode}); starting it again in {delay} s, see {child.log}")
             time.sleep(delay)
-            _restart(stack, name, say)
+            _restart(stack, name, report)
             started[name] = time.monotonic()
             stack.folder.write_description(stack.describe())
         time.sleep(0.2)
 
 
-def _restart(stack: Stack, name: str, say: Say) -> None:
+def _restart(stack: Stack, name: str, report: Report) -> None:
     try:
         if name == "postgres":
             stack.postgres = _postgres(stack)
@@ -130,7 +129,7 @@ def _restart(stack: Stack, name: str, say: Say) -> None:
         else:
             stack.services[name] = _service(stack, name)
     except ServerStartError as error:
-        say(str(error))
+        report(str(error))
 
 
 def _choose_ports(options: StackOptions, state: StackState) -> dict[str, int]:
@@ -151,13 +150,13 @@ def _choose_ports(options: StackOptions, state: StackState) -> dict[str, int]:
 # -- starting ------------------------------------------------------------------------------------------------------
 
 
-def _start_servers(stack: Stack, cleanup: ExitStack, say: Say) -> None:
+def _start_servers(stack: Stack, cleanup: ExitStack, report: Report) -> None:
     # Registered before the start, so that a server that was started again later is the one that gets stopped.
     cleanup.callback(lambda: stack.postgres and stack.postgres.stop())
     cleanup.callback(lambda: stack.temporal and stack.temporal.stop())
-    say("starting PostgreSQL")
+    report("starting PostgreSQL")
     stack.postgres = _postgres(stack)
-    say("starting Temporal")
+    report("starting Temporal")
     stack.temporal = _temporal(stack)
 
 
@@ -176,10 +175,10 @@ def _temporal(stack: Stack) -> TemporalServer:
     )
 
 
-def _prepare_database(stack: Stack, say: Say) -> None:
+def _prepare_database(stack: Stack, report: Report) -> None:
     if stack.postgres is None:
         raise AssertionError("the database is prepared after its start")
-    say("preparing the tables")
+    report("preparing the tables")
     admin_url = stack.postgres.admin_url
     upgrade(admin_url, stack.state.service_password)
     stack.environment = _environment(stack, stack.postgres)
@@ -212,9 +211,9 @@ def _environment(stack: Stack, postgres: PostgresServer) -> dict[str, str]:
     return {name: os.environ.get(name) or value for name, value in chosen.items()} | fixed
 
 
-def _start_services(stack: Stack, cleanup: ExitStack, say: Say) -> None:
+def _start_services(stack: Stack, cleanup: ExitStack, report: Report) -> None:
     cleanup.callback(_stop_services, stack)
-    say("starting API and worker")
+    report("starting API and worker")
     for name in ("api", "worker"):
         stack.services[name] = _service(stack, name)
     deadline = time.monotonic() + _READY_SECONDS
@@ -222,7 +221,7 @@ def _start_services(stack: Stack, cleanup: ExitStack, say: Say) -> None:
         while not is_ready(stack):
             child = stack.services[name]
             if not child.is_running:
-                raise ServerStartError(f"the {name} did not start:\n{child.last_words()}")
+                raise ServerStartError(f"the {name} did not start:\n{child.end_of_log()}")
             if time.monotonic() > deadline:
                 raise ServerStartError(f"the {name} was not ready after {_READY_SECONDS:.0f} s, see {child.log}")
             time.sleep(0.1)

@@ -1,8 +1,4 @@
-"""The API as a person's command reaches it.
-
-Owns where the address and the token come from: `PLAYBOOK_API_URL` and `PLAYBOOK_TOKEN`, else the stack. Must not know
-what is asked.
-"""
+"""Connects a person's command to the API: by `PLAYBOOK_API_URL` and `PLAYBOOK_TOKEN`, else by the stack."""
 
 from __future__ import annotations
 
@@ -35,7 +31,7 @@ class RefusedError(Exception):
 
 @contextmanager
 def connected(account: Account) -> Generator[Api]:
-    """A client of the API. Raises UsageError without an address or a token, RefusedError for what the API says."""
+    """Return a client of the API. Raises UsageError without an address or a token, RefusedError by the API."""
     settings = client_settings(account.data_dir)
     api = Api(_address(account, settings), _token(account, settings))
     try:
@@ -48,8 +44,8 @@ def connected(account: Account) -> Generator[Api]:
         api.close()
 
 
-def told(error: RefusedError, *, as_json: bool) -> int:
-    """Say what the API said; the exit code."""
+def print_refusal(error: RefusedError, *, as_json: bool) -> int:
+    """Print the API's refusal, and return the exit code."""
     from cli.playbooks.show import write_json
 
     if as_json:
@@ -73,7 +69,7 @@ def _token(account: Account, settings: Settings) -> str:
         return settings.token.get_secret_value()
     if settings.jwt_secret is None or not settings.admin_database_url:
         raise UsageError("PLAYBOOK_TOKEN is not set (`playbook token` makes one), and no stack was found (--data-dir)")
-    # Only here: sqlalchemy takes its time to load, and who has a token does not need it.
+    # Imported here: sqlalchemy loads slowly, and a caller with a token does not need it.
     from storage.identity.organizations import find_organization
 
     row = asyncio.run(find_organization(settings.admin_database_url, account.organization))

@@ -1,7 +1,6 @@
-"""`playbook playbooks diff`: a file against what is stored.
+"""`playbook playbooks diff`: compares a file with the stored document.
 
-Owns the comparison of two JSON values. A document is compared as the service would keep it: order of names and the
-file's format make no difference.
+Order of names and the file's format make no difference, as in the service.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from difflib import unified_diff
 from pathlib import Path
 
 from cli.account import Account
-from cli.playbooks.connection import RefusedError, connected, told
+from cli.playbooks.connection import RefusedError, connected, print_refusal
 from cli.playbooks.files import problems_of, read_file
-from cli.playbooks.show import tell, write_json
+from cli.playbooks.show import print_problems, write_json
 from cli.playbooks.stored import Stored, text_of, wanted
 from playbooks.common.errors import InputError
 from playbooks.common.json_pointer import join
@@ -25,17 +24,17 @@ _MAX_CHANGES = 1_000
 
 
 def run_diff(path: Path, account: Account, *, version: int | None, as_json: bool) -> int:
-    """Compare. 0: the same; 1: they differ, or it cannot be told. Raises UsageError, NotFoundError."""
+    """Compare. 0: equal; 1: different, or not comparable. Raises UsageError, NotFoundError."""
     try:
         document = read_document(read_file(path))
     except InputError as error:
-        tell(path, problems_of(error))
+        print_problems(path, problems_of(error))
         return 1
     try:
         with connected(account) as api:
             stored = wanted(api, document.code, version)
     except RefusedError as error:
-        return told(error, as_json=as_json)
+        return print_refusal(error, as_json=as_json)
     return _show(path, document.to_json(), document.code, stored, as_json=as_json)
 
 
@@ -54,7 +53,7 @@ def _show(path: Path, local: Json, code: str, stored: Stored, *, as_json: bool) 
 
 
 def changes(before: Json, after: Json, pointer: str = "") -> Iterator[tuple[str, str]]:
-    """Where two values differ: the pointer, and whether it was `added`, `removed` or `changed`."""
+    """Yield the differences of two values: the pointer, and `added`, `removed` or `changed`."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name in dict.fromkeys((*before, *after)):
             place = join(pointer, name)

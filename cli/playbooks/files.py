@@ -1,7 +1,6 @@
-"""Playbook files: which there are, and how they are read and written.
+"""Playbook files: their names and formats (JSON, YAML).
 
-Owns names and formats (JSON, YAML). Must not know what a document means. Invariant: a file is read as exactly one
-value; a name that stands twice and numbers that JSON does not have are refused in both formats.
+A file is read as exactly one value; duplicate names and numbers that JSON does not have are refused in both formats.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _ENDINGS = tuple(f".playbook{suffix}" for suffix in _FORMATS)
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name says. Raises UsageError."""
+    """Return the format by the file's name. Raises UsageError."""
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
         raise UsageError(f"{path}: a playbook is a .json, .yaml or .yml file")
@@ -31,7 +30,7 @@ def format_of(path: Path) -> Format:
 
 
 def files_of(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and the playbook files in and below the folders named, each once. Raises UsageError."""
+    """Return the named files, and the playbook files in and below the named folders, each once. Raises UsageError."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -48,7 +47,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_file(path: Path) -> Json:
-    """The value in a file. Raises UsageError where it cannot be opened, InputError where it cannot be read."""
+    """Read the value in a file. Raises UsageError where it cannot be opened, InputError where it cannot be read."""
     format_ = format_of(path)
     try:
         data = path.read_bytes()
@@ -64,7 +63,7 @@ def read_file(path: Path) -> Json:
 
 
 def problems_of(error: InputError) -> tuple[Problem, ...]:
-    """What an error says, as problems; at the document's root where it points nowhere."""
+    """Return the problems of an error; one at the document's root where it has none."""
     return error.problems or (Problem(pointer="", code=error.code, message=error.detail),)
 
 
@@ -83,7 +82,7 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(made) < len(pairs):
         seen: set[str] = set()
         twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        message = f"the name '{twice[:100]}' stands twice in one object"
+        message = f"the name '{twice[:100]}' occurs twice in one object"
         raise ValidationError(message, (Problem(pointer="", code="DUPLICATE", message=message),))
     return made
 

@@ -1,4 +1,4 @@
-"""`playbook playbooks pull`: a stored document as a file."""
+"""`playbook playbooks pull`: writes a stored document to a file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from cli.account import Account
-from cli.playbooks.connection import RefusedError, connected, told
+from cli.playbooks.connection import RefusedError, connected, print_refusal
 from cli.playbooks.files import format_of
-from cli.playbooks.show import say, write_json
+from cli.playbooks.show import print_line, write_json
 from cli.playbooks.stored import wanted
 from runtime.yaml_text import to_yaml
 
@@ -21,7 +21,7 @@ def run_pull(code: str, account: Account, *, version: int | None, output: Path |
         with connected(account) as api:
             stored = wanted(api, code, version)
     except RefusedError as error:
-        return told(error, as_json=as_json)
+        return print_refusal(error, as_json=as_json)
     if format_ == "yaml":
         text = to_yaml(stored.document)
     else:
@@ -33,5 +33,5 @@ def run_pull(code: str, account: Account, *, version: int | None, output: Path |
     if as_json:
         write_json({"file": str(output), "code": code, "version": stored.version, "status": stored.status})
     else:
-        say(f"{output}: {code} version {stored.version}, {stored.status}")
+        print_line(f"{output}: {code} version {stored.version}, {stored.status}")
     return 0

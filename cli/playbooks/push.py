@@ -1,7 +1,6 @@
-"""`playbook playbooks push`: files become drafts, or the next versions, of the playbooks they name.
+"""`playbook playbooks push`: sends files as new playbooks, changed drafts or next versions.
 
-Owns which of the three it is. Invariant: nothing is sent before every file was found valid, and a document that is
-stored already is not stored again.
+Invariant: nothing is sent before every file is valid, and a document that is stored already is not stored again.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.account import Account
-from cli.playbooks.connection import RefusedError, connected, told
+from cli.playbooks.connection import RefusedError, connected, print_refusal
 from cli.playbooks.files import files_of
-from cli.playbooks.show import say, tell, write_json
+from cli.playbooks.show import print_line, print_problems, write_json
 from cli.playbooks.stored import newest, text_of
 from cli.playbooks.validate import check
 from cli.rest import Api
@@ -26,7 +25,7 @@ def run_push(paths: Sequence[Path], account: Account, *, publishes: bool, as_jso
     """Send files. 1 where one is not valid, or the API refuses. Raises UsageError."""
     checked = [check(path) for path in files_of(paths)]
     for each in checked:
-        tell(each.path, each.problems)
+        print_problems(each.path, each.problems)
     if any(each.errors for each in checked):
         if as_json:
             write_json({"pushed": [], "files": [each.as_data() for each in checked]})
@@ -39,9 +38,11 @@ def run_push(paths: Sequence[Path], account: Account, *, publishes: bool, as_jso
                     sent = _push(api, each.document, publishes=publishes)
                     pushed.append({"file": str(each.path), **sent})
                     if not as_json:
-                        say(f"{each.path}: {sent['code']} version {sent['version']} {sent['action']}, {sent['status']}")
+                        print_line(
+                            f"{each.path}: {sent['code']} version {sent['version']} {sent['action']}, {sent['status']}"
+                        )
     except RefusedError as error:
-        return told(error, as_json=as_json)
+        return print_refusal(error, as_json=as_json)
     if as_json:
         write_json({"pushed": pushed})
     return 0
@@ -57,7 +58,7 @@ def _push(api: Api, document: PlaybookDocument, *, publishes: bool) -> dict[str,
     elif stored.status == "draft":
         action, row = "changed", api.put(f"/playbooks/{stored.id}", body, {"If-Match": stored.etag})
     else:
-        action, row = "made from the one before", api.post(f"/playbooks/{stored.id}/versions", body)
+        action, row = "created as the next version", api.post(f"/playbooks/{stored.id}/versions", body)
     status = row["status"]
     if publishes and status == "draft":
         answer = api.put(f"/playbooks/{row['id']}/publish", {"action": "publish", "reason": _REASON})

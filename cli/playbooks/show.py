@@ -1,4 +1,4 @@
-"""What the commands for playbook files print: answers on stdout, problems on stderr."""
+"""Output of the commands for playbook files: results on stdout, problems on stderr."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from playbooks.common.errors import Problem
 
 
 def write_json(value: Any) -> None:
-    """One JSON object on stdout, for machines."""
+    """Print one JSON object on stdout, for machines."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def say(line: str) -> None:
-    """One line on stdout, for people."""
+def print_line(line: str) -> None:
+    """Print one line on stdout, for people."""
     sys.stdout.write(f"{line}\n")
 
 
-def tell(path: Path, problems: Iterable[Problem]) -> None:
-    """Each problem of a file on stderr: place, severity, code, message, suggestion."""
+def print_problems(path: Path, problems: Iterable[Problem]) -> None:
+    """Print each problem of a file on stderr: place, severity, code, message, suggestion."""
     for problem in problems:
         hint = f" ({problem.suggestion})" if problem.suggestion else ""
         place = problem.pointer or "/"
@@ -30,6 +30,6 @@ def tell(path: Path, problems: Iterable[Problem]) -> None:
 
 
 def as_data(problem: Problem) -> dict[str, str]:
-    """A problem for machines."""
+    """Return a problem for machines."""
     found = {"pointer": problem.pointer, "code": problem.code, "message": problem.message}
     return found | ({"suggestion": problem.suggestion} if problem.suggestion else {})

@@ -1,4 +1,4 @@
-"""Which stored version of a playbook a command means, and its document."""
+"""Finds the stored version of a playbook that a command names, and its document."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stored:
 
 
 def versions_of(api: Api, code: str) -> list[Data]:
-    """All versions of a code, newest first; [] where there is none that is not deleted."""
+    """Return all versions of a code that are not deleted, newest first."""
     listed: list[Data] = api.get("/playbooks", code=code, limit=1)
     if not listed:
         return []
@@ -32,13 +32,13 @@ def versions_of(api: Api, code: str) -> list[Data]:
 
 
 def newest(api: Api, code: str) -> Stored | None:
-    """The newest version (a draft, where there is one)."""
+    """Return the newest version (a draft, where there is one)."""
     found = versions_of(api, code)
     return _stored(api, found[0]) if found else None
 
 
 def wanted(api: Api, code: str, version: int | None) -> Stored:
-    """The version named, else the newest. Raises NotFoundError."""
+    """Return the named version, else the newest. Raises NotFoundError."""
     found = versions_of(api, code)
     for each in found:
         if version in (None, each["version"]):
@@ -48,7 +48,7 @@ def wanted(api: Api, code: str, version: int | None) -> Stored:
 
 
 def text_of(document: Any) -> str:
-    """The document as text that is equal for equal documents."""
+    """Return the document as text that is equal for equal documents."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False)
 
 

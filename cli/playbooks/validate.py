@@ -1,6 +1,6 @@
-"""`playbook playbooks validate`: what publishing would say of a file, without a server.
+"""`playbook playbooks validate`: checks a file as publishing would, without a server.
 
-Handlers of packages that are installed here are known; what only the service knows (who holds a role) is not asked.
+Handlers of packages that are installed here are known; checks that need the service (who holds a role) are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from cli.playbooks.files import files_of, problems_of, read_file
-from cli.playbooks.show import as_data, say, tell, write_json
+from cli.playbooks.show import as_data, print_line, print_problems, write_json
 from playbooks.common.errors import InputError, Problem
 from playbooks.compiler.compile import compile_playbook
 from playbooks.document.model import PlaybookDocument, read_document
@@ -22,8 +22,8 @@ _NO_ID = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A file with its document (None where its shape is wrong) and what is wrong or doubtful."""
+class CheckedFile:
+    """A file with its document (None where its shape is wrong), its errors and its warnings."""
 
     path: Path
     document: PlaybookDocument | None
@@ -34,7 +34,7 @@ class Checked:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     def as_data(self) -> dict[str, Any]:
-        """The report for machines."""
+        """Return the report for machines."""
         return {
             "file": str(self.path),
             "is_valid": not self.errors,
@@ -47,21 +47,21 @@ def run_validate(paths: Sequence[Path], *, as_json: bool) -> int:
     """Check files. 1 where one of them cannot be published. Raises UsageError."""
     checked = [check(path) for path in files_of(paths)]
     for each in checked:
-        tell(each.path, each.problems)
+        print_problems(each.path, each.problems)
     if as_json:
         write_json({"is_valid": not any(each.errors for each in checked), "files": [e.as_data() for e in checked]})
     else:
         for each in checked:
             verdict, errors = "not valid" if each.errors else "valid", len(each.errors)
-            say(f"{each.path}: {verdict}, {errors} errors, {len(each.problems) - errors} warnings")
+            print_line(f"{each.path}: {verdict}, {errors} errors, {len(each.problems) - errors} warnings")
     return 1 if any(each.errors for each in checked) else 0
 
 
-def check(path: Path) -> Checked:
-    """A file, judged as publishing would. Raises UsageError where it cannot be opened."""
+def check(path: Path) -> CheckedFile:
+    """Check a file as publishing would. Raises UsageError where it cannot be opened."""
     try:
         document = read_document(read_file(path))
     except InputError as error:
-        return Checked(path, None, problems_of(error))
+        return CheckedFile(path, None, problems_of(error))
     compiled = compile_playbook(document, playbook_id=_NO_ID, version=1, handlers=installed_descriptions())
-    return Checked(path, document, compiled.problems)
+    return CheckedFile(path, document, compiled.problems)

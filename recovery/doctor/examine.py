@@ -1,8 +1,8 @@
-"""`playbook doctor`: compares what Temporal's histories say with what the rows say, and names every difference.
+"""`playbook doctor`: compares Temporal's histories with the rows, and names every difference.
 
-Owns which runs are looked at and when a difference counts. Must share nothing with the code that writes the rows:
-invariants are in `doctor_invariants`, the two sides are read by `doctor_history` and `doctor_rows`. Invariants: it
-writes nothing; a run that moves while it is looked at is never blamed: a difference counts when a second look finds it.
+Must share nothing with the code that writes the rows: `invariants` compares, `history` and `rows` read the two sides.
+Invariants: it writes nothing, and it reports no run that changes meanwhile: a difference counts when a second read
+finds it too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from playbooks.common.ids import parse_workflow_id, workflow_id
 from recovery.doctor.facts import FINISHED, Diagnosis, Difference, HistoryFacts, Pair, RowFacts
 from recovery.doctor.history import age_seconds, read_history
 from recovery.doctor.invariants import differences_of
-from recovery.doctor.rows import find_strangers, list_runs, read_rows
+from recovery.doctor.rows import find_foreign_rows, list_runs, read_rows
 from runtime.temporal_client import RPC_TIMEOUT
 from storage.database.sessions import Database
 from storage.database.tables import transactions
 
 AT_ONCE = 8
-"""Runs that are looked at side by side: a live service has to keep its connections."""
+"""Runs that are examined at once: a live service has to keep its connections."""
 
 _BATCH = 500
 _EVERY_RUN = "WorkflowType = 'PlaybookRun'"
@@ -35,7 +35,7 @@ _EVERY_RUN = "WorkflowType = 'PlaybookRun'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doctor:
-    """What one examination works with. `older_than` in seconds: a run that changed since then is not judged."""
+    """Connections and limits of one examination. A run that changed in the last `older_than` seconds is left out."""
 
     database: Database
     client: Client
@@ -44,8 +44,8 @@ class Doctor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """What one run came to."""
+class _Examined:
+    """The result of one run."""
 
     differences: tuple[Difference, ...] = ()
     is_fresh: bool = False
@@ -60,7 +60,7 @@ async def examine(
     execution_id: UUID | None = None,
     older_than: float = 5.0,
 ) -> Diagnosis:
-    """Look at every run of these organizations, or at one.
+    """Examine every run of these organizations, or one run.
 
     Without `organizations`, those that have an unfinished run or a workflow. Raises UnavailableError or RPCError
     when the database or Temporal is away.
@@ -68,52 +68,52 @@ async def examine(
     doctor = Doctor(database=database, client=client, older_than=older_than, retention=await _retention(client))
     listed = await _listed(client)
     wanted = await _known(database, listed) if organizations is None else list(organizations)
-    looks: list[_Look] = []
-    strangers: list[Difference] = []
+    results: list[_Examined] = []
+    foreign: list[Difference] = []
     for organization in wanted:
         async with database.reading(organization) as session:
             runs = set(await list_runs(session)) | listed.get(organization, set())
             if execution_id is None:
-                strangers.extend(await find_strangers(session))
+                foreign.extend(await find_foreign_rows(session))
         if execution_id is not None:
             runs &= {execution_id}
-        looks.extend(await _look_at_all(doctor, organization, sorted(runs)))
+        results.extend(await _examine_all(doctor, organization, sorted(runs)))
     return Diagnosis(
         organizations=len(wanted),
-        runs=len(looks),
-        fresh=sum(look.is_fresh for look in looks),
-        expired=sum(look.is_expired for look in looks),
-        differences=(*(found for look in looks for found in look.differences), *strangers),
+        runs=len(results),
+        fresh=sum(result.is_fresh for result in results),
+        expired=sum(result.is_expired for result in results),
+        differences=(*(found for result in results for found in result.differences), *foreign),
     )
 
 
-async def _look_at_all(doctor: Doctor, organization: UUID, runs: Sequence[UUID]) -> list[_Look]:
+async def _examine_all(doctor: Doctor, organization: UUID, runs: Sequence[UUID]) -> list[_Examined]:
     free = asyncio.Semaphore(AT_ONCE)
 
-    async def look(run: UUID) -> _Look:
+    async def examine_run(run: UUID) -> _Examined:
         async with free:
-            return await _look(doctor, organization, run)
+            return await _examine(doctor, organization, run)
 
-    looks: list[_Look] = []
+    results: list[_Examined] = []
     for first in range(0, len(runs), _BATCH):
-        looks.extend(await asyncio.gather(*(look(run) for run in runs[first : first + _BATCH])))
-    return looks
+        results.extend(await asyncio.gather(*(examine_run(run) for run in runs[first : first + _BATCH])))
+    return results
 
 
-async def _look(doctor: Doctor, organization: UUID, run: UUID) -> _Look:
-    """One run; a difference counts only where a second look finds it too and nothing moved in between."""
+async def _examine(doctor: Doctor, organization: UUID, run: UUID) -> _Examined:
+    """Examine a run; a difference counts only where a second read finds it too and nothing changed in between."""
     pair = await _read(doctor, organization, run)
     if _is_fresh(doctor, pair):
-        return _Look(is_fresh=True)
+        return _Examined(is_fresh=True)
     is_expired = _is_expired(doctor, pair)
     found = differences_of(pair, is_expired=is_expired)
     if found:
         pair = await _read(doctor, organization, run)
         if _is_fresh(doctor, pair):
-            return _Look(is_fresh=True)
+            return _Examined(is_fresh=True)
         again = differences_of(pair, is_expired=is_expired)
         found = tuple(difference for difference in found if difference in again)
-    return _Look(differences=found, is_expired=is_expired)
+    return _Examined(differences=found, is_expired=is_expired)
 
 
 async def _read(doctor: Doctor, organization: UUID, run: UUID) -> Pair:
@@ -130,7 +130,7 @@ def _is_fresh(doctor: Doctor, pair: Pair) -> bool:
 
 
 def _is_expired(doctor: Doctor, pair: Pair) -> bool:
-    """Temporal deletes the histories of closed workflows after a while; that is no loss."""
+    """Return whether Temporal may have deleted the history: it does so a while after the workflow closed."""
     rows = pair.rows
     if pair.history is not None or rows is None or rows.status not in FINISHED:
         return False
@@ -138,7 +138,7 @@ def _is_expired(doctor: Doctor, pair: Pair) -> bool:
 
 
 async def _listed(client: Client) -> dict[UUID, set[UUID]]:
-    """The runs that Temporal lists, by organization."""
+    """List the runs that Temporal knows, by organization."""
     found: dict[UUID, set[UUID]] = {}
     async for item in client.list_workflows(_EVERY_RUN, page_size=1000, rpc_timeout=RPC_TIMEOUT):
         parsed = parse_workflow_id(item.id)

@@ -1,7 +1,4 @@
-"""What the doctor compares: a run as its history tells it, and as its rows tell it.
-
-Owns the shapes. Must not know where facts come from, nor what follows from them.
-"""
+"""Facts about a run that the doctor compares: from its history, and from its rows."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ FINISHED = ("completed", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One thing that history and rows do not agree on. `subject` says which step, event or row."""
+    """One fact on which history and rows differ. `subject` names the step, event or row."""
 
     code: str
     organization_id: UUID
@@ -49,7 +46,7 @@ class StepFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushFact:
-    """What one flush carried. `is_done`: the history has its completion."""
+    """The content of one flush. `is_done`: the history has its completion."""
 
     seq: int
     status: str
@@ -71,7 +68,7 @@ class EffectFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFact:
-    """What the workflow said at its end."""
+    """The result of the workflow."""
 
     status: str
     seq: int
@@ -80,7 +77,7 @@ class ResultFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFacts:
-    """A run as its history tells it, over continue-as-new.
+    """A run according to its history, over continue-as-new.
 
     `is_whole`: no earlier execution is missing, and none was reset. `decides`: how many decision messages came in.
     """
@@ -105,13 +102,13 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFacts:
-    """A run as the rows of its organization tell it. `has_spoken`: a flush of its workflow has been applied."""
+    """A run according to its rows. `has_flushed`: a flush of its workflow has been applied."""
 
     status: str
     seq: int
     cost: Decimal
     changed_at: datetime
-    has_spoken: bool
+    has_flushed: bool
     head_count: int
     head_hash: str | None
     metadata: dict[str, Json]
@@ -121,7 +118,7 @@ class RowFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Both sides of one run, `None` where a side knows nothing of it."""
+    """Both sides of one run, `None` where a side does not have it."""
 
     organization_id: UUID
     execution_id: UUID
@@ -131,7 +128,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What one look found. `fresh`: runs that were moving while they were looked at, and are not judged.
+    """Result of an examination. `fresh`: runs that changed meanwhile, and were left out.
 
     `expired`: finished runs whose history Temporal no longer keeps; only their rows were checked.
     """

@@ -1,7 +1,6 @@
-"""A run as its Temporal history tells it, read event by event.
+"""Reads the facts of a run from its Temporal history, event by event.
 
-Owns the reading of histories for the doctor. Must not know rows, and shares nothing with what projects: only the types
-of what crosses Temporal. Invariant: it only reads.
+Must share nothing with the projection but the types of Temporal's messages; hence its own list of activity names.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ _CLOSED: dict[int, Closed] = {
 
 @dataclass(slots=True)
 class _Read:
-    """What has been read of one execution so far, by the number of the event that scheduled it.
+    """Facts of one execution so far, by the number of the event that scheduled the activity.
 
-    An effect, or the announcement of a task, may carry a flush; `done` are those that the history says were written.
+    An effect, or the announcement of a task, may carry a flush; `done` are those that were written.
     """
 
     flushes: dict[int, FlushCall] = field(default_factory=dict[int, FlushCall])
@@ -52,7 +51,7 @@ class _Read:
 
 
 async def read_history(client: Client, workflow_id: str) -> HistoryFacts | None:
-    """The newest execution under this id and those it goes on from; None where Temporal knows none. Raises RPCError."""
+    """Read the newest execution under this id and those it continues; None where there is none. Raises RPCError."""
     newest = await _events(client, workflow_id, None)
     if not newest:
         return None
@@ -149,7 +148,7 @@ async def _start_of(client: Client, event: HistoryEvent) -> RunInput:
 
 
 async def _result(client: Client, event: HistoryEvent) -> ResultFact | None:
-    """A completed run's result, or what a failed one left in its failure's details."""
+    """Return a completed run's result, or the one in the details of a failed run's failure."""
     if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
         payloads = event.workflow_execution_completed_event_attributes.result.payloads
         result = await _decode(client, payloads, RunResult)
@@ -159,8 +158,8 @@ async def _result(client: Client, event: HistoryEvent) -> ResultFact | None:
         error = await client.data_converter.decode_failure(failure)
         details: Any = error.details[0] if isinstance(error, ApplicationError) and error.details else None
         if isinstance(details, dict):
-            told = cast("dict[str, Any]", details)
-            return ResultFact(status=str(told["status"]), seq=int(told["seq"]), digest=str(told["digest"]))
+            found = cast("dict[str, Any]", details)
+            return ResultFact(status=str(found["status"]), seq=int(found["seq"]), digest=str(found["digest"]))
     return None
 
 
@@ -170,7 +169,7 @@ async def _decode(client: Client, payloads: Any, kind: Any) -> Any:
 
 
 def _is_reset(event: HistoryEvent) -> bool:
-    """Only a reset fails a workflow task with a new run id."""
+    """Return whether the event is a reset: only that fails a workflow task with a new run id."""
     return bool(event.workflow_task_failed_event_attributes.new_run_id)
 
 
@@ -197,5 +196,5 @@ def _step(step: StepState) -> StepFact:
 
 
 def age_seconds(at: datetime) -> float:
-    """Seconds since an instant."""
+    """Return the seconds since an instant."""
     return (datetime.now(UTC) - at).total_seconds()

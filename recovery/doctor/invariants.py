@@ -1,6 +1,6 @@
-"""The invariants between a run's history and its rows: one pure function for each, `INVARIANTS` names them all.
+"""The invariants between a run's history and its rows, one pure function each.
 
-Must not read anything, and shares no code with what writes the rows: a mistake there must not hide itself here.
+Must share no code with what writes the rows: a mistake there must not hide itself here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _EXACT = 2**53
 _ENDED_BY_OTHERS = ("terminated", "timed_out")
 
 Found: TypeAlias = tuple[str, str, object, object]
-"""Code, subject, what the history says, what the rows say."""
+"""Code, subject, value by the history, value by the rows."""
 
 BothSides: TypeAlias = Callable[[HistoryFacts, RowFacts], Iterator[Found]]
 
 
 def status_follows_the_workflow(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
-    """A workflow is closed exactly where its row is finished, and as the same."""
+    """A workflow is closed exactly where its row is finished, with the same status."""
     wanted = "cancelled" if history.closed in _ENDED_BY_OTHERS else history.closed
     if wanted == "running":
         last = _last_flush(history, rows)
@@ -38,7 +38,7 @@ def status_follows_the_workflow(history: HistoryFacts, rows: RowFacts) -> Iterat
 
 
 def result_equals_the_row(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
-    """The workflow's last word repeats status, seq and a digest of the lines."""
+    """The workflow's result repeats status, seq and a digest of the lines."""
     result = history.result
     if result is None:
         return
@@ -52,7 +52,7 @@ def result_equals_the_row(history: HistoryFacts, rows: RowFacts) -> Iterator[Fou
 
 
 def seq_and_cost_equal_the_last_flush(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
-    """The row stands where the last completed flush left it."""
+    """The row has the values of the last completed flush."""
     last = _last_flush(history, rows)
     if last is None or _was_ended_by_others(history):
         return
@@ -64,19 +64,19 @@ def seq_and_cost_equal_the_last_flush(history: HistoryFacts, rows: RowFacts) -> 
 
 def steps_that_ran_have_their_lines(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
     """Each step that left `pending` has its line, and each line its step."""
-    told = _steps(history, rows)
-    for name, step in told.items():
+    flushed = _steps(history, rows)
+    for name, step in flushed.items():
         if step.status != "pending" and name not in rows.steps:
             yield "LINE_MISSING", _name(name), step.status, "no line"
     if not history.is_whole or _was_ended_by_others(history):
-        return  # who ended it wrote what it had come to, and cancelled the rest
+        return  # the reconciler wrote its last state, and cancelled the rest
     for name, line in rows.steps.items():
-        if line.status != "pending" and (name not in told or told[name].status == "pending"):
+        if line.status != "pending" and (name not in flushed or flushed[name].status == "pending"):
             yield "LINE_OF_STEP_NEVER_RUN", _name(name), "never ran", line.status
 
 
 def lines_equal_their_last_flush(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
-    """A line says what the last flush that carried its step said."""
+    """A line has the values of the last flush that carried its step."""
     if _was_ended_by_others(history):
         return
     for name, step in _steps(history, rows).items():
@@ -99,8 +99,8 @@ def dispatched_effects_have_their_attempts(history: HistoryFacts, rows: RowFacts
     for (name, attempt), count in dispatched.items():
         line = rows.steps.get(name)
         if line is not None and line.attempts.get(attempt, 0) < count:
-            said = line.attempts.get(attempt, 0)
-            yield "ATTEMPT_MISSING", f"{_name(name)} attempt {attempt}", f"{count} dispatched", f"{said} told"
+            recorded = line.attempts.get(attempt, 0)
+            yield "ATTEMPT_MISSING", f"{_name(name)} attempt {attempt}", f"{count} dispatched", f"{recorded} recorded"
 
 
 def no_effect_succeeds_twice(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
@@ -113,9 +113,9 @@ def no_effect_succeeds_twice(history: HistoryFacts, rows: RowFacts) -> Iterator[
 
 def votes_are_those_that_were_cast(history: HistoryFacts, rows: RowFacts) -> Iterator[Found]:
     """A line's votes are the history's, and each came in by a signal or an update."""
-    told = _steps(history, rows)
+    flushed = _steps(history, rows)
     for name, line in rows.steps.items():
-        cast = Counter(told[name].votes if name in told else ())
+        cast = Counter(flushed[name].votes if name in flushed else ())
         stored = Counter(line.votes)
         for vote in stored - cast if history.is_whole and not _was_ended_by_others(history) else ():
             yield "VOTE_FORGED", _name(name), "no such vote", " ".join(vote)
@@ -160,7 +160,7 @@ BOTH_SIDES: tuple[BothSides, ...] = (
 
 
 def one_decision_per_person(rows: RowFacts, run: str) -> Iterator[Found]:
-    """Nobody decides one task twice."""
+    """A person decides a task once."""
     for name, line in rows.steps.items():
         for person, count in Counter(person for person, _ in line.votes).items():
             if count > 1:
@@ -193,7 +193,7 @@ def the_chain_holds(rows: RowFacts, run: str) -> Iterator[Found]:
 
 
 def the_trail_ends_where_the_row_says(rows: RowFacts, run: str) -> Iterator[Found]:
-    """Nothing was cut off at the end: the run's row names the count and the last hash."""
+    """No entry was cut off at the end: the run's row has the count and the last hash."""
     last = rows.events[-1].entry.get("hash") if rows.events else _GENESIS
     if (rows.head_count, rows.head_hash) != (len(rows.events), last):
         yield "TRAIL_CUT", "run", f"{rows.head_count} entries", f"{len(rows.events)} entries"
@@ -208,18 +208,18 @@ ROWS_ALONE: tuple[Callable[[RowFacts, str], Iterator[Found]], ...] = (
 
 
 def a_run_has_one_row_and_one_workflow(pair: Pair) -> Iterator[Found]:
-    """Every run that is acknowledged and has spoken has a workflow, and every workflow has its run."""
+    """Every run that has flushed has a workflow, and every workflow has its row."""
     history, rows = pair.history, pair.rows
     if rows is None and history is not None:
         yield "ROW_MISSING", "run", history.closed, "no row"
-    if history is None and rows is not None and rows.has_spoken:
+    if history is None and rows is not None and rows.has_flushed:
         kinds = {str(row.entry.get("kind")) for row in rows.events}
-        if "run_lost" not in kinds:  # a loss that the trail admits is no difference
+        if "run_lost" not in kinds:  # a recorded loss is no difference
             yield "WORKFLOW_MISSING", "run", "no workflow", rows.status
 
 
 def differences_of(pair: Pair, *, is_expired: bool = False) -> tuple[Difference, ...]:
-    """All that is wrong with one run. `is_expired`: Temporal may have forgotten this workflow by now."""
+    """Return all differences of one run. `is_expired`: Temporal may have deleted this workflow by now."""
     found: list[Found] = [] if is_expired else list(a_run_has_one_row_and_one_workflow(pair))
     if pair.rows is not None:
         for check in ROWS_ALONE:
@@ -241,7 +241,7 @@ def differences_of(pair: Pair, *, is_expired: bool = False) -> tuple[Difference,
 
 
 def _seen(history: HistoryFacts, rows: RowFacts) -> tuple[FlushFact, ...]:
-    """The flushes that the rows must have; one in flight may have been stored before its completion was heard of."""
+    """Return the flushes that the rows must have; one in flight may be stored while its completion is not recorded."""
     return tuple(flush for flush in history.flushes if flush.is_done or flush.seq <= rows.seq)
 
 
@@ -255,7 +255,7 @@ def _steps(history: HistoryFacts, rows: RowFacts) -> dict[StepName, StepFact]:
 
 
 def _was_ended_by_others(history: HistoryFacts) -> bool:
-    """Then the reconciler wrote the end, and the history does not have it."""
+    """Return whether the reconciler wrote the end, which the history does not have."""
     last = history.flushes[-1].status if history.flushes else "queued"
     return history.closed in _ENDED_BY_OTHERS or (history.closed != "running" and last not in FINISHED)
 
@@ -265,7 +265,7 @@ def _name(step: StepName) -> str:
 
 
 def _digest(history: HistoryFacts, rows: RowFacts) -> str:
-    """SHA-256 over key, last visit, status, number of attempts and cost of every step but items, in key order."""
+    """Hash key, last visit, status, number of attempts and cost of every step but items, in key order (SHA-256)."""
     last: dict[str, int] = {}
     for key, visit in rows.steps:
         if "[" in key:
@@ -287,7 +287,7 @@ def _hash(entry: dict[str, Json], run: str) -> str:
 
 
 def _canonical(value: Json) -> Any:
-    """RFC 8785 knows doubles only: whole numbers from 2^53 on count as such."""
+    """Make whole numbers from 2^53 on doubles: RFC 8785 knows doubles only."""
     if isinstance(value, dict):
         return {name: _canonical(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,7 +1,6 @@
-"""A run as the rows of its organization tell it, and rows that name another organization's.
+"""Reads the facts of a run from its rows, and finds rows that refer to another organization's.
 
-Owns the doctor's queries, all inside one organization's read-only session. Must not know Temporal, nor the code that
-writes these rows. What a row means is written in docs/tables.md.
+Must share nothing with the code that writes these rows; docs/tables.md describes them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from recovery.doctor.facts import Difference, EventRow, RowFacts, StepFact, Step
 from storage.database.sessions import ReadSession
 from storage.database.tables import lines, transactions
 
-_STRANGERS = {
+_FOREIGN_ROWS = {
     "FOREIGN_LINE": """
         SELECT l.id, l.transaction_id AS named FROM universal_transaction_lines l
         WHERE l.line_type IN ('step_execution', 'step_payload', 'run_label', 'run_event')
@@ -44,19 +43,19 @@ _STRANGERS = {
         AND (NOT EXISTS (SELECT 1 FROM core_entities e WHERE e.id = r.from_entity_id)
         OR NOT EXISTS (SELECT 1 FROM core_entities e WHERE e.id = r.to_entity_id))""",
 }
-"""Rows of an organization whose partner it cannot see: row-level security hides what is another's."""
+"""Queries for rows that refer to a row which their organization cannot see: row-level security hides foreign ones."""
 
 
 async def list_runs(session: ReadSession) -> tuple[UUID, ...]:
-    """Every run of the organization."""
+    """List every run of the organization."""
     found = await session.connection.execute(select(transactions.c.id).where(_is_run(session)))
     return tuple(found.scalars())
 
 
-async def find_strangers(session: ReadSession) -> tuple[Difference, ...]:
-    """Rows of this organization that name a row that is not there for it."""
+async def find_foreign_rows(session: ReadSession) -> tuple[Difference, ...]:
+    """Find rows of this organization that refer to a row which it does not have."""
     found: list[Difference] = []
-    for code, query in _STRANGERS.items():
+    for code, query in _FOREIGN_ROWS.items():
         for row in (await session.connection.execute(text(query))).mappings():
             found.append(
                 Difference(
@@ -72,7 +71,7 @@ async def find_strangers(session: ReadSession) -> tuple[Difference, ...]:
 
 
 async def read_rows(session: ReadSession, execution_id: UUID) -> RowFacts | None:
-    """The run's rows; None where the organization has no such run."""
+    """Read the run's rows; None where the organization has no such run."""
     table = transactions.c
     statement = select(
         table.transaction_status,
@@ -98,7 +97,7 @@ async def read_rows(session: ReadSession, execution_id: UUID) -> RowFacts | None
         seq=run["version"] or 0,
         cost=run["total_amount"],
         changed_at=run["changed_at"],
-        has_spoken=bool(metadata.get("temporal_run_ids")),
+        has_flushed=bool(metadata.get("temporal_run_ids")),
         head_count=_int(head.get("count")),
         head_hash=_text(head.get("hash")),
         metadata=metadata,

@@ -139,6 +139,6 @@ def test_ends_children_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 def test_kills_a_child_when_it_ignores_the_signal(tmp_path: Path) -> None:
     child = spawn("stubborn", ["sh", "-c", "trap '' TERM; echo up; sleep 60"], log=tmp_path / "log")
-    wait_until(child.last_words, 20, "its first words", every=0.01)
+    wait_until(child.end_of_log, 20, "its first words", every=0.01)
     child.stop(grace_seconds=0.2)
     assert not child.is_running

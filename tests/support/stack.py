@@ -138,7 +138,7 @@ class Stack:
 
     def _is_api_up(self) -> bool:
         assert self.api is not None
-        assert self.api.is_running, self.api.last_words(40)
+        assert self.api.is_running, self.api.end_of_log(40)
         try:
             return httpx2.get(f"{self.api_url}/livez", timeout=2).status_code == 200
         except httpx2.HTTPError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.dependencies import ActivityDependencies
@@ -21,7 +20,9 @@ from storage.database.sessions import WriteSession
 from storage.runs import notifications, projection, tasks
 
 
-async def announce_task(deps: ActivityDependencies, call: TaskCall, rows: FlushCall | None) -> FlushResult | None:
+async def announce_task(
+    deps: ActivityDependencies, call: TaskCall, rows: FlushCall | None = None
+) -> FlushResult | None:
     """Insert a task's row, once, so that people see it; with `rows` in the transaction of that flush.
 
     Raises ServiceUnavailableError.
@@ -76,9 +77,9 @@ async def record_notification(deps: ActivityDependencies, call: NotificationCall
         await notifications.record_notification(session, call)
 
 
-async def request_cancel(client: Client, call: CancelCall) -> None:
+async def request_cancel(deps: ActivityDependencies, call: CancelCall) -> None:
     """Ask Temporal to cancel the run's workflow, so that it closes as Canceled. No effect where it is gone."""
-    handle = client.get_workflow_handle(workflow_id(call.organization_id, call.execution_id))
+    handle = deps.client.get_workflow_handle(workflow_id(call.organization_id, call.execution_id))
     try:
         await handle.cancel()
     except RPCError as error:

@@ -6,8 +6,10 @@ Invariant: every exception that leaves an activity has a type by which Temporal 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeAlias, get_type_hints
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -26,31 +28,33 @@ from activities.pure import DataProcessorHandler, DataValidatorHandler, RulesEng
 from activities.sub_playbook import SubPlaybookHandler
 from playbooks.common.errors import UnavailableError
 from playbooks.engine.model.activity_names import ActivityName
-from playbooks.engine.model.temporal_messages import (
-    AcquireCall,
-    AcquireResult,
-    CancelCall,
-    CheckCall,
-    ChildCall,
-    CollectCall,
-    FlushCall,
-    FlushResult,
-    LoopCall,
-    LoopOutcome,
-    NotificationCall,
-    NotifyNextCall,
-    NotifyParentCall,
-    OutcomeOfCheck,
-    OutputCall,
-    OutputResult,
-    StepCall,
-    StepOutcome,
-    TaskCall,
-)
+from playbooks.engine.model.temporal_messages import FlushCall, StepCall, StepOutcome
 
 __all__ = ["ActivityDependencies", "build_activities", "build_handlers"]
 
-_ResultT = TypeVar("_ResultT")
+_Work: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+
+_LOCAL: dict[ActivityName, _Work] = {
+    ActivityName.PREPARE_STEP: execution.prepare,
+    ActivityName.EVALUATE_LOOP: loops.evaluate_loop,
+    ActivityName.COLLECT_ITEMS: loops.collect_items,
+    ActivityName.READ_CHILD: children.read_child,
+    ActivityName.CHECK_MESSAGE: message_checks.check,
+    ActivityName.MAKE_OUTPUT: output.make_output,
+}
+"""Local activities: pure work, whose repetition after a crash changes nothing."""
+
+_REGULAR: dict[ActivityName, _Work] = {
+    ActivityName.ANNOUNCE_TASK: projection.announce_task,
+    ActivityName.FLUSH: projection.flush,
+    ActivityName.RECORD_NOTIFICATION: projection.record_notification,
+    ActivityName.REQUEST_CANCEL: projection.request_cancel,
+    ActivityName.CANCEL_CHILD: children.cancel_child,
+    ActivityName.NOTIFY_PARENT: children.notify_parent,
+    ActivityName.ACQUIRE_CONCURRENCY: concurrency.acquire_concurrency,
+    ActivityName.NOTIFY_NEXT: concurrency.notify_next,
+}
+"""Regular activities: they write committed history to the tables, or concern other runs."""
 
 
 def build_handlers(deps: ActivityDependencies, installed: Mapping[str, Handler] | None = None) -> dict[str, Handler]:
@@ -78,45 +82,35 @@ def build_activities(
         for handler in handlers.values()
         if not handler.description.is_pure and handler.description.step_type != "ai"
     }
+    pure = {name: handler for name, handler in handlers.items() if handler.description.is_pure}
     return [
-        *_lane(deps, handlers),
-        *_writers(deps),
-        *_to_other_runs(deps),
+        *(_define(name, partial(work, deps), work) for name, work in _LOCAL.items()),
+        *(_define(name, _with_heartbeat(work, deps), work) for name, work in _REGULAR.items()),
+        *(_pure(deps, pure, name) for name in sorted(pure)),
         *(_effect(deps, handlers, name) for name in sorted({*effect_names, ActivityName.AI})),
     ]
 
 
-def _lane(deps: ActivityDependencies, handlers: Mapping[str, Handler]) -> list[Callable[..., Any]]:
-    """Local activities: pure work, whose repetition after a crash changes nothing."""
+def _define(name: str, run: Callable[..., Awaitable[Any]], work: _Work) -> Callable[..., Any]:
+    """Make an activity of `run(call)`, with the types of `work(deps, call)`, by which Temporal decodes its arguments.
 
-    pure = {name: handler for name, handler in handlers.items() if handler.description.is_pure}
+    Temporal retries it while the database is away: it is no attempt at a step.
+    """
 
-    @activity.defn(name=ActivityName.PREPARE_STEP)
-    async def prepare_step(call: StepCall) -> StepOutcome:
-        return await _retryable(execution.prepare(deps, call))
+    async def run_activity(*calls: Any) -> Any:
+        try:
+            return await run(*calls)
+        except UnavailableError as error:
+            raise ApplicationError(error.detail, type=error.code) from error
 
-    @activity.defn(name=ActivityName.EVALUATE_LOOP)
-    async def evaluate_loop(call: LoopCall) -> LoopOutcome:
-        return await _retryable(loops.evaluate_loop(deps, call))
+    _, *parameters = inspect.signature(work).parameters.values()
+    run_activity.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    run_activity.__annotations__ = get_type_hints(work)
+    return activity.defn(name=name)(run_activity)
 
-    @activity.defn(name=ActivityName.COLLECT_ITEMS)
-    async def collect_items(call: CollectCall) -> StepOutcome:
-        return await _retryable(loops.collect_items(deps, call))
 
-    @activity.defn(name=ActivityName.READ_CHILD)
-    async def read_child(call: ChildCall) -> StepOutcome:
-        return await _retryable(children.read_child(deps, call))
-
-    @activity.defn(name=ActivityName.CHECK_MESSAGE)
-    async def check_message(call: CheckCall) -> OutcomeOfCheck:
-        return await _retryable(message_checks.check(deps, call))
-
-    @activity.defn(name=ActivityName.MAKE_OUTPUT)
-    async def make_output(call: OutputCall) -> OutputResult:
-        return await _retryable(output.make_output(deps, call))
-
-    rest = [prepare_step, evaluate_loop, collect_items, read_child, check_message, make_output]
-    return [*(_pure(deps, pure, name) for name in sorted(pure)), *rest]
+def _with_heartbeat(work: _Work, deps: ActivityDependencies) -> Callable[..., Awaitable[Any]]:
+    return lambda *calls: with_heartbeat(work(deps, *calls))
 
 
 def _pure(deps: ActivityDependencies, pure: Mapping[str, Handler], name: str) -> Callable[..., Any]:
@@ -127,50 +121,6 @@ def _pure(deps: ActivityDependencies, pure: Mapping[str, Handler], name: str) ->
         return await execution.execute(deps, call, pure)
 
     return run_pure
-
-
-def _writers(deps: ActivityDependencies) -> list[Callable[..., Any]]:
-    """Regular activities that write what the history has committed."""
-
-    @activity.defn(name=ActivityName.ANNOUNCE_TASK)
-    async def announce_task(call: TaskCall, rows: FlushCall | None = None) -> FlushResult | None:
-        return await with_heartbeat(_retryable(projection.announce_task(deps, call, rows)))
-
-    @activity.defn(name=ActivityName.FLUSH)
-    async def flush(call: FlushCall) -> FlushResult:
-        return await with_heartbeat(_retryable(projection.flush(deps, call)))
-
-    @activity.defn(name=ActivityName.RECORD_NOTIFICATION)
-    async def record_notification(call: NotificationCall) -> None:
-        await with_heartbeat(_retryable(projection.record_notification(deps, call)))
-
-    @activity.defn(name=ActivityName.REQUEST_CANCEL)
-    async def request_cancel(call: CancelCall) -> None:
-        await with_heartbeat(projection.request_cancel(deps.client, call))
-
-    return [announce_task, flush, record_notification, request_cancel]
-
-
-def _to_other_runs(deps: ActivityDependencies) -> list[Callable[..., Any]]:
-    """Regular activities that concern other runs."""
-
-    @activity.defn(name=ActivityName.CANCEL_CHILD)
-    async def cancel_child(call: CancelCall) -> None:
-        await with_heartbeat(_retryable(children.cancel_child(deps, call)))
-
-    @activity.defn(name=ActivityName.NOTIFY_PARENT)
-    async def notify_parent(call: NotifyParentCall) -> None:
-        await with_heartbeat(children.notify_parent(deps, call))
-
-    @activity.defn(name=ActivityName.ACQUIRE_CONCURRENCY)
-    async def acquire_concurrency(call: AcquireCall) -> AcquireResult:
-        return await with_heartbeat(_retryable(concurrency.acquire_concurrency(deps, call)))
-
-    @activity.defn(name=ActivityName.NOTIFY_NEXT)
-    async def notify_next(call: NotifyNextCall) -> None:
-        await with_heartbeat(_retryable(concurrency.notify_next(deps, call)))
-
-    return [cancel_child, notify_parent, acquire_concurrency, notify_next]
 
 
 def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: str) -> Callable[..., Any]:
@@ -184,11 +134,3 @@ def _effect(deps: ActivityDependencies, handlers: Mapping[str, Handler], name: s
         return outcome
 
     return run_effect
-
-
-async def _retryable(work: Awaitable[_ResultT]) -> _ResultT:
-    """Let Temporal retry while the database is away: these activities are not attempts at a step."""
-    try:
-        return await work
-    except UnavailableError as error:
-        raise ApplicationError(error.detail, type=error.code) from error

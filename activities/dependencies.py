@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
+from uuid import UUID
 
 from temporalio.client import Client
 
 from activities.http_request import HttpFactory
-from activities.list_cache import ListCache
 from activities.write_throttle import WriteThrottle
+from playbooks.common.values import Json
+from runtime.lru_cache import LruCache
 from runtime.settings import Settings
 from storage.database.sealing import Sealer
 from storage.database.sessions import Database
 from storage.playbooks.cache import VersionCache
+
+ListKey: TypeAlias = tuple[UUID, UUID, str]
+"""Organization, run and hash, so that no run reads a list of another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,4 +35,5 @@ class ActivityDependencies:
     client: Client
     http: HttpFactory | None = None
     throttle: WriteThrottle = field(default_factory=WriteThrottle)
-    lists: ListCache = field(default_factory=ListCache)
+    lists: LruCache[ListKey, Json] = field(default_factory=lambda: LruCache[ListKey, Json](8))
+    """Stored lists of loops: each is read once, not once per item."""

@@ -125,10 +125,11 @@ async def _open(deps: ActivityDependencies, call: StepCall) -> OpenStep:
 
 
 async def _stored_items(deps: ActivityDependencies, call: StepCall, reference: PayloadRef) -> Json:
-    found = deps.lists.get(call.organization_id, call.execution_id, reference)
+    key = (call.organization_id, call.execution_id, reference.sha256)
+    found = deps.lists.get(key)
     if found is None:
         found = await load(deps, call, reference)
-        deps.lists.put(call.organization_id, call.execution_id, reference, found)
+        deps.lists.put(key, found)
     return found
 
 

@@ -6,13 +6,13 @@ loaded is never given to another: the key has both ids, and a miss reads under t
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import NamedTuple
 from uuid import UUID
 
 from playbooks.document.model import PlaybookDocument, read_document
 from playbooks.engine.model.plan import Plan
 from playbooks.lifecycle.transitions import is_locked
+from runtime.lru_cache import LruCache
 from storage.database.sessions import ReadSession
 from storage.playbooks.plans import get_plan
 from storage.playbooks.version_rows import get_version
@@ -29,15 +29,11 @@ class VersionCache:
     """The versions used last, at most `size` of them. One for each process; used from one event loop."""
 
     def __init__(self, size: int = 256) -> None:
-        self._size = size
-        self._kept: OrderedDict[tuple[UUID, UUID], CachedVersion] = OrderedDict()
+        self._kept = LruCache[tuple[UUID, UUID], CachedVersion](size)
 
     def cached(self, organization_id: UUID, playbook_id: UUID) -> CachedVersion | None:
         """The version if it is kept: then no session is needed."""
-        found = self._kept.get((organization_id, playbook_id))
-        if found is not None:
-            self._kept.move_to_end((organization_id, playbook_id))
-        return found
+        return self._kept.get((organization_id, playbook_id))
 
     async def get(self, session: ReadSession, playbook_id: UUID) -> CachedVersion:
         """The version, kept or read. Raises NotFoundError when it is not here, or was never published."""
@@ -47,7 +43,5 @@ class VersionCache:
         row = await get_version(session, playbook_id)
         version = CachedVersion(read_document(row.document), await get_plan(session, playbook_id))
         if is_locked(row.status):
-            self._kept[session.organization_id, playbook_id] = version
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            self._kept.put((session.organization_id, playbook_id), version)
         return version

@@ -1,4 +1,4 @@
-"""Performs a transition of a version, from its checks to its record: for a request, or for the scheduler when it is due.
+"""Performs a transition of a version, from checks to record: for a request, or for the scheduler when due.
 
 Invariants: an active version was compiled, and its plan is stored in the transaction of its transition; a scheduled
 transition is checked again when it is due, and either takes place or has its refusal recorded, once.

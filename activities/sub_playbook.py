@@ -7,7 +7,6 @@ reference to its parent, before its workflow is started.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
@@ -16,17 +15,16 @@ from activities.dependencies import ActivityDependencies
 from activities.handler import HandlerCall, HandlerResult, failed
 from playbooks.common import ids
 from playbooks.common.errors import DuplicateExecutionError, NotFoundError, ServiceUnavailableError
-from playbooks.common.json_values import canonical
 from playbooks.common.values import FINISHED_RUN, JsonObject, Priority
 from playbooks.document.handler_catalog import BUILT_IN
-from playbooks.engine.model.temporal_messages import ConcurrencyLimit, ParentRun, RunInput
-from playbooks.evaluation.admission import check_input, slot_of
+from playbooks.document.model import PlaybookDocument
+from playbooks.engine.model.temporal_messages import ParentRun, RunInput
 from runtime.start_run import start_run
 from storage.database.sessions import ReadSession, WriteSession
 from storage.playbooks import version_rows
 from storage.playbooks.cache import CachedVersion
-from storage.runs import admission, run_rows
-from storage.runs.admission import NewRun
+from storage.runs import run_rows
+from storage.runs.admission import AcceptRun, accept_run
 from storage.runs.run_rows import RunRow
 
 DEFAULT_MAX_DEPTH = 5
@@ -84,7 +82,6 @@ class SubPlaybookHandler:
         if parent.status in FINISHED_RUN:
             raise failed("business_rule", "INVALID_STATUS", "the run of this step is over")
         version, value = await self._version(session, wanted), _object(call)
-        check_input(version.document, value, "/input")
         start = RunInput(
             organization_id=call.organization_id,
             execution_id=child,
@@ -97,19 +94,20 @@ class SubPlaybookHandler:
             parent=ParentRun(
                 execution_id=call.execution_id, step=call.step, visit=call.visit, depth=depth, waits=wanted.waits
             ),
-            slot=await _slot(session, version, value, parent, waits=wanted.waits),
         )
-        new = NewRun(
+        run = AcceptRun(
             input=start,
-            request_hash=hashlib.sha256(canonical({"effect_key": call.effect_key}).encode()).hexdigest(),
+            document=version.document,
+            request={"effect_key": call.effect_key},
+            pointer="/input",
             correlation_id=parent.correlation_id,
             sensitive_input=await self._sensitive(session, call),
+            limits_above=await _limits_above(session, version.document, parent) if wanted.waits else frozenset(),
         )
         try:
-            await admission.insert_run(session, new, self._deps.sealer)
+            return (await accept_run(session, run, self._deps.sealer)).input
         except DuplicateExecutionError as error:
             raise failed("business_rule", error.code, error.detail) from error
-        return start
 
     async def _version(self, session: ReadSession, wanted: _Wanted) -> CachedVersion:
         """Return the version that the config names, else the newest that may run."""
@@ -131,18 +129,15 @@ class SubPlaybookHandler:
         return (await self._deps.versions.get(session, call.playbook_id)).plan.step(call.step).sensitive_input
 
 
-async def _slot(
-    session: ReadSession, version: CachedVersion, value: JsonObject, parent: RunRow, *, waits: bool
-) -> ConcurrencyLimit | None:
-    """The child's place among the runs of its key; none where a run that waits for it has that place already."""
-    slot = slot_of(version.document, value, "/input")
-    above: RunRow | None = parent if waits else None
-    while slot is not None and above is not None:
-        if above.slot_label == slot.label:
-            return None
+async def _limits_above(session: ReadSession, document: PlaybookDocument, parent: RunRow) -> frozenset[str]:
+    """The concurrency limits of the runs that wait for the child, which has none of these: it would wait for them."""
+    labels: set[str | None] = set()
+    above = parent if document.policies is not None and document.policies.concurrency is not None else None
+    while above is not None:
+        labels.add(above.slot_label)
         further = above.parent
         above = None if further is None or not further.waits else await run_rows.get_run(session, further.execution_id)
-    return slot
+    return frozenset(label for label in labels if label is not None)
 
 
 def _read(config: JsonObject) -> _Wanted:

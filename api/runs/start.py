@@ -6,8 +6,7 @@ nothing was promised.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from api.context import RequestContext
@@ -16,21 +15,16 @@ from api.runs.schemas import ExecuteRequest
 from api.temporal_client import RunWorkflows
 from playbooks.common.errors import (
     InvalidPlaybookStatusError,
-    NotFoundError,
     Problem,
     ServiceUnavailableError,
     ValidationError,
 )
 from playbooks.common.ids import derived_execution_id
-from playbooks.common.json_values import canonical
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.temporal_messages import RunInput
-from playbooks.evaluation.admission import check_input, slot_of
-from storage.database.sessions import WriteSession
 from storage.playbooks import version_rows
-from storage.runs import admission, run_rows
-from storage.runs.admission import InsertedRun, NewRun
-from storage.runs.run_rows import RunRow
+from storage.runs.admission import AcceptedRun, AcceptRun, accept_run
+from storage.runs.run_rows import RunRow, find_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,37 +51,32 @@ async def execute_playbook(
     async with context.writing() as session:
         # Shared lock until the commit: the version cannot be archived between this check of its status and the insert.
         version = await version_rows.share_version(session, playbook_id)
-        is_repeated = key is not None and await _exists(session, execution_id)
+        known = None if key is None else await find_run(session, execution_id)
         # A repeat returns its run even if the playbook has been deprecated since.
-        if not is_repeated and version.status != "active":
+        if known is None and version.status != "active":
             raise InvalidPlaybookStatusError(f"the playbook is {version.status}; only an active one can be run")
         document, plan = await services.versions.get(session, playbook_id)
-        run_input = _run_input(context.principal, execution_id, plan, request)
-        if not is_repeated:
-            check_input(document, request.input_data)
-            run_input = replace(run_input, slot=slot_of(document, request.input_data))
-        inserted = await admission.insert_run(session, _new_run(run_input, request, playbook_id), services.sealer)
-        if not inserted.was_created:
-            # The workflow starts with the stored input.
-            run_input = await run_rows.get_run_input(session, execution_id, services.sealer)
-    is_started = await _start_workflow(services.workflows, run_input, inserted)
-    return StartedRun(row=inserted.row, is_started=is_started, is_repeat=not inserted.was_created)
+        run = AcceptRun(
+            input=_run_input(context.principal, execution_id, plan, request),
+            document=document,
+            # The playbook is part of it although it is part of the key: equal hashes have to mean equal requests.
+            # `simulation` is not part of it: a real run has none.
+            request={"playbook_id": str(playbook_id), **request.model_dump(mode="json", exclude={"simulation"})},
+            is_repeat=known is not None,
+            correlation_id=request.execution_context.correlation_id,
+            subject_entity_id=request.execution_context.subject_entity_id,
+        )
+        accepted = await accept_run(session, run, services.sealer)
+    is_started = await _start_workflow(services.workflows, accepted)
+    return StartedRun(row=accepted.row, is_started=is_started, is_repeat=not accepted.was_created)
 
 
-async def _exists(session: WriteSession, execution_id: UUID) -> bool:
-    try:
-        await run_rows.get_run(session, execution_id)
-    except NotFoundError:
-        return False
-    return True
-
-
-async def _start_workflow(workflows: RunWorkflows, run_input: RunInput, inserted: InsertedRun) -> bool:
-    if not inserted.was_created and inserted.row.status != "queued":
+async def _start_workflow(workflows: RunWorkflows, accepted: AcceptedRun) -> bool:
+    if not accepted.was_created and accepted.row.status != "queued":
         return True
     try:
         # Also for a repeat whose first request died between its commit and this line.
-        await workflows.start(run_input)
+        await workflows.start(accepted.input)
     except ServiceUnavailableError:
         return False
     return True
@@ -109,19 +98,6 @@ def _run_input(principal: Principal, execution_id: UUID, plan: Plan, request: Ex
         timeout_minutes=options.timeout_minutes,
         debug=options.execution_mode == "debug",
         notification=None if notification is None else notification.model_dump(mode="json", exclude_unset=True),
-    )
-
-
-def _new_run(run_input: RunInput, request: ExecuteRequest, playbook_id: UUID) -> NewRun:
-    context = request.execution_context
-    # The playbook is part of the hash although it is part of the key: equal hashes have to mean equal requests.
-    # `simulation` is not part of it: a real run has none.
-    body = {"playbook_id": str(playbook_id), **request.model_dump(mode="json", exclude={"simulation"})}
-    return NewRun(
-        input=run_input,
-        request_hash=hashlib.sha256(canonical(body).encode()).hexdigest(),
-        correlation_id=context.correlation_id,
-        subject_entity_id=context.subject_entity_id,
     )
 
 

@@ -6,7 +6,8 @@ repeated.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,8 +20,11 @@ from playbooks.common.errors import (
     ValidationError,
 )
 from playbooks.common.errors import error as problem
+from playbooks.common.json_values import canonical
 from playbooks.common.values import JsonObject
+from playbooks.document.model import PlaybookDocument
 from playbooks.engine.model.temporal_messages import RunInput
+from playbooks.evaluation.admission import check_input, slot_of
 from storage.database.line_writes import insert_lines
 from storage.database.quarantine import refuse_poison
 from storage.database.sealing import Sealer
@@ -31,7 +35,36 @@ from storage.runs.concurrency import admit
 from storage.runs.conditions import RUN_TYPE
 from storage.runs.labels import label_lines
 from storage.runs.run_json import RunMetadata, metadata_to_json, new_context
-from storage.runs.run_rows import RUN_COLUMNS, RunRow, get_run, read_run
+from storage.runs.run_rows import RUN_COLUMNS, RunRow, get_run, get_run_input, read_run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptRun:
+    """A requested run of the version `document`; its concurrency limit (`input.slot`) follows from the document.
+
+    `request`: a repeat under the same id has to be equal to it. `is_repeat`: the id exists already. `pointer`: place of
+    the input in what was sent. `sensitive_input`: JSON Pointers that are sensitive beside those of the plan.
+    `limits_above`: labels of concurrency limits within which a run waits for this one.
+    """
+
+    input: RunInput
+    document: PlaybookDocument
+    request: JsonObject
+    is_repeat: bool = False
+    pointer: str = "/input_data"
+    correlation_id: str | None = None
+    subject_entity_id: UUID | None = None
+    sensitive_input: tuple[str, ...] = ()
+    limits_above: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedRun:
+    """The run as stored. `was_created` is false where an earlier request had made it."""
+
+    input: RunInput
+    row: RunRow
+    was_created: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +85,29 @@ class InsertedRun:
 
     row: RunRow
     was_created: bool
+
+
+async def accept_run(session: WriteSession, run: AcceptRun, sealer: Sealer) -> AcceptedRun:
+    """Check and store a run, which will start once the transaction has committed. A repeat finds the stored run.
+
+    Raises InputContractError, LimitExceededError, and what `insert_run` raises.
+    """
+    start = run.input
+    if not run.is_repeat:
+        check_input(run.document, start.input, run.pointer)
+        limit = slot_of(run.document, start.input, run.pointer)
+        start = replace(start, slot=None if limit is None or limit.label in run.limits_above else limit)
+    new = NewRun(
+        input=start,
+        request_hash=hashlib.sha256(canonical(run.request).encode()).hexdigest(),
+        correlation_id=run.correlation_id,
+        subject_entity_id=run.subject_entity_id,
+        sensitive_input=run.sensitive_input,
+    )
+    inserted = await insert_run(session, new, sealer)
+    if not inserted.was_created:
+        start = await get_run_input(session, start.execution_id, sealer)
+    return AcceptedRun(input=start, row=inserted.row, was_created=inserted.was_created)
 
 
 async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> InsertedRun:

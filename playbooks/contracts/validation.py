@@ -30,7 +30,7 @@ from playbooks.common.values import Json
 from playbooks.contracts import formats, metaschema
 from playbooks.contracts import schema as contract_schema
 
-__all__ = ["check_schema", "check_value", "sensitive_pointers", "validate"]
+__all__ = ["check_schema", "check_value", "sensitive_pointers", "validate", "violations"]
 
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_PATTERN_CHARACTERS = 1_000
@@ -131,9 +131,11 @@ def validate(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, 
     At most `MAX_PROBLEMS` are returned. The pointer of a missing field is where it should be. Messages name limits
     and patterns of the contract, never the value.
     """
-    poison = check_value(value, pointer)
-    if poison:
-        return poison
+    return check_value(value, pointer) or violations(schema, value, pointer=pointer)
+
+
+def violations(schema: Json, value: Json, *, pointer: str = "") -> tuple[Problem, ...]:
+    """`validate` for a value that has passed `check_value` already."""
     token = _references_left.set(MAX_REFERENCES)
     nested = _nested.set(0)
     try:

@@ -11,7 +11,7 @@ import hashlib
 from playbooks.common.errors import InputContractError, LimitExceededError, MappingError, Problem, ValidationError
 from playbooks.common.json_values import canonical
 from playbooks.common.values import JsonObject
-from playbooks.contracts.validation import validate
+from playbooks.contracts.validation import violations
 from playbooks.document.model import PlaybookDocument
 from playbooks.engine.model.temporal_messages import ConcurrencyLimit
 from playbooks.expressions import cel, templates
@@ -26,14 +26,15 @@ _DIGEST_CHARACTERS = 32
 def check_input(document: PlaybookDocument, value: JsonObject, pointer: str = "/input_data") -> None:
     """Raise LimitExceededError, InputContractError where the input may not start a run of this document.
 
-    `pointer` is where the input stands in what was sent.
+    `pointer` is where the input stands in what was sent. That the input can be stored was checked where it came in: by
+    the API's request guard, or as the input of the step that starts the run.
     """
     if len(canonical(value)) > MAX_INPUT_BYTES:
         message = f"a run's input has at most {MAX_INPUT_BYTES} bytes"
         raise LimitExceededError(message, (Problem(pointer=pointer, code="TOO_LARGE", message=message),))
     if document.input_contract is None:
         return
-    problems = validate(document.input_contract, value, pointer=pointer)
+    problems = violations(document.input_contract, value, pointer=pointer)
     if problems:
         first = f"{problems[0].pointer}: {problems[0].message}"
         raise InputContractError(f"the input does not satisfy the playbook's contract ({first})", problems)

@@ -99,7 +99,7 @@ def evaluate(call: StepCall, step: OpenStep, found: Evaluation) -> None:
     _refuse(validation.check_value(value, "/input"), "the step's input holds something that cannot be stored")
     found.input, found.has_input = value, True
     if step.document.input_contract is not None:
-        problems = validation.validate(step.document.input_contract, value, pointer="/input")
+        problems = validation.violations(step.document.input_contract, value, pointer="/input")
         _refuse(problems, "the step's input does not satisfy its contract")
 
 
@@ -164,7 +164,7 @@ def check_output(document: StepDocument, output: Json) -> None:
     _refuse(validation.check_value(output, "/output"), "the step's output holds something that cannot be stored")
     # On a human step the contract describes the form; no handler makes its output.
     if document.output_contract is not None:
-        problems = validation.validate(document.output_contract, output, pointer="/output")
+        problems = validation.violations(document.output_contract, output, pointer="/output")
         _refuse(problems, "the step's output does not satisfy its contract")
 
 
@@ -181,7 +181,7 @@ def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None
     for index, result in enumerate(results):
         # null stands for an item that made nothing. The contract is that of an item.
         if document.output_contract is not None and result is not None:
-            problems = validation.validate(document.output_contract, result, pointer=f"/output/results/{index}")
+            problems = validation.violations(document.output_contract, result, pointer=f"/output/results/{index}")
             _refuse(problems, "an item's output does not satisfy the step's contract")
 
 

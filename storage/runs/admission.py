@@ -115,10 +115,11 @@ async def insert_run(session: WriteSession, run: NewRun, sealer: Sealer) -> Inse
 
     Raises IdempotencyKeyReusedError when the id belongs to another request, NotFoundError when there is no such
     playbook here, DuplicateExecutionError when its concurrency limit is reached and rejects it, ValidationError for a
-    subject that is not here or values that cannot be stored.
+    subject that is not here or a name that cannot be stored.
     """
     start, accepted_at = run.input, run.accepted_at or datetime.now(UTC)
-    _refuse_poison(run)
+    # All else was checked where it came in: a request's body by the API, a step's input when it was evaluated.
+    refuse_poison("the name", start.initiator.name)
     await _check_references(session, run)
     if start.slot is not None:
         accepted_at = await admit(session, start.slot, start.execution_id, accepted_at)
@@ -172,16 +173,6 @@ async def _same_request(session: ReadSession, run: NewRun) -> RunRow:
     if row.request_hash != run.request_hash:
         raise IdempotencyKeyReusedError("the idempotency key was used for another request")
     return row
-
-
-def _refuse_poison(run: NewRun) -> None:
-    start = run.input
-    refuse_poison("the input", start.input, "/input_data")
-    refuse_poison("the variables", start.variables, "/execution_options/context_variables")
-    refuse_poison("the tags", list(start.tags), "/execution_context/tags")
-    refuse_poison("the correlation id", run.correlation_id, "/execution_context/correlation_id")
-    refuse_poison("the notification settings", start.notification, "/execution_options/notification_settings")
-    refuse_poison("the name", start.initiator.name)
 
 
 async def _check_references(session: WriteSession, run: NewRun) -> None:

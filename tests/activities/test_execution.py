@@ -191,6 +191,17 @@ async def test_contract_is_enforced_when_the_input_or_output_breaks_it(
     assert (await run(world, world.call("gives", {"input": {"n": 9}}))).status == "succeeded"
 
 
+@pytest.mark.parametrize("poison", ["a\x00b", "\ud800", float("nan"), float("inf")])
+@pytest.mark.parametrize("worker", ["data_processor", "sub_playbook"])
+async def test_input_is_refused_when_it_cannot_be_stored(
+    database: Database, organization_id: UUID, poison: Any, worker: str
+) -> None:
+    config = {"playbook": "other"} if worker == "sub_playbook" else {}
+    world = await make_world(database, organization_id, [step("A", 1, worker, config=config)])
+    outcome = await run(world, world.call("a", {"input": {"a": {"b": poison}}}))
+    assert error_of(outcome) == ("validation", "CONTRACT_VALIDATION_FAILED", "/input/a/b")
+
+
 @pytest.mark.parametrize("poison", ["a\x00b", "\ud800", float("nan")])
 async def test_output_is_refused_when_it_cannot_be_stored(
     database: Database, organization_id: UUID, poison: Any

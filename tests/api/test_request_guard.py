@@ -57,6 +57,15 @@ async def test_a_body_is_refused_when_it_cannot_be_read_or_stored(author: Caller
         assert_problem(answer, status, "VALIDATION_ERROR")
 
 
+@pytest.mark.parametrize("bad", [b'"nul\\u0000"', b'"half\\ud800"', b"1e999"])
+async def test_a_runs_input_is_refused_when_it_cannot_be_stored(author: Caller, bad: bytes) -> None:
+    playbook_id = await author.published(document())
+    for path in (f"/playbooks/{playbook_id}/execute", f"/playbooks/{playbook_id}/simulate"):
+        content = b'{"input_data": {"amount": 1, "a": {"b": ' + bad + b"}}}"
+        answer = await author.ask("POST", path, content=content, headers={"Content-Type": "application/json"})
+        assert assert_problem(answer, 422, "VALIDATION_ERROR")["errors"][0]["pointer"] == "/input_data/a/b"
+
+
 async def test_a_body_is_refused_when_it_is_not_json_by_its_type(author: Caller) -> None:
     answer = await author.ask("POST", "/playbooks", content=b"a=1", headers={"Content-Type": "text/plain"})
     assert_problem(answer, 400, "VALIDATION_ERROR")

@@ -93,13 +93,6 @@ async def test_run_is_refused_when_it_names_rows_of_another_organization(
     assert run.subject_entity_id == mine
 
 
-@pytest.mark.parametrize("bad", ["nul\x00", "half\ud800", float("nan"), float("inf")])
-async def test_run_is_refused_when_its_input_cannot_be_stored(sample: Sample, bad: Any) -> None:
-    with pytest.raises(ValidationError) as refused:
-        await sample.insert(input={"a": {"b": bad}})
-    assert refused.value.problems[0].pointer == "/input_data/a/b"
-
-
 async def test_run_is_not_found_when_organization_is_another(
     sample: Sample, new_organization: MakeOrganization
 ) -> None:

@@ -1,7 +1,6 @@
-"""How values of the domain look inside JSON columns: one function there and one back for each.
+"""Values of the domain inside JSON columns: a function to JSON and one back for each.
 
-Owns the round trip of people, attempts, tasks and errors. Must not know tables. Instants are ISO 8601 in UTC, amounts
-are text, ids are text.
+Instants are ISO 8601 in UTC, amounts are text, ids are text.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def error_to_json(error: StepError | None) -> Json:
 
 
 def error_from_json(value: object) -> StepError | None:
-    # A quarantined error is an object without a kind: that it failed stays visible, its text does not.
+    # A quarantined error is an object without a kind: the failure stays visible, its text does not.
     if not isinstance(value, dict):
         return None
     if "kind" not in value:
@@ -86,7 +85,7 @@ def ref_from_json(value: object) -> PayloadRef | None:
 
 
 def as_object(value: object) -> JsonObject:
-    """The JSON object, or an empty one for null and anything else (a row that somebody else touched)."""
+    """The JSON object, or an empty one for null and anything else (another application may have changed the row)."""
     return cast("JsonObject", value) if isinstance(value, dict) else {}
 
 

@@ -1,8 +1,7 @@
-"""Lines of runs, many in one statement.
+"""Writes lines of runs, many in one statement.
 
-Owns how lines reach `universal_transaction_lines`. Must not know what they mean. A statement for each row would cost
-the database more in round trips and triggers (those of a HERA database sum a transaction's lines after every statement)
-than in rows, and writing lines is what the service does most.
+Writing lines is the service's most frequent work. With a statement for each row, round trips and triggers (those of a
+HERA database sum a transaction's lines after every statement) would cost the database more than the rows.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ async def insert_lines(session: WriteSession, rows: Sequence[Mapping[str, Any]])
 
 
 async def upsert_step_lines(session: WriteSession, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert step lines; one that is there changes only where (epoch, version) rises and it is a step's."""
+    """Insert step lines; an existing line changes only if it is a step's and (epoch, version) rises."""
     await _write(session, rows, _AGAIN)
 
 
@@ -54,7 +53,7 @@ def _statement(columns: tuple[str, ...], again: str) -> TextClause:
     names = ", ".join(columns)
     typed = ", ".join(f"{name} {_TYPES[name]}" for name in columns)
     record = f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS given({typed})"
-    # The names are those of our own columns; values travel as one parameter.
+    # The names are those of our own columns; values are one parameter.
     return text(f"INSERT INTO universal_transaction_lines ({names}) SELECT {names} FROM {record} {again}")  # noqa: S608
 
 
@@ -63,7 +62,7 @@ def _to_json(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _as_text(value: object) -> str:
-    """Ids, amounts and instants as the text that PostgreSQL reads them from; anything else is a mistake of ours."""
+    """Ids, amounts and instants as the text that PostgreSQL reads them from; anything else is a bug."""
     if isinstance(value, UUID | Decimal | datetime):
         return str(value)
     raise TypeError(f"a line cannot hold a {type(value).__name__}")

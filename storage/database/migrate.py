@@ -1,7 +1,6 @@
 """Brings a database to the newest revision: roles first, then alembic.
 
-Owns: the one way in for the command line, containers and tests. Must not know: what a revision does. Invariant: running
-it again, or twice at once, changes nothing more.
+Running it again, or twice at once, changes nothing more.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from storage.database.sessions import asyncpg_url
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
-# Alembic keeps its context in module globals: two upgrades in one process take turns.
+# Alembic keeps its context in module globals: two upgrades in one process must not run at once.
 _ALEMBIC = threading.Lock()
 
 
@@ -50,7 +49,7 @@ async def _upgrade(admin_url: str, service_password: str | None) -> None:
 def _run_revisions(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    # Without it alembic warns that it guesses how version locations are separated.
+    # Without it alembic warns that it guesses the separator of version locations.
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     with _ALEMBIC:

@@ -1,7 +1,7 @@
 """Pages of a list: a bounded count, and cursors that neither repeat nor lose a row while others are written.
 
-Owns the cursor's form. Must not know what is listed. A cursor holds the last row's sort value and id, so the next page
-starts behind that row wherever it has moved to; an offset counts rows and is exact only on a list that stands still.
+A cursor holds the sort value and id of the last row, so the next page starts behind that place; an offset counts rows
+and is exact only while the list does not change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from playbooks.common.errors import error as problem
 
 MAX_LIMIT = 500
 COUNT_LIMIT = 10_000
-"""Rows are counted up to here; a larger list says so instead of being counted to its end."""
+"""Rows are counted up to here; `total_is_exact` is false for a larger list."""
 
 ItemT = TypeVar("ItemT")
 
@@ -28,7 +28,7 @@ ItemT = TypeVar("ItemT")
 class Page(Generic[ItemT]):
     """Some rows of a list. `total` is exact below COUNT_LIMIT; beyond, it is COUNT_LIMIT and `total_is_exact` false.
 
-    `by_status` counts what `total` counts, by status, where the list knows it.
+    `by_status` counts what `total` counts, by status, in lists that have one.
     """
 
     items: tuple[ItemT, ...]
@@ -71,7 +71,7 @@ def read_cursor(text: str, order: str) -> Cursor:
 
 
 def refuse_cursor() -> ValidationError:
-    """What is raised for a cursor that no page of this list has given."""
+    """The error for a cursor that no page of this list has given."""
     wrong = problem("/cursor", "INVALID_CURSOR", "the cursor is not one of this list in this order")
     return ValidationError("the cursor cannot be used", (wrong,))
 

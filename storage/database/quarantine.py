@@ -1,7 +1,7 @@
 """Keeps values that PostgreSQL cannot hold from blocking the rows around them.
 
-Edges refuse such values; what still comes through (a worker's output, a model's text) is quarantined by column here, so
-that the rest of a flush is stored and the trail says what is missing. Must not know tables.
+Such values are refused where they come in; those that still get here (a worker's output, a model's text) are left out
+by column, so that the rest of a flush is stored, and the trail records what is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUARANTINED = "$quarantined"
 
 @dataclass(slots=True)
 class Quarantine:
-    """Collects what one write had to leave out. `found` becomes events of the run."""
+    """Collects the values that one write left out. `found` becomes events of the run."""
 
     found: list[JsonObject] = field(default_factory=list[JsonObject])
 
@@ -45,7 +45,7 @@ class Quarantine:
 
 
 def refuse_poison(what: str, value: Json, pointer: str = "") -> None:
-    """Raise ValidationError when the value cannot be stored; for writes whose sender can still be told."""
+    """Raise ValidationError when the value cannot be stored; for writes whose sender gets the answer."""
     problems = check_value(value, pointer)
     if problems:
         raise ValidationError(f"{what} holds something that cannot be stored", problems)

@@ -1,11 +1,10 @@
-"""The three database roles and what each may never be.
+"""The three database roles, and the password of the one that logs in.
 
-Owns: creating them, and the password of the one that logs in. Must not know: tables and policies. Invariant: the
-service's role owns nothing, cannot bypass row-level security, and becomes the recovery role only by asking for it in a
-transaction.
+Invariant: the service's role owns nothing, cannot bypass row-level security, and becomes the recovery role only where a
+transaction sets it.
 
-Roles belong to the whole cluster, so several databases may be migrated at once and meet here; that is why every
-statement is conditional and the whole is repeated when PostgreSQL reports that it met another.
+Roles belong to the whole cluster, so migrations of several databases may create them at once; that is why every
+statement is conditional, and all are repeated when PostgreSQL reports a conflict.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ RECOVERY = "playbook_recovery"
 OWNER = "playbook_owner"
 
 # unique_violation, duplicate_object, and "tuple concurrently updated", which has no code of its own.
-_MET_ANOTHER = {"23505", "42710", "XX000"}
+_CONFLICTS = {"23505", "42710", "XX000"}
 _ATTEMPTS = 10
 _GRANTS_HAVE_OPTIONS = 160_000
 
@@ -38,7 +37,7 @@ async def prepare_roles(engine: AsyncEngine, service_password: str | None) -> No
     """Create the roles that are missing and set the service's password where one is given.
 
     Repeating it changes nothing. Raises UnsafeRoleError when the service's or recovery's role is a superuser or has
-    BYPASSRLS: an operator has to mend that, since every isolation of tenants rests on it.
+    BYPASSRLS: an operator has to correct that, since the isolation of tenants depends on it.
     """
     for attempt in range(_ATTEMPTS):
         try:
@@ -46,7 +45,7 @@ async def prepare_roles(engine: AsyncEngine, service_password: str | None) -> No
                 await _prepare(connection, service_password)
                 return
         except DBAPIError as error:
-            if attempt == _ATTEMPTS - 1 or sqlstate(error) not in _MET_ANOTHER:
+            if attempt == _ATTEMPTS - 1 or sqlstate(error) not in _CONFLICTS:
                 raise
             await asyncio.sleep(0.05 * (attempt + 1))
 
@@ -67,7 +66,7 @@ async def _prepare(connection: AsyncConnection, service_password: str | None) ->
     if await _has(connection, "SELECT 1 WHERE pg_has_role(:service, :owner, 'MEMBER')", service=SERVICE, owner=OWNER):
         raise UnsafeRoleError(f"{SERVICE} is a member of {OWNER}")
     if service_password is not None:
-        # A role's password cannot be a bind parameter, and as text it would stand in an error's statement.
+        # A role's password cannot be a bind parameter, and as text it would be in the statement of an error.
         setting = text("SELECT set_config('playbook.password', :password, true)")
         await connection.execute(setting, {"password": service_password})
         await connection.execute(text(_SET_PASSWORD))
@@ -85,7 +84,7 @@ async def _let_service_recover(connection: AsyncConnection, version: int) -> Non
         member += " AND NOT m.inherit_option AND m.set_option"
         statement = f"GRANT {RECOVERY} TO {SERVICE} WITH INHERIT FALSE, SET TRUE"
     else:
-        # Before 16 inheritance is an attribute of the member.
+        # Before PostgreSQL 16 inheritance is an attribute of the member.
         statement = f"GRANT {RECOVERY} TO {SERVICE}"
         noinherit = "SELECT 1 FROM pg_roles WHERE rolname = :service AND NOT rolinherit"
         if not await _has(connection, noinherit, service=SERVICE):
@@ -95,9 +94,9 @@ async def _let_service_recover(connection: AsyncConnection, version: int) -> Non
 
 
 async def _let_admin_own(connection: AsyncConnection, version: int) -> None:
-    """Handing tables over to the owner role, and changing them later, needs membership; a superuser needs nothing.
+    """Make the admin a member of the owner role, to hand tables over to it and to change them later.
 
-    Since 16 whoever makes a role is a member that may only grant it on.
+    A superuser needs no membership. Since PostgreSQL 16 the creator of a role is a member that may only grant it on.
     """
     superuser = "SELECT 1 FROM pg_roles WHERE rolname = current_user AND rolsuper"
     if await _has(connection, superuser):

@@ -1,8 +1,8 @@
-"""Values marked `x-sensitive`, as rows hold them: encrypted in place, the rest of the document readable.
+"""Values marked `x-sensitive` inside rows: encrypted in place, the rest of the document readable.
 
-Owns the marker `{"$sealed": "<key id>:<base64 of nonce and ciphertext>"}`. Must not know contracts; pointers come from
-the plan. Invariant: in what `seal` or `escape_markers` returned, every member `$sealed` is ours (a client's own gets
-one more `$`), so whatever was sealed comes back exactly and nothing of a client is ever taken for a marker.
+The marker is `{"$sealed": "<key id>:<base64 of nonce and ciphertext>"}`. Invariant: in what `seal` or `escape_markers`
+returned, every member `$sealed` is ours (a client's own gets one more `$`), so sealed values come back exactly, and no
+value of a client is taken for a marker.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Sealer:
         self._ring = key_ring
 
     def seal(self, value: Json, pointers: Sequence[str]) -> Json:
-        """`value` with what lies at `pointers` (JSON Pointers, `*` for any) encrypted.
+        """`value` with the members at `pointers` (JSON Pointers, `*` for any) encrypted.
 
-        Null stays null: that there is nothing is no secret, and readers need it. Sealing the same value twice gives
+        Null stays null: the absence of a value is no secret, and readers need it. Sealing the same value twice gives
         different texts; both open to the same value.
         """
         places = [from_parts(_escaped(part) for part in parts(pointer)) for pointer in pointers]
@@ -65,7 +65,7 @@ class Sealer:
 
 
 def escape_markers(value: Json) -> Json:
-    """`value` as a column holds it that has nothing to seal but is read by `open` or `redact` all the same."""
+    """`value` for a column without sealed members that is read by `open` or `redact` all the same."""
     if isinstance(value, dict):
         return {_escaped(name): escape_markers(item) for name, item in value.items()}
     if isinstance(value, list):

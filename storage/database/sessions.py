@@ -1,8 +1,7 @@
 """Transactions that always belong to one organization.
 
-Owns: the pool, how a session begins and ends, and which driver errors mean that the database is away. Must not know:
-tables. Invariant: no statement of a session runs before the transaction's organization is set, and no connection is
-used whose role could bypass row-level security.
+Invariant: no statement of a session runs before the transaction's organization is set, and no connection is used whose
+role could bypass row-level security.
 """
 
 import json
@@ -33,7 +32,7 @@ _LATER_CLASSES = ("08", "53", "57")
 _LATER_CODES = frozenset({"40P01", "40001", "55P03", "25P03"})
 
 # A value that no column can hold (NUL, half a surrogate pair, out of range), found by the server or by the driver.
-# Edges refuse these with a pointer; what slips through is still the sender's mistake.
+# The API refuses these with a pointer; one that gets here is still the sender's mistake.
 _UNFIT_CODES = frozenset({"22000", "22003", "22021", "22P05"})
 
 _SET_ORGANIZATION = text("SELECT set_config('app.current_org', :organization, true)")
@@ -70,7 +69,7 @@ def asyncpg_url(url: str) -> URL:
 
 
 class Database:
-    """One process's pool of connections as the service's role. Make it with `connect`, end it with `close`."""
+    """One process's pool of connections as the service's role, from `connect` to `close`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -145,13 +144,13 @@ class Database:
 
 
 async def _set_organization(connection: AsyncConnection, organization_id: UUID) -> None:
-    # Local to the transaction: a pooled connection forgets it at the end, whatever happens.
+    # Local to the transaction: a pooled connection loses it at the end in any case.
     await connection.execute(_SET_ORGANIZATION, {"organization": str(organization_id)})
 
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Turn the many ways in which a database can be away into one error; a client's mistakes pass as they are."""
+    """Turn all errors of an unavailable database into one; other errors pass unchanged."""
     try:
         yield
     except PoolTimeoutError as error:
@@ -163,7 +162,7 @@ def _translated() -> Generator[None]:
             raise
         raise ServiceUnavailableError("the database is away") from error
     except OSError as error:
-        # asyncpg lets refused connections and timeouts through as they are; TimeoutError is an OSError.
+        # asyncpg does not wrap refused connections and timeouts; TimeoutError is an OSError.
         raise ServiceUnavailableError("the database is away") from error
 
 
@@ -181,14 +180,14 @@ def _refuse_unsafe_role(connection: Any, _record: object) -> None:
         row = cursor.fetchone()
     finally:
         cursor.close()
-    # The query has begun a transaction, and the pool gives the connection out as it is.
+    # The query has begun a transaction, and the pool hands the connection out in that state.
     connection.rollback()
     if row is None or row[0]:
         raise UnsafeRoleError("the role of the database URL can bypass row-level security; use the service's role")
 
 
 def _to_json(value: object) -> str:
-    # NaN and Infinity are not JSON: better an error here than one in the server.
+    # NaN and Infinity are not JSON: the error is clearer here than in the server.
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

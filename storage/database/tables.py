@@ -1,8 +1,7 @@
-"""The six universal tables as SQLAlchemy sees them.
+"""The six universal tables for SQLAlchemy, with the columns, types and defaults of a HERA database.
 
-Owns: names, columns, types and defaults, exactly as a HERA database has them. Must not know: sessions, roles, policies,
-or what our rows mean. Invariant: a test reflects a migrated database and finds these columns and no others; the DDL
-itself is frozen in `migrations/ddl.py`, so a change here changes no database.
+A test reflects a migrated database and finds these columns and no others; the DDL itself is frozen in
+`migrations/ddl.py`, so a change here changes no database.
 """
 
 from typing import Any
@@ -28,7 +27,7 @@ metadata = MetaData()
 
 
 def _column(name: str, kind: TypeEngine[Any], *, required: bool = False, default: bool = False) -> Column[Any]:
-    """A column; `default` says that the database fills it in when it is left out."""
+    """A column; `default`: the database fills it in when it is left out."""
     return Column(name, kind, nullable=not required, server_default=FetchedValue() if default else None)
 
 
@@ -41,7 +40,7 @@ def _text(name: str, *, required: bool = False, default: bool = False) -> Column
 
 
 def _json(name: str) -> Column[Any]:
-    # None must be SQL's NULL: a jsonb 'null' is a value, and no writer of ours means it.
+    # None must be SQL's NULL: a jsonb 'null' is a value, which no code here writes.
     return _column(name, JSONB(none_as_null=True), default=True)
 
 

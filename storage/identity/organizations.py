@@ -1,7 +1,7 @@
 """The organizations of a HERA database.
 
-Owns: making one (an operator's act, through the admin's URL) and reading one's own (through the service's role). Must
-not know: what belongs to an organization. Invariant: the service's role never learns that another organization exists.
+An operator creates one through the admin's URL; the service's role reads only its own. Invariant: the service's role
+never learns that another organization exists.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class OrganizationRow:
 
 
 async def create_organization(admin_url: str, *, code: str, name: str) -> OrganizationRow:
-    """Make an organization. Raises AlreadyExistsError when the code is taken, ServiceUnavailableError."""
+    """Create an organization. Raises AlreadyExistsError when the code is taken, ServiceUnavailableError."""
     async with _admin(admin_url) as connection:
         statement = upsert(organizations).values(id=uuid4(), organization_code=code, organization_name=name)
         statement = statement.on_conflict_do_nothing(index_elements=["organization_code"])
@@ -86,9 +86,9 @@ async def _admin(admin_url: str) -> AsyncGenerator[AsyncConnection]:
 
 
 async def _connected(engine: AsyncEngine) -> AsyncConnection:
-    """A connection, asked for again while the server is only just starting, or too busy to answer in time.
+    """A connection, tried again while the server is starting, or too busy to answer in time.
 
-    Raises ServiceUnavailableError with the reason of the last attempt when none was had in time.
+    Raises ServiceUnavailableError with the reason of the last attempt.
     """
     deadline = asyncio.get_running_loop().time() + _PATIENCE_SECONDS
     while True:

@@ -1,6 +1,6 @@
-"""The people of an organization, as far as they ever did something: an entity each, made at their first write.
+"""Users of an organization: an entity each, inserted at their first write.
 
-Owns these entities. Must not know roles or permissions: those come from the token every time.
+Roles and permissions are not stored: they come from the token of each request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CODE = smart_codes.build("SYSTEM", "USER", "PERSON")
 
 
 async def ensure_user(session: WriteSession, actor: Actor) -> None:
-    """Make the actor's entity unless it is there; an existing one, also another application's, stays as it is.
+    """Insert the actor's entity unless it exists; an existing one, also another application's, is not changed.
 
     Raises ValidationError when the name cannot be stored.
     """

@@ -1,7 +1,4 @@
-"""Notifications as transactions: recorded once under their key, undelivered until delivery is built.
-
-Owns rows `PLAYBOOK_NOTIFICATION`. Must not know channels. Invariant: one row for each key, however often it is written.
-"""
+"""Notifications as transactions `PLAYBOOK_NOTIFICATION`: one row for each key, undelivered until delivery is built."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ async def insert_notification(
     key: str,
     data: JsonObject,
 ) -> None:
-    """Insert the notification unless it is there. What cannot be stored is left out of `data`."""
+    """Insert the notification unless it exists. Values that cannot be stored are left out."""
     quarantine = Quarantine()
     body = json_columns.as_object(quarantine.take("notification.data", data))
     statement = insert(transactions).values(

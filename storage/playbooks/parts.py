@@ -1,7 +1,7 @@
-"""What belongs to one playbook version: an entity for each step, relationships, contracts and the document.
+"""Parts of one playbook version: an entity for each step, relationships, contracts and the document.
 
-Owns these rows. Must not know versions' life cycle; `playbooks.py` says when they may change. Invariant: the document's
-field is the whole truth; steps and contracts beside it are there for those who read the tables.
+The document's field is authoritative; steps and contracts beside it are for readers of the tables. `versions.py`
+decides when they may change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STEP_TYPE = "playbook_step_definition"
 
 
 class _Codes(TypedDict):
-    """What every smart code of a version has in common."""
+    """The common parts of all smart codes of a version."""
 
     industry: str
     version: int
@@ -33,7 +33,7 @@ class _Codes(TypedDict):
 async def insert_parts(
     session: WriteSession, playbook_id: UUID, document: PlaybookDocument, version: int, actor: Actor
 ) -> None:
-    """Write the parts of a version whose entity is there. Raises ValidationError when one cannot be stored."""
+    """Insert the parts of a version whose entity exists. Raises ValidationError when one cannot be stored."""
     whole = document.to_json()
     refuse_poison("the playbook", whole)
     fields: dict[str, Json] = {"document": whole}

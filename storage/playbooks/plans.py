@@ -1,8 +1,7 @@
 """The compiled plan of a published version, beside its document.
 
-Owns the field `plan` and the relationships that show the resolved order. Must not know how a plan is made. Invariant:
-what `get_plan` returns equals what `store_plan` was given, so a run started today and one found again by the sweeper
-are pinned to the same plan.
+Invariant: `get_plan` returns a plan equal to the one given to `store_plan`, so a run that is started at once and one
+that the sweeper starts follow the same plan.
 """
 
 from __future__ import annotations

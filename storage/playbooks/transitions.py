@@ -1,12 +1,12 @@
-"""Transitions of versions: those that took place, those that wait for their time, and those that came to nothing.
+"""Transitions of versions, performed and scheduled, as rows `PLAYBOOK_TRANSITION`.
 
-Owns rows `PLAYBOOK_TRANSITION`. `transaction_date`
-is when it took place, or is due. Invariant: a row that ended (completed, failed, cancelled) never changes again.
+`transaction_date` is when it took place, or is due. Invariant: a row that is completed, failed or cancelled never
+changes again.
 
 | status | meaning |
 |---|---|
 | scheduled | waits until it is due |
-| in_progress | took place; runs that it cancels are not all over yet |
+| in_progress | took place; runs that it cancels have not all ended |
 | completed | took place |
 | failed | was due, and was refused then |
 | cancelled | was withdrawn before it was due |
@@ -84,7 +84,7 @@ class TransitionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnfinishedTransition:
-    """A transition that has something to do by now, as the recovery role sees it."""
+    """A transition that is due or whose runs are being cancelled, as the recovery role sees it."""
 
     organization_id: UUID
     id: UUID
@@ -149,7 +149,7 @@ async def schedule(
 async def settle(
     session: WriteSession, found: TransitionRow, *, status: TransitionStatus, details: JsonObject | None = None
 ) -> bool:
-    """Give an unfinished transition its next status, and add to its record. False where it moved meanwhile."""
+    """Give an unfinished transition its next status, and add to its record. False where its status has changed."""
     now = datetime.now(UTC)
     statement = (
         update(transactions)
@@ -186,14 +186,14 @@ async def get_transition(session: ReadSession, playbook_id: UUID, identity: UUID
 
 
 async def find_transition(session: ReadSession, identity: UUID) -> TransitionRow | None:
-    """The transition with this id, of whatever version, if it is one of ours."""
+    """The transition with this id, of any version, or None."""
     statement = _select(session).where(transactions.c.id == identity)
     row = (await session.connection.execute(statement)).mappings().one_or_none()
     return None if row is None else _transition(row)
 
 
 async def list_transitions(session: ReadSession, playbook_id: UUID) -> tuple[TransitionRow, ...]:
-    """The version's life so far, oldest first; of a very long one the newest 200."""
+    """Transitions of the version that are not scheduled, oldest first; at most the newest 200."""
     statement = _select(session).where(
         transactions.c.target_entity_id == playbook_id, transactions.c.transaction_status != "scheduled"
     )
@@ -202,7 +202,7 @@ async def list_transitions(session: ReadSession, playbook_id: UUID) -> tuple[Tra
 
 
 async def list_scheduled(session: ReadSession, playbook_id: UUID) -> Sequence[TransitionRow]:
-    """What waits for its time, the next one first."""
+    """Scheduled transitions of the version, the next one first."""
     statement = _select(session).where(
         transactions.c.target_entity_id == playbook_id, transactions.c.transaction_status == "scheduled"
     )
@@ -292,7 +292,7 @@ def _refuse_poison(request: TransitionRequest) -> None:
 
 
 def _is_transition(session: ReadSession) -> ColumnElement[bool]:
-    """Another application may have transactions of this type; ours say which action they are."""
+    """The condition that a transaction is ours: another application's of this type have no action."""
     mine = transactions.c.organization_id == session.organization_id
     return mine & (transactions.c.transaction_type == TRANSITION_TYPE) & transactions.c.metadata.has_key("action")
 

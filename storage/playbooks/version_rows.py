@@ -1,8 +1,7 @@
-"""Playbook versions as they are read: one by its id, or a list.
+"""Reads playbook versions: one by its id, or a list.
 
-Owns the shape of a version's row. Must not know what a document means or when it may change. `version` is the
-playbook's version number (the `V{n}` of its smart code); `revision` is the row's own counter, which rises with each
-change and is what an `ETag` shows.
+`version` is the playbook's version number (the `V{n}` of its smart code); `revision` is the row's own counter, which
+rises with each change and is the version's `ETag`.
 """
 
 from __future__ import annotations
@@ -53,9 +52,9 @@ class PlaybookRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybookFilter:
-    """Which versions, newest first; deleted ones only where `statuses` names them. `search` looks in the names.
+    """Filters of a list, newest first; deleted versions only where `statuses` names them. `search` is over names.
 
-    With a cursor the offset is not looked at.
+    With a cursor the offset is ignored.
     """
 
     code: str | None = None
@@ -79,10 +78,7 @@ async def get_version(session: ReadSession, playbook_id: UUID) -> PlaybookRow:
 
 
 async def hold_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
-    """The version, which nobody else moves or changes, nor starts a run of, until this transaction ends.
-
-    Raises NotFoundError.
-    """
+    """Lock the version: until this transaction ends no other changes it or starts a run of it. Raises NotFoundError."""
     statement = (
         select(entities.c.id)
         .where(entities.c.organization_id == session.organization_id, entities.c.id == playbook_id)
@@ -91,12 +87,12 @@ async def hold_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
     )
     if (await session.connection.execute(statement)).first() is None:
         raise NotFoundError("there is no such playbook")
-    # Read behind the lock: a document that was joined before it could be the one that was replaced meanwhile.
+    # Read after the lock: a document read before it may have been replaced meanwhile.
     return await get_version(session, playbook_id)
 
 
 async def share_version(session: WriteSession, playbook_id: UUID) -> PlaybookRow:
-    """The version without its document. Nobody moves it until this transaction ends; any number may share it.
+    """The version without its document, under a shared lock: its status does not change until this transaction ends.
 
     The lock is the one that a run's foreign key takes anyway. Raises NotFoundError.
     """
@@ -165,7 +161,7 @@ def select_versions(session: ReadSession, *, with_documents: bool) -> Select[*tu
     ).where(
         table.organization_id == session.organization_id,
         table.entity_type == PLAYBOOK_TYPE,
-        # Another application may have entities of this type; ours say which version they are.
+        # Another application may have entities of this type; ours have a version.
         table.metadata.has_key("playbook_version"),
     )
     if not with_documents:

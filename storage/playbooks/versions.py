@@ -1,8 +1,7 @@
-"""Playbook versions: written as drafts, read back with their plan.
+"""Writes playbook versions as drafts.
 
-Owns the rows of a version: its entity, an entity for each step, their relationships and contracts. Must not know its
-transitions (`transitions.py`) or what a document means. Invariants: only a draft's document changes; a version number
-of a code exists once; a published version keeps the plan that it was published with; a code has one draft at most.
+Invariants: only a draft's document changes; a version number of a code exists once; a published version keeps the plan
+that it was published with; a code has one draft at most.
 """
 
 from __future__ import annotations
@@ -116,6 +115,6 @@ def _second_draft(draft: PlaybookRow) -> AlreadyExistsError:
 
 
 async def _lock_code(session: WriteSession, code: str) -> None:
-    """Versions of one code are numbered one after the other, also while none exists that could be locked."""
+    """Number the versions of one code one after the other, also while there is no row to lock."""
     statement = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
     await session.connection.execute(statement, {"name": f"playbook:{session.organization_id}:{code}"})

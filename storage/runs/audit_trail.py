@@ -1,11 +1,11 @@
-"""The audit trail of a run: numbered without gaps, each entry carrying the hash of the one before.
+"""The audit trail of a run: entries numbered without gaps, each with the hash of the one before.
 
-Owns the numbers as stored, the hashes and the rows. Must not know what events mean. Invariant: number n's
-`previous_hash` is number n-1's `hash`, and the hash is over the RFC 8785 canonical JSON of the values as stored, so
-whoever can read the rows can check the chain. An entry names its run, so a chain cannot be moved to another one.
+Invariant: number n's `previous_hash` is number n-1's `hash`, and the hash is over the RFC 8785 canonical JSON of the
+values as stored, so any reader of the rows can check the chain. An entry names its run, so a chain cannot be moved to
+another one.
 
-The machine numbers what it records; the tables may add entries of their own (a value that had to be left out), so the
-stored number runs on its own and `source_number` keeps the machine's.
+The machine numbers what it records. The tables add entries of their own (for a value that was left out), so stored
+numbers are their own sequence, and `source_number` has the machine's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EXACT_INTEGER = 2**53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainHead:
-    """The end of a chain: how many entries, the last one's hash, and the machine's last number in it."""
+    """The end of a chain: the number of entries, the last one's hash, and the machine's last number in it."""
 
     count: int = 0
     hash: str = GENESIS
@@ -48,7 +48,7 @@ class ChainHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """Something to be recorded. `source_number` is the machine's number, None where the tables add it."""
+    """An entry to record. `source_number` is the machine's number, None where the tables add it."""
 
     at: datetime
     kind: AuditKind | TableAuditKind
@@ -74,7 +74,7 @@ class EventRow:
 
 
 def from_machine(event: AuditEvent) -> NewEvent:
-    """The machine's event as it is recorded."""
+    """The machine's event as an entry to record."""
     return NewEvent(
         at=event.at,
         kind=event.kind,
@@ -86,7 +86,7 @@ def from_machine(event: AuditEvent) -> NewEvent:
 
 
 class EventGapError(Exception):
-    """The machine's numbers jump: entries are missing, and a trail that hid it would be worth nothing."""
+    """The machine's numbers jump: entries are missing, and the trail must not hide that."""
 
 
 def hash_of(entry: JsonObject) -> str:
@@ -96,7 +96,7 @@ def hash_of(entry: JsonObject) -> str:
 
 
 def canonical_bytes(value: Json) -> bytes:
-    """RFC 8785 canonical JSON. Where no number or name needs its rules the standard library writes the same, faster."""
+    """RFC 8785 canonical JSON. Where no number or name needs its rules, the standard library gives the same, faster."""
     if _is_plain(value):
         return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     return rfc8785.dumps(_canonical(value))
@@ -151,7 +151,7 @@ async def append_events(
 def link_events(execution_id: UUID, head: ChainHead, new: Sequence[NewEvent]) -> tuple[list[EventRow], ChainHead]:
     """The entries behind `head` as they will be stored, and the new end.
 
-    What cannot be stored is left out by column and recorded as an entry `value_quarantined` of its own. Raises
+    A value that cannot be stored is left out by column and recorded as an entry `value_quarantined`. Raises
     EventGapError where an entry of the machine is missing.
     """
     _refuse_gap(head, new)
@@ -164,7 +164,7 @@ def link_events(execution_id: UUID, head: ChainHead, new: Sequence[NewEvent]) ->
 
 
 def quarantine_events(quarantine: Quarantine, at: datetime) -> list[NewEvent]:
-    """What the trail says about values that were left out."""
+    """The entries for values that were left out."""
     return [NewEvent(at=at, kind="value_quarantined", data=found) for found in quarantine.found]
 
 
@@ -248,7 +248,7 @@ def _refuse_gap(head: ChainHead, new: Sequence[NewEvent]) -> None:
 
 
 def _clean_actor(actor: Actor | None, quarantine: Quarantine) -> Actor | None:
-    """The person with what can be stored of the name and roles; the id always can."""
+    """The actor without a name or role that cannot be stored."""
     if actor is None:
         return None
     name = quarantine.take_text("event.actor.name", actor.name) or ""
@@ -257,7 +257,7 @@ def _clean_actor(actor: Actor | None, quarantine: Quarantine) -> Actor | None:
 
 
 def _is_plain(value: Json) -> bool:
-    """No number but small integers, no name beyond ASCII: then there is one way only to write and to sort it."""
+    """Whether all numbers are small integers and all names ASCII: then there is only one way to write and sort them."""
     if isinstance(value, dict):
         return all(name.isascii() and _is_plain(item) for name, item in value.items())
     if isinstance(value, list):
@@ -266,7 +266,7 @@ def _is_plain(value: Json) -> bool:
 
 
 def _canonical(value: Json) -> Any:
-    """RFC 8785 knows doubles only, and jsonb gives large doubles back as integers: both become the same double."""
+    """Make large integers doubles: RFC 8785 has doubles only, and jsonb gives large doubles back as integers."""
     if isinstance(value, dict):
         return {name: _canonical(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -44,7 +44,7 @@ async def ended_children(session: ReadSession, parents: Sequence[UUID], grace: t
 
 
 async def orphaned_children(session: ReadSession, runs: Sequence[UUID], grace: timedelta) -> tuple[UUID, ...]:
-    """Those of these runs whose parent waited for them and ended longer ago than `grace`, and that nobody cancels."""
+    """Those of these runs that nobody cancels, and whose parent waited for them and ended longer ago than `grace`."""
     labelled = select(lines.c.transaction_id, lines.c.description).where(
         is_label(session.organization_id),
         lines.c.transaction_id.in_(runs),

@@ -60,7 +60,7 @@ async def release(session: WriteSession, execution_id: UUID, label: str | None) 
 
 
 async def is_within_limit(session: ReadSession, limit: ConcurrencyLimit, execution_id: UUID) -> bool:
-    """Whether the run may run. False also where its row says that it is finished."""
+    """Whether the run may run now. False also where its row is finished."""
     found = await session.connection.execute(_unfinished(session, limit.label).limit(limit.max_runs))
     return any(row["id"] == execution_id for row in found.mappings())
 

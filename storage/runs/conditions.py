@@ -1,7 +1,7 @@
 """SQL conditions on runs and their labels, and the statuses behind them.
 
-Those written as text are in the very words of an index, without parameters: otherwise PostgreSQL does not see that the
-index holds all that a query asks for.
+Those written as text repeat the words of an index, without parameters: otherwise PostgreSQL does not see that the
+index covers the query.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _in_words(text: str, table: str = transactions.name) -> ColumnElement[bool]:
     return literal_column(f"({text.replace('@', f'{table}.')})", Boolean())
 
 
-# The members of `business_context` tell our runs from another application's as those of `metadata` do (`is_run`), but
+# The members of `business_context` distinguish our runs from another application's like those of `metadata`, but
 # change only at a run's end: an index that names `metadata` would end HOT updates, and every flush is one.
 _IS_OURS = _in_words(
     "@transaction_type = 'PLAYBOOK_RUN' AND (@business_context -> 'request_hash') IS NOT NULL"

@@ -1,9 +1,9 @@
-"""Lists of runs: filters, sorts, pages and the summary over what the filters let through.
+"""Lists of runs: filters, sorts, pages, and counts by status.
 
-Owns the SQL of the list. Must not know HTTP. Filters use plain columns and label lines, because under row-level
-security an index behind an operator that is not leakproof (all of JSON's) is not used. Invariant: what is counted is
-bounded, and an order is what an index has, so that an organization's number of runs does not show in what a page costs
-(`success_rate` is the exception: it stands in JSON that every flush rewrites).
+Filters use plain columns and label lines, because under row-level security PostgreSQL uses no index for an operator
+that is not leakproof (all of JSON's). Invariant: counts are bounded, and each order is that of an index, so that the
+cost of a page does not depend on an organization's number of runs (except `success_rate`, which is in JSON that every
+flush rewrites).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _LASTED: ColumnElement[timedelta] = _TABLE.updated_at - _TABLE.transaction_date
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Which runs, in which order, how many. `date_from`, `date_to` bound the start, `duration_*` finished runs only."""
+    """Filters, order and page of a list. `date_from`, `date_to` bound the start; `duration_*` only finished runs."""
 
     playbook_id: UUID | None = None
     code: str | None = None
@@ -85,9 +85,9 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """Some of the runs, in an order that one index has: by the value, then by id; without a value by id alone.
+    """Some of the runs, in the order of one index: by the value, then by id; without a value by id alone.
 
-    With a label, they are read from its lines, which lie in the order of the runs' ids.
+    With a label, they are read from its lines, whose index has the order of the runs' ids.
     """
 
     value: ColumnElement[Any] | None = None
@@ -105,11 +105,10 @@ class _Order:
 
 
 async def list_runs(session: ReadSession, filters: RunFilter) -> Page[RunRow]:
-    """A page of the organization's runs. With a cursor the offset is not looked at.
+    """A page of the organization's runs. With a cursor the offset is ignored.
 
-    Where the filters let more than COUNT_LIMIT runs through, `by_status` counts so many of them: the newest, unless an
-    index is asked that does not know the dates (labels, durations). Raises ValidationError for a cursor that is not of
-    this list and order.
+    Where more than COUNT_LIMIT runs pass the filters, `by_status` counts that many of them: the newest, unless the
+    index has no dates (labels, durations). Raises ValidationError for a cursor that is not of this list and order.
     """
     limit = bounded(filters.limit)
     conditions = await _conditions(session, filters)
@@ -132,9 +131,9 @@ async def list_runs(session: ReadSession, filters: RunFilter) -> Page[RunRow]:
 async def _count(
     session: ReadSession, filters: RunFilter, conditions: list[ColumnElement[bool]]
 ) -> tuple[dict[str, int], bool]:
-    """How many runs of each status the filters let through, and whether there may be more than are counted.
+    """Count the filtered runs by status, and return whether there may be more.
 
-    Exactly COUNT_LIMIT of them may be all: to know that would cost as much as the rest of the list.
+    Exactly COUNT_LIMIT may be all of them: finding out would cost as much as the rest of the list.
     """
     order = [] if _has_order_of_its_own(filters) else [_TABLE.transaction_date.desc(), _TABLE.id.desc()]
     chosen = select(_TABLE.transaction_status.label("status")).where(*conditions)
@@ -146,7 +145,7 @@ async def _count(
 
 
 def _has_order_of_its_own(filters: RunFilter) -> bool:
-    """Whether what is asked for is found by an index that does not have the order of dates."""
+    """Whether the filters use an index that does not have the order of dates."""
     asked = (filters.tag, filters.priority, filters.has_incident or None, filters.duration_gte, filters.duration_lte)
     return any(each is not None for each in asked)
 
@@ -179,7 +178,7 @@ def _page(
         .limit(rows)
         .subquery("keys")
     )
-    # Joined from outside: a stranger's row that an index takes for ours is left out, and the list goes on behind it.
+    # An outer join: a foreign row that an index takes for ours is left out, and the list goes on behind it.
     whole = first.outerjoin(transactions, (_TABLE.id == first.c.id) & is_run(organization_id))
     columns = (*RUN_COLUMNS, first.c.id.label("key"), first.c.part, first.c.value)
     return select(*columns).select_from(whole).order_by(first.c.part, direction(first.c.value), direction(first.c.id))
@@ -214,7 +213,7 @@ def _keys(
 
 
 def _order(name: RunSort, direction: SortDirection) -> _Order:
-    """Runs that have not ended come after all that have, where the end matters, in either direction."""
+    """The parts of an order. Unfinished runs come last in orders by the end, in either direction."""
     instant = DateTime(timezone=True)
     waiting = _Part(condition=IS_UNFINISHED)
     match name:
@@ -303,7 +302,7 @@ async def _conditions(session: ReadSession, filters: RunFilter) -> list[ColumnEl
 
 
 def _is_one_of(column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool] | None:
-    """Equality where it is one: only behind a column that is equal does an index have the order of the next."""
+    """Equality where there is one value: an index has the order of the next column only behind an equal one."""
     if not values:
         return None
     return column == values[0] if len(set(values)) == 1 else column.in_(values)
@@ -321,7 +320,7 @@ def _durations(filters: RunFilter) -> list[ColumnElement[bool]]:
 
 
 async def _is_version_of(session: ReadSession, code: str) -> ColumnElement[bool]:
-    """Asked before the list is: for ids that it knows PostgreSQL finds the right index."""
+    """Read the ids in a query of their own: PostgreSQL chooses the right index for constant ids only."""
     statement = select(entities.c.id).where(
         entities.c.organization_id == session.organization_id,
         entities.c.entity_type == "playbook_definition",
@@ -333,7 +332,7 @@ async def _is_version_of(session: ReadSession, code: str) -> ColumnElement[bool]
 
 
 def _has_label(organization_id: UUID, label: str) -> ColumnElement[bool]:
-    # Under another name, as an order may read the lines of labels too.
+    # Under another name, because an order may read the lines of labels too.
     labels = lines.alias("label")
     is_it = is_label(organization_id, labels) & (labels.c.description == label)
     return exists().where(is_it, labels.c.transaction_id == _TABLE.id)

@@ -1,4 +1,4 @@
-"""Notifications that a run asks for: recorded once under their key."""
+"""Notifications of a run, recorded once under their key."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Values too large to travel: lines `step_payload` of their run, written by the activity that made the value.
+"""Values too large for Temporal: lines `step_payload` of their run, written by the activity that made the value.
 
-Owns these lines. Must not know steps or pointers: what comes in is sealed already, what goes out is still sealed.
-Invariant: the same line written again replaces the value, so a repeated attempt leaves one.
+Values are sealed before they come here. Writing the same line again replaces the value, so repeated attempts leave one.
 """
 
 from __future__ import annotations

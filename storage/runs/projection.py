@@ -283,7 +283,7 @@ async def _put_run(
     run = call.run
     values: dict[str, Any] = {"transaction_status": run.status, "version": call.seq}
     values["metadata"] = metadata_to_json(metadata)
-    if cost is not None:  # else the sum over the lines stands
+    if cost is not None:  # else the sum over the lines is kept
         values["total_amount"] = cost
     if run.started_at is not None:
         values["transaction_date"] = run.started_at

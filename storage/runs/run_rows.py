@@ -1,4 +1,4 @@
-"""Runs as they are read: one by its id, whole or as the input of its workflow."""
+"""Reads a run by its id: its row, or the input of its workflow."""
 
 from __future__ import annotations
 

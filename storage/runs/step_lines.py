@@ -1,7 +1,7 @@
-"""A step's visit as one line of its run: written by the projection, read by everybody.
+"""A visit of a step as one line of its run, written by the projection.
 
-Owns the shape of `line_data` and the numbers of step lines. Must not know when a line may be written. Invariant: values
-at sensitive pointers leave here sealed, and a value that was stored apart is a reference beside the value, never in it.
+Invariant: values at sensitive pointers leave here sealed, and the reference to a value that was stored apart is beside
+the value, never in it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _AMOUNTS_BELOW = Decimal(10) ** 12 - 1
 class StepRow:
     """One visit of a step as stored. `input`, `output` and vote data are sealed at their sensitive pointers.
 
-    `task` is what people did with it (votes, claims, decision) where it was theirs, `child` the run that it started.
+    `task` has the votes, claims and decision of a human step, `child` is the run that the step started.
     """
 
     step_id: UUID | None
@@ -69,7 +69,7 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """What every value passes on its way into a line: `quarantine` first, then `sealer`. `epoch` is stamped on it."""
+    """The context of a line that is written: values pass `quarantine`, then `sealer`; the line gets `epoch`."""
 
     epoch: int
     sealer: Sealer
@@ -77,7 +77,7 @@ class Outgoing:
 
 
 def line_number(plan_step: PlanStep, step: StepState) -> int:
-    """The number of a visit's line: the one that the machine gave it, or the step's number for the first visit."""
+    """The number of a visit's line: the one from the machine, or the step's number for the first visit."""
     return plan_step.number if step.line is None else step.line
 
 
@@ -104,7 +104,7 @@ def line_values(plan: Plan, step: StepState, out: Outgoing) -> dict[str, Any]:
 
 
 def sealed_task(plan_step: PlanStep, step: StepState, out: Outgoing) -> Json:
-    """What people did with a step, votes' forms sealed like the step's output."""
+    """The state of a step's task, with votes' forms sealed like the step's output."""
     return None if step.task is None else _task_json(plan_step, step.task, out)
 
 
@@ -131,7 +131,7 @@ def _data(plan: Plan, plan_step: PlanStep, step: StepState, out: Outgoing) -> Js
         "attempts": _attempts(step, quarantine),
         "error": take("error", json_columns.error_to_json(step.error)),
         "reason": quarantine.take_text("reason", step.reason, step=step.key),
-        # Without what is marked sensitive: the paths do not tell a reader's rights apart.
+        # Without sensitive values: readers with different rights get the same ones.
         "values": take("values", safe_values(plan, step.values)),
         "confidence": take("confidence", step.confidence),
         "confidence_source": quarantine.take_text("confidence_source", step.confidence_source, step=step.key),
@@ -148,7 +148,7 @@ def _data(plan: Plan, plan_step: PlanStep, step: StepState, out: Outgoing) -> Js
 
 
 def _attempts(step: StepState, quarantine: Quarantine) -> Json:
-    """Attempts, each error's text by itself: one bad message does not cost the history."""
+    """The attempts, each error quarantined by itself, so that one bad message does not lose the others."""
     attempts: list[Json] = []
     for item in json_columns.as_list(json_columns.attempts_to_json(step.attempts)):
         attempt = json_columns.as_object(item)
@@ -175,7 +175,7 @@ def _task_json(plan_step: PlanStep, task: TaskState, out: Outgoing) -> Json:
 async def list_steps(session: ReadSession, execution_id: UUID, *, with_payloads: bool = True) -> tuple[StepRow, ...]:
     """The run's step lines by number and visit; steps that are still pending have none.
 
-    `with_payloads`: values that were stored apart are read and put in their place.
+    `with_payloads`: values that were stored apart are read too.
     """
     statement = (
         select(lines.c.entity_id, lines.c.description, lines.c.line_amount, lines.c.version, lines.c.line_data)

@@ -1,7 +1,6 @@
-"""Tasks as they are read: one by its id, or the inbox by state, role and person.
+"""Reads tasks: one by its id, or the inbox by state, role and person.
 
-Owns the shape of a task's row and its lists. Must not know who writes it (`tasks.py`) or who may act. Plain columns
-carry what lists filter by: `entity_code` is the run's id, `status` the task's state, `tags` the roles.
+Lists filter by plain columns: `entity_code` is the run's id, `status` the task's state, `tags` the roles.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ _ORDER = "opened_at:desc"
 class TaskRow:
     """One task as stored. `input`, `proposal` and vote data are sealed at their sensitive pointers.
 
-    `form` is the schema of what an approval must carry; `proposal` the answer that a review looks at. `state`: nobody
-    took it (`open`), somebody works on it (`claimed`), it was decided (`completed`), or its step ended without a
-    decision (`cancelled`). `votes` are `{actor, choice, at, comment, data, attachments}`.
+    `form` is the schema of an approval's data; `proposal` the output under review. `state`: not claimed (`open`),
+    claimed (`claimed`), decided (`completed`), or its step ended without a decision (`cancelled`).
+    `votes` are `{actor, choice, at, comment, data, attachments}`.
     """
 
     task_id: UUID
@@ -69,9 +68,9 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks, newest first. `roles`: those open to any of these; `claimed_by`: taken by this person.
+    """Filters of a list, newest first. `roles`: tasks for any of these; `claimed_by`: claimed by this person.
 
-    With a cursor the offset is not looked at.
+    With a cursor the offset is ignored.
     """
 
     states: tuple[TaskStatus, ...] = ()
@@ -152,7 +151,7 @@ def _cursor_at(row: RowMapping) -> str:
 
 
 async def _rows(session: ReadSession, found: Sequence[RowMapping]) -> tuple[TaskRow, ...]:
-    """The tasks with their fields, which lie in rows of their own."""
+    """The tasks with their fields, which are rows of their own."""
     statement = select(dynamic_data.c.entity_id, dynamic_data.c.field_name, dynamic_data.c.field_value_json).where(
         dynamic_data.c.organization_id == session.organization_id,
         dynamic_data.c.entity_id.in_([row["id"] for row in found]),

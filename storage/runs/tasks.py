@@ -1,8 +1,7 @@
-"""Tasks: what people see of a human step, as entities beside the run's lines.
+"""Writes the tasks of human steps, as entities `playbook_task` beside the run's lines.
 
-Owns the writing of entities `playbook_task`: announced once by their activity, brought up to date by every flush that
-touches their step. Must not know who may act. Invariant: whichever of the two comes first, the row ends up with the
-newer state, because both hold the run's row while they look.
+An activity announces each task once; every flush of its step updates it. Invariant: whichever comes first, the row gets
+the newer state, because both lock the run's row.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from storage.runs.task_rows import TASK_TYPE
 async def open_task(
     session: WriteSession, call: TaskCall, plan: Plan, document: PlaybookDocument, sealer: Sealer
 ) -> None:
-    """Make the task's rows, so that people see it. Repeating it changes nothing.
+    """Insert the task's rows. Repeating it changes nothing.
 
     Raises NotFoundError when there is no such run here.
     """
@@ -66,7 +65,7 @@ async def open_task(
     again = statement.on_conflict_do_update(
         index_elements=["id"],
         set_={name: new[name] for name in ("status", "tags", "metadata", "version", "created_at")},
-        # Withdrawn by a reset; any other task that is there was announced before.
+        # Withdrawn by a reset; any other existing task was announced before.
         where=(entities.c.version == 0) & (entities.c.status == "cancelled"),
     )
     if (await session.connection.execute(again.returning(entities.c.id))).first() is None:
@@ -83,7 +82,7 @@ async def open_task(
 async def sync_task(session: WriteSession, execution_id: UUID, plan: Plan, step: StepState, out: Outgoing) -> None:
     """Bring an announced task to the state of its step. The caller holds the run's row.
 
-    One that is not announced yet is left: its announcement looks at the step's line and catches up.
+    A task that is not announced yet is left out: its announcement reads the state from the step's line.
     """
     if step.task is None:
         return
@@ -93,7 +92,7 @@ async def sync_task(session: WriteSession, execution_id: UUID, plan: Plan, step:
         "playbook_id": str(plan.playbook_id),
         **_facts(plan_step, step.visit),
     }
-    # The step's line went through the same quarantine a moment ago: what it found is in the trail already.
+    # The step's line has passed the same quarantine: what it found is in the trail already.
     quiet = Outgoing(epoch=out.epoch, sealer=out.sealer, quarantine=Quarantine())
     task = sealed_task(plan_step, step, quiet)
     await _update(session, step.task.id, _columns(facts, task, step.status, out.epoch, step.seq))
@@ -112,7 +111,7 @@ async def _update(session: WriteSession, task_id: UUID, columns: dict[str, Any])
 
 
 async def _catch_up(session: WriteSession, call: TaskCall, plan_step: PlanStep, facts: JsonObject) -> None:
-    """A flush may have passed before the task was announced: take over what it left on the step's line."""
+    """Take over the state from the step's line, where a flush came before the announcement."""
     statement = (
         select(lines.c.line_data, lines.c.version)
         .where(lines.c.organization_id == session.organization_id, lines.c.transaction_id == call.execution_id)
@@ -128,7 +127,7 @@ async def _catch_up(session: WriteSession, call: TaskCall, plan_step: PlanStep, 
 
 
 def _columns(facts: JsonObject, task: Json, step_status: str, epoch: int, seq: int) -> dict[str, Any]:
-    """What of a task's row changes over its life."""
+    """The columns of a task's row that change."""
     state = json_columns.as_object(task)
     return {
         "status": _status(state, step_status),
@@ -194,7 +193,7 @@ async def _insert_fields(session: WriteSession, task_id: UUID, plan: Plan, field
 
 
 async def _insert_relationship(session: WriteSession, task_id: UUID, plan: Plan, plan_step: PlanStep) -> None:
-    # Foreign keys do not look at policies, and a definition that somebody removed must not keep the task from people.
+    # Foreign keys are checked without policies, and a task must be announced even if its definition was removed.
     definition = select(entities.c.id).where(
         entities.c.organization_id == session.organization_id, entities.c.id == plan_step.step_id
     )

@@ -136,5 +136,5 @@ async def cancel_queued(session: WriteSession, execution_id: UUID, actor: Actor,
 
 
 def _is_live_run_of(session: ReadSession, playbook_id: UUID) -> ColumnElement[bool]:
-    # By the index of unfinished runs: the number of finished ones must not show in what this costs.
+    # In the words of the index of unfinished runs, so that the cost does not depend on the number of finished ones.
     return is_live_run(session.organization_id) & (_TABLE.target_entity_id == playbook_id)

@@ -1,1 +1,1 @@
-"""The history of our changes to a HERA database, run by `storage.database.migrate`."""
+"""Revisions of a HERA database, run by `storage.database.migrate`."""

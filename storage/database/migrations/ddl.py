@@ -1,8 +1,8 @@
 """The frozen DDL of revision 0001: the six tables where they are missing, and what a HERA database enforces on them.
 
-Owns: text that PostgreSQL 15 to 18 accepts. Must not know: the tables' module (which may grow views of its own) or any
-row. Invariant: a table we create behaves like one that a HERA database has; in particular `total_amount` follows the
-lines, and the type of a transaction is upper case.
+PostgreSQL 15 to 18 accept it. It does not use the module of the tables, which may change. Invariant: a table that it
+creates behaves like one of a HERA database; in particular `total_amount` follows the lines, and the type of a
+transaction is upper case.
 """
 
 _STAMPS = """

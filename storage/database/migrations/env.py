@@ -1,4 +1,4 @@
-"""How alembic runs our revisions: on the connection that `storage.database.migrate` hands over, in one transaction.
+"""Runs our revisions with alembic, on the connection of `storage.database.migrate`, in one transaction.
 
 The version table has a name of its own, since a HERA database may hold another application's alembic table too.
 """

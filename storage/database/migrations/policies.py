@@ -1,8 +1,7 @@
-"""Row-level security of revision 0001: who sees which rows, on tables of ours and on tables that were there before.
+"""Row-level security of revision 0001: who sees which rows, on created tables and on tables that existed before.
 
-Owns: policies and grants. Must not know: columns beyond the ones that policies compare. Invariant: whatever permissive
-policies stand beside ours, `playbook_service` sees the rows of `app.current_org` and no others, because a restrictive
-policy says the same again; every other role sees exactly what it saw before we came.
+Invariant: whatever permissive policies another application has, `playbook_service` sees the rows of `app.current_org`
+and no others, because a restrictive policy repeats the condition; every other role sees what it saw before.
 """
 
 from storage.database.roles import OWNER, RECOVERY, SERVICE
@@ -32,7 +31,7 @@ _SERVICE_GRANTS = {
 
 
 def grants(table: str) -> list[str]:
-    """The statements that let our roles touch the table at all; policies then say which rows."""
+    """The statements that grant our roles access to the table; policies then restrict the rows."""
     statements = [f"GRANT {_SERVICE_GRANTS[table]} ON {table} TO {SERVICE}"]
     if table == "universal_transactions":
         statements.append(f"GRANT SELECT ({RECOVERY_COLUMNS}) ON {table} TO {RECOVERY}")
@@ -50,9 +49,9 @@ def _policy(name: str, table: str, *, kind: str, role: str, rule: str, command: 
 def policies(table: str, *, created: bool, secured_before: bool) -> list[str]:
     """The statements that put the table under row-level security.
 
-    `created`: the table is ours, so security is forced and the owner is a role that nobody logs in with.
-    `secured_before`: security was on when we came; then no pass-through is added, since it would open the isolation of
-    the application that turned it on.
+    `created`: the revision created the table, so security is forced and the owner is a role without login.
+    `secured_before`: security was on already; then no pass-through is added, since it would break the isolation of the
+    application that turned it on.
     """
     key = "id" if table == "core_organizations" else "organization_id"
     own = f"{key} = {CURRENT_ORGANIZATION}"

@@ -1,6 +1,6 @@
 """The six universal tables, made or found, under row-level security.
 
-Creates the tables that are missing with all that a HERA database enforces. A table that is there keeps its owner, its
+Creates the tables that are missing with all that a HERA database enforces. An existing table keeps its owner, its
 rows and its policies; it gets our policies and indexes, and a unique key that our upserts need if it has none.
 """
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class UnfitTableError(PlaybooksError):
-    """A table of this name exists and is not the one that a HERA database has; nothing was changed."""
+    """A table of this name exists and is not that of a HERA database; nothing was changed."""
 
 
 def upgrade() -> None:
@@ -85,7 +85,7 @@ def _ensure_unique(connection: Connection, table: str, columns: tuple[str, ...])
 
 
 def _report_narrowing_policies(connection: Connection, table: str) -> None:
-    """A restrictive policy of another application that names everybody narrows us too; only an operator can tell."""
+    """Report restrictive policies of other applications for all roles: they apply to ours too."""
     query = text("""SELECT polname FROM pg_policy WHERE polrelid = to_regclass(:table)
         AND NOT polpermissive AND 0 = ANY (polroles)""")
     for name in connection.execute(query, {"table": table}).scalars():

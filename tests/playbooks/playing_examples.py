@@ -1,4 +1,4 @@
-"""The example processes, played through by the real rules, with everything but what a test is about filled in."""
+"""The example processes simulated, with defaults for everything that a test does not set."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def step_of(kind: str, done: Simulated) -> list[str | None]:
     return [event.step for event in done.events if event.kind == kind]
 
 
-def say(choice: Any, by: str, **fields: Any) -> GivenVote:
+def vote(choice: Any, by: str, **fields: Any) -> GivenVote:
     return GivenVote(choice=choice, by=by, **fields)
 
 

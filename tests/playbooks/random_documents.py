@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.playbooks.building import Document, playbook, system
 
-# Names that make a key, and names of which no letter is left, so that the number makes it.
+# Names that make a key, and names without a usable letter, where the number makes it.
 _NAMES = ("Check", "Pay", "Ask", "審査", "Решение", "--")
 
 

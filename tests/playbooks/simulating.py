@@ -1,4 +1,4 @@
-"""Simulations of documents for tests, with everything but what a test is about filled in."""
+"""Simulations of documents for tests, with defaults for everything that a test does not set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How people's votes become a decision, who may vote, and what time does to a task."""
+"""Decisions from people's votes, eligibility of voters, and the clocks of a task."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_makes_the_output_from_approving_forms_when_a_task_closes() -> None:
 
 
 @pytest.mark.parametrize("numbers", [(10**400,), (10**400, 0.5), (1e308, 1e308), (float("nan"),), (float("inf"), 1)])
-def test_leaves_a_mean_out_when_no_number_of_json_can_say_it(numbers: tuple[Any, ...]) -> None:
+def test_leaves_a_mean_out_when_no_json_number_can_express_it(numbers: tuple[Any, ...]) -> None:
     cast = [Vote(actor=ANNA, choice="approve", at=START, data={"n": number, "m": 1}) for number in numbers]
     assert task_output("approved", cast)["mean"] == {"m": 1.0}
 
@@ -197,7 +197,7 @@ def test_refuses_the_form_when_it_breaks_its_contract_and_the_run_goes_on() -> N
 
 
 @pytest.mark.parametrize("code", ["UNAUTHORIZED", "NOT_ELIGIBLE"])
-def test_refuses_a_message_when_nobody_can_be_found_behind_it(code: str) -> None:
+def test_refuses_a_message_when_its_sender_is_unknown(code: str) -> None:
     drive = opened(plan_with())
     verdict = drive.send("decide", None, check=OutcomeOfCheck(code=code), step="h", decision="approve")
     assert verdict.code == code

@@ -1,4 +1,4 @@
-"""One row per check: a document that it speaks of, and one beside it that it leaves alone."""
+"""One row per check: a document that it reports, and one beside it that it does not."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def with_input(value: Any, contract: Document, **fields: Any) -> Document:
         "input.open == 1 || input.name > 5",
     ],
 )
-def test_a_mismatch_is_told_when_no_value_of_the_contract_fits(condition: str) -> None:
+def test_a_mismatch_is_reported_when_no_value_of_the_contract_fits(condition: str) -> None:
     assert found(with_condition(condition)) == {("TYPE_MISMATCH", PLACE)}
 
 
@@ -92,7 +92,7 @@ def test_a_mismatch_is_told_when_no_value_of_the_contract_fits(condition: str) -
         "input.name == 'x' ? input.urgent : input.amount > 50",
     ],
 )
-def test_nothing_is_told_when_some_value_of_the_contract_fits(condition: str) -> None:
+def test_nothing_is_reported_when_some_value_of_the_contract_fits(condition: str) -> None:
     assert found(with_condition(condition)) == set()
 
 
@@ -157,7 +157,7 @@ def test_a_warning_is_given_when_a_condition_always_holds(condition: Any) -> Non
         {"field": "input.amount", "operator": "greater_than", "value": "${input.months}"},
     ],
 )
-def test_nothing_is_told_when_a_condition_may_go_either_way(condition: Any) -> None:
+def test_nothing_is_reported_when_a_condition_may_go_either_way(condition: Any) -> None:
     assert found(with_condition(condition)) == set()
 
 
@@ -169,14 +169,14 @@ def test_a_failed_step_can_be_asked_for_when_it_does_not_end_the_run() -> None:
 @pytest.mark.parametrize(
     ("operator", "value"), [("greater_than", 5), ("equals", 5), ("starts_with", "a"), ("in", [1]), ("contains", "x")]
 )
-def test_a_mismatch_is_told_when_the_object_form_compares_what_has_no_common_kind(operator: str, value: Any) -> None:
+def test_a_mismatch_is_reported_when_the_object_form_compares_different_kinds(operator: str, value: Any) -> None:
     field = "input.amount" if operator in ("starts_with", "contains") else "input.name"
     condition = {"field": field, "operator": operator, "value": value}
     assert found(with_condition(condition)) == {("TYPE_MISMATCH", f"{PLACE}/value")}
 
 
 @pytest.mark.parametrize("condition", ["input.amount", "input.name", "steps.review.output.decision"])
-def test_a_condition_is_refused_when_the_contract_says_it_is_not_boolean(condition: str) -> None:
+def test_a_condition_is_refused_when_its_contract_is_not_boolean(condition: str) -> None:
     assert found(with_condition(condition)) == {("CONDITION_NOT_BOOLEAN", PLACE)}
 
 
@@ -199,7 +199,7 @@ def test_types_travel_when_a_mapping_makes_a_steps_input() -> None:
 def test_types_travel_when_a_processor_makes_an_output() -> None:
     make = system(1, "Make", config={"output": {"label": "for ${input.name}", "kind": "${input.kind}"}})
     wrong = system(2, "Last", condition="steps.make.output.label > 5")
-    # A person may complete the step by hand, with a kind that the mapping would not give.
+    # A person may complete the step by hand, with another kind than the mapping gives.
     right = system(2, "Last", condition="steps.make.output.kind == 'other'")
     assert found(playbook(make, wrong, input_contract=INPUT)) == {("TYPE_MISMATCH", "/steps/1/condition")}
     assert found(playbook(make, right, input_contract=INPUT)) == set()
@@ -259,7 +259,7 @@ def test_a_mapping_is_accepted_when_some_run_could_satisfy_the_contract(mapping:
     assert found(with_input(mapping, contract)) == set()
 
 
-def test_a_missing_field_is_told_when_the_runs_input_is_all_there_is() -> None:
+def test_a_missing_field_is_reported_when_only_the_runs_input_exists() -> None:
     closed = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
     document = playbook(system(1, "Only", input_contract={"required": ["b"]}), input_contract=closed)
     assert found(document) == {("MAPPING_INCOMPLETE", "/steps/0/input_contract/required")}
@@ -299,7 +299,7 @@ def test_a_warning_is_given_when_a_step_may_outlast_its_run(step: Document, plac
         human(1, "Ask", approval={"window_minutes": 10}),
     ],
 )
-def test_nothing_is_told_when_a_step_fits_into_its_run(step: Document) -> None:
+def test_nothing_is_reported_when_a_step_fits_into_its_run(step: Document) -> None:
     assert found(playbook(step, policies={"timeout_minutes": 10})) == set()
 
 
@@ -320,12 +320,12 @@ def test_a_warning_is_given_when_an_approval_comes_after_what_cannot_be_undone()
     assert found(playbook(system(1, "Pay", **pay, **beside), human(2, "Approve", **beside))) == set()
 
 
-def test_the_fields_of_a_decision_are_known_when_conditions_read_them() -> None:
+def test_conditions_know_the_fields_of_a_decision() -> None:
     from playbooks.compiler.checks.step_types import DECIDED
 
     assert set(DECIDED.fields or ()) == RESERVED_FORM_FIELDS
 
 
-def test_a_place_is_blamed_once_when_another_rule_has_told_it() -> None:
+def test_a_place_is_reported_once_when_two_rules_find_it() -> None:
     assert found(with_condition("false")) == {("UNREACHABLE_STEP", PLACE)}
     assert found(with_condition("1 + 1")) == {("CONDITION_NOT_BOOLEAN", PLACE)}

@@ -1,4 +1,4 @@
-"""Types in the expressions of loops and compensations: what is told, and what is not because some run could work."""
+"""Types in the expressions of loops and compensations: an error only where no run could work."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def only(**fields: Any) -> Document:
          "TYPE_MISMATCH", "/compensation/config/output/y"),
     ],
 )  # fmt: skip
-def test_a_problem_is_told_when_no_run_could_work(fields: Document, code: str | None, place: str) -> None:
+def test_a_problem_is_reported_when_no_run_could_work(fields: Document, code: str | None, place: str) -> None:
     assert found(only(**fields)) == ({(code, f"/steps/0{place}")} if code else set())
 
 
@@ -91,7 +91,7 @@ def test_a_problem_is_told_when_no_run_could_work(fields: Document, code: str | 
         {"compensation": {**UNDO, "input": "${steps.only.output}", "config": {"output": {"y": "${input.n}"}}}},
     ],
 )
-def test_nothing_is_told_when_some_run_could_work(fields: Document) -> None:
+def test_nothing_is_reported_when_some_run_could_work(fields: Document) -> None:
     assert found(only(**fields)) == set()
 
 
@@ -106,7 +106,7 @@ def test_nothing_is_told_when_some_run_could_work(fields: Document) -> None:
         ("steps.only.output.results.n", True),
     ],
 )
-def test_the_output_of_a_loop_is_known_when_later_steps_read_it(text: str, is_wrong: bool | None) -> None:
+def test_later_steps_know_the_output_of_a_loop(text: str, is_wrong: bool | None) -> None:
     document = playbook(call(for_each=LINES), system(2, "Last", input={"x": f"${{{text}}}"}), input_contract=INPUT)
     codes = {code for code, _ in found(document)}
     assert codes == ({"TYPE_MISMATCH"} if is_wrong else set() if is_wrong is False else {"NUMBERS_MAY_NOT_MIX"})
@@ -135,12 +135,12 @@ def test_a_contract_is_refused_when_it_does_not_allow_what_a_wait_is_sure_to_giv
     contract = {"type": "object", "properties": {"payload": {"type": "object"}}, "required": ["signal"]}
     wait = system(1, "Wait", worker_type=worker, config=config, output_contract=contract)
     assert found(playbook(wait)) == (set() if fits else {("OUTPUT_MISMATCH", "/steps/0/output_contract")})
-    told = {"properties": {"timed_out": {"type": "boolean"}, "fired_at": {"type": "string"}}}
-    assert found(playbook({**wait, "output_contract": told})) == set()
+    contract = {"properties": {"timed_out": {"type": "boolean"}, "fired_at": {"type": "string"}}}
+    assert found(playbook({**wait, "output_contract": contract})) == set()
 
 
 @pytest.mark.parametrize("worker", ["timer", "data_processor"])
-def test_a_contract_that_is_none_or_leads_back_to_itself_is_told_and_nothing_breaks(worker: str) -> None:
+def test_an_invalid_or_recursive_contract_is_reported(worker: str) -> None:
     config = {"duration_minutes": 1} if worker == "timer" else {"output": {}}
     for contract in CIRCLES:
         found(playbook(system(1, "Step", worker_type=worker, config=config, output_contract=contract)))
@@ -148,7 +148,7 @@ def test_a_contract_that_is_none_or_leads_back_to_itself_is_told_and_nothing_bre
     assert found(none) == {("INVALID_SCHEMA", "/steps/0/output_contract/type")}
 
 
-def test_a_signal_is_known_when_later_steps_read_it() -> None:
+def test_later_steps_know_the_output_of_a_signal() -> None:
     wait = system(1, "Wait", worker_type="signal_wait", config={"signals": ["go"]})
     wrong = system(2, "Last", condition="steps.wait.output.timed_out == 'yes'")
     right = system(2, "Last", condition="steps.wait.output.signal == 'go' && steps.wait.output.payload.n > 1")

@@ -1,4 +1,4 @@
-"""Steps that run another playbook, as the machine sees them: waited for, told about, let go."""
+"""Steps that run another playbook, in the machine: waiting, notification, cancellation."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def failed(code: str = "CHILD_FAILED") -> StepError:
     return StepError(kind="business_rule", code=code, message="it failed")
 
 
-def tell(run: Drive, who: Any = SERVICE, **body: Any) -> Any:
-    told = {"step": "c", "visit": 1, "execution_id": str(child_id()), **body}
-    return run.send("child_ended", who, check=OutcomeOfCheck(actor=who, code=None if who else "UNAUTHORIZED"), **told)
+def notify(run: Drive, who: Any = SERVICE, **body: Any) -> Any:
+    fields = {"step": "c", "visit": 1, "execution_id": str(child_id()), **body}
+    return run.send("child_ended", who, check=OutcomeOfCheck(actor=who, code=None if who else "UNAUTHORIZED"), **fields)
 
 
-def test_is_done_at_once_when_nobody_waits() -> None:
+def test_is_done_at_once_when_it_does_not_wait() -> None:
     run = Drive(chain(waits=False)).begin()
     run.report("c", output={"execution_id": str(child_id()), "status": "started"})
     assert (run.step("c").status, run.step("c").child) == ("completed", child_id())
@@ -62,7 +62,7 @@ def test_waits_until_the_child_is_seen_to_have_ended_when_it_has_not_yet() -> No
     look(run, "ready")
     assert (run.step("c").status, run.step("c").child, run.step("c").output) == ("waiting", child_id(), None)
     assert run.last == ()
-    assert tell(run).outcome == "accepted"
+    assert notify(run).outcome == "accepted"
     assert ReadChild(step="c", visit=1) in run.last
     look(run, output={"status": "completed", "output": 1})
     assert (run.step("c").status, run.step("c").output) == ("completed", {"status": "completed", "output": 1})
@@ -70,28 +70,28 @@ def test_waits_until_the_child_is_seen_to_have_ended_when_it_has_not_yet() -> No
     assert "child_started" in run.kinds
 
 
-def test_counts_an_end_once_when_it_is_told_and_seen_twice() -> None:
+def test_counts_an_end_once_when_it_is_reported_and_read_twice() -> None:
     run = waiting()
-    tell(run)
-    tell(run)
+    notify(run)
+    notify(run)
     look(run, output=1)
     look(run, output=2)
     assert run.step("c").output == 1
-    assert tell(run).outcome == "refused"
+    assert notify(run).outcome == "refused"
     assert "message_refused" not in run.kinds, "late is no fault"
 
 
 @pytest.mark.parametrize("body", [{"step": "b"}, {"step": "nowhere"}, {"visit": 2}, {"execution_id": "another"}])
 def test_changes_nothing_when_another_child_or_visit_is_meant(body: dict[str, Any]) -> None:
     run = waiting()
-    assert tell(run, **body).outcome == "refused"
+    assert notify(run, **body).outcome == "refused"
     assert [type(command) for command in run.last] == [Answer]
     assert run.step("c").status == "waiting"
 
 
-def test_is_refused_and_recorded_when_the_service_did_not_say_it() -> None:
+def test_is_refused_and_recorded_when_the_service_did_not_send_it() -> None:
     run = waiting()
-    assert tell(run, None).code == "UNAUTHORIZED"
+    assert notify(run, None).code == "UNAUTHORIZED"
     assert run.kinds[-1] == "message_refused"
     assert run.step("c").status == "waiting"
 
@@ -174,7 +174,7 @@ def test_passes_a_cancel_down_when_a_start_is_on_its_way() -> None:
     assert lets_go(run) == [child_id()]
 
 
-def test_leaves_a_child_alone_when_nobody_waits_for_it_or_nothing_began() -> None:
+def test_leaves_a_child_alone_when_its_step_does_not_wait_or_never_began() -> None:
     run = Drive(chain(waits=False)).begin()
     run.send("cancel_run", INITIATOR)
     assert lets_go(run) == []
@@ -184,7 +184,7 @@ def test_leaves_a_child_alone_when_nobody_waits_for_it_or_nothing_began() -> Non
 
 
 @pytest.mark.parametrize("verb", ["skip_step", "complete_step", "fail_step"])
-def test_passes_a_cancel_down_when_somebody_ends_the_step_by_hand(verb: str) -> None:
+def test_passes_a_cancel_down_when_the_step_is_ended_by_hand(verb: str) -> None:
     run = waiting(critical=False)
     assert run.send(verb, INITIATOR, step="c").outcome == "accepted"
     assert lets_go(run) == [child_id()]
@@ -247,14 +247,14 @@ def test_has_a_child_for_each_item_when_it_goes_over_a_list() -> None:
     assert lets_go(run, "c[1]") == [child_id("c[1]")]
 
 
-def test_hears_of_a_child_that_undoes_when_the_run_is_being_undone() -> None:
+def test_receives_the_end_of_a_child_that_compensates() -> None:
     undo = undoing("e", 1, carrier="child", worker_type="sub_playbook", child=ChildPlan(code="other"))
     run = Drive(plan_of(effect("e", 1), effect("f", 2, after=("e",)), compensations=(undo,))).begin()
     run.report("e")
     run.send("cancel_run", INITIATOR)
     assert run.started() == [("e!undo", 1)]
     run.report("e!undo")
-    told = {"step": "e!undo", "execution_id": str(child_id("e!undo"))}
-    assert tell(run, **told).outcome == "accepted"
+    fields = {"step": "e!undo", "execution_id": str(child_id("e!undo"))}
+    assert notify(run, **fields).outcome == "accepted"
     look(run, key="e!undo", output=1)
     assert run.state.status == "cancelled"

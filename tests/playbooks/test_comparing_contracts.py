@@ -1,4 +1,4 @@
-"""Contracts compared: what is said about two schemas holds for every value."""
+"""Contracts compared: a reported direction holds for every value."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def properties(**named: Any) -> dict[str, Any]:
         (False, _ANY, "loosened", [""]),
     ],
 )
-def test_the_direction_is_told_when_contracts_differ(old: Any, new: Any, direction: str, pointers: list[str]) -> None:
+def test_direction_is_reported_when_contracts_differ(old: Any, new: Any, direction: str, pointers: list[str]) -> None:
     found = compare_contracts(old, new)
     assert (found.direction, [each.pointer for each in found.findings]) == (direction, pointers)
 
@@ -99,13 +99,13 @@ def test_references_make_it_unknown_when_what_they_lead_to_differs() -> None:
     assert compare_contracts(inner, outer).direction == "unknown"
 
 
-def test_marks_are_told_when_they_change() -> None:
+def test_changed_marks_are_reported() -> None:
     found = compare_contracts(properties(a={"x-sensitive": True}, b={}), properties(a={}, b={"x-sensitive": True}))
     assert (found.direction, found.now_sensitive, found.no_longer_sensitive) == ("equal", ("/b",), ("/a",))
     assert not found.is_equal
 
 
-# Few enough to be tried all of them, and made of the same few parts as the schemas.
+# Few enough to try them all, and made of the same parts as the schemas.
 _SCALARS: list[Any] = [None, True, 0, 1, 2, -1, 0.5, "", "a", "ab", "b"]
 _SMALL: list[Any] = [None, 1, "a", "ab"]
 _LISTS = [[], *([x] for x in _SMALL), *([x, y] for x in _SMALL for y in _SMALL), [1, 1, "a"]]
@@ -125,7 +125,7 @@ _VALUES = st.sampled_from(_TRIED)
 
 
 def _keywords(inner: st.SearchStrategy[Any]) -> list[dict[str, st.SearchStrategy[Any]]]:
-    """The keywords that have to do with each other, kind by kind."""
+    """The keywords that depend on each other, kind by kind."""
     return [
         {
             "required": st.lists(_NAMES, max_size=2, unique=True),
@@ -192,7 +192,7 @@ _SCHEMAS = st.recursive(_SIMPLE, _schemas, max_leaves=2)
 
 @st.composite
 def _pairs(draw: st.DrawFn) -> tuple[Any, Any]:
-    """Two schemas of one kind: the second has one or two keywords otherwise than the first."""
+    """Two schemas of one kind that differ in one or two keywords."""
     keywords = draw(st.sampled_from(_keywords(_SCHEMAS)))
     old = draw(_of_kind(keywords))
     new = dict(old)
@@ -206,7 +206,7 @@ def _pairs(draw: st.DrawFn) -> tuple[Any, Any]:
 
 @settings(max_examples=100, deadline=None)
 @given(_pairs())
-def test_no_value_says_otherwise_when_a_direction_is_told(pair: tuple[Any, Any]) -> None:
+def test_no_value_contradicts_the_reported_direction(pair: tuple[Any, Any]) -> None:
     old, new = pair
     direction = compare_contracts(old, new).direction
     back = {"loosened": "tightened", "tightened": "loosened"}

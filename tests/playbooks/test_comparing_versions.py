@@ -31,7 +31,7 @@ def test_nothing_differs_when_random_documents_are_renumbered(written: Document)
 
 
 @given(documents(), documents())
-def test_every_step_is_told_once_when_any_two_are_compared(old: Document, new: Document) -> None:
+def test_every_step_is_reported_once(old: Document, new: Document) -> None:
     found = compared(old, new)
     keys = [{step.step_key for step in read_document(each).steps} for each in (old, new)]
     assert {step.key for step in found.added} == keys[1] - keys[0]
@@ -58,7 +58,7 @@ def test_as_few_steps_as_possible_moved_when_the_order_is_another() -> None:
     assert [(move.key, move.before, move.after) for move in compared(before, after).reordered] == [("s5", 5, 1)]
 
 
-def test_fields_are_told_with_both_values_when_they_change() -> None:
+def test_changed_fields_are_reported_with_both_values() -> None:
     def change(document: Document) -> None:
         document["description"] = "Other"
         del document["module"]

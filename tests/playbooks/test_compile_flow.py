@@ -1,4 +1,4 @@
-"""Control flow: a row for each rule that a document can break, and what right documents compile to."""
+"""Control flow: a row for each rule that a document can break, and the plans of correct documents."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def region(name: str) -> Document:
         (waiting(signals=["a"], on_timeout="skip"), "NOT_ALLOWED", "/config/on_timeout"),
     ],
 )  # fmt: skip
-def test_problem_is_told_when_control_flow_breaks_a_rule(document: Document, code: str, place: str) -> None:
+def test_problem_is_reported_when_control_flow_breaks_a_rule(document: Document, code: str, place: str) -> None:
     assert _found(document) == {(code, f"/steps/2{place}")}
 
 
@@ -126,7 +126,7 @@ def _found(document: Document) -> set[tuple[str, str]]:
          "UNKNOWN_REFERENCE", "/output/x"),
     ],
 )  # fmt: skip
-def test_problem_is_told_when_a_way_leads_nowhere(document: Document, code: str, pointer: str) -> None:
+def test_problem_is_reported_when_a_jump_leads_nowhere(document: Document, code: str, pointer: str) -> None:
     assert _found(document) == {(code, pointer)}
 
 
@@ -151,7 +151,7 @@ def test_problem_is_told_when_a_way_leads_nowhere(document: Document, code: str,
         waiting(signals=["a", "b"], timeout_minutes="${steps.b.output.minutes}"),
     ],
 )  # fmt: skip
-def test_nothing_is_told_when_control_flow_keeps_the_rules(document: Document) -> None:
+def test_nothing_is_reported_when_control_flow_keeps_the_rules(document: Document) -> None:
     assert compiled(document).problems == ()
 
 
@@ -159,13 +159,13 @@ def last(document: Document) -> PlanStep:
     return plan_of(document).steps[-1]
 
 
-def test_a_join_needs_as_many_as_it_says_when_it_compiles() -> None:
+def test_a_join_compiles_to_the_number_it_needs() -> None:
     assert last(joined(mode="all")).join is None
     assert last(joined(mode="any")).join == JoinPlan(needed=1)
     assert last(joined(mode="n_of_m", n=2, others="cancel")).join == JoinPlan(needed=2, cancels_others=True)
 
 
-def test_a_loop_has_its_rules_when_it_compiles() -> None:
+def test_a_loop_compiles_to_its_rules() -> None:
     given = {"items": [1, 2], "max_concurrency": 3, "complete_when": 2, "others": "continue", "tolerated_failures": 1}
     rules = ForEachPlan(max_concurrency=3, enough=2, cancels_others=False, tolerated_failures=1)
     assert last(chain(for_each=given)).for_each == rules
@@ -215,7 +215,7 @@ def test_on_error_is_set_when_it_is_more_than_critical(action: str, on_error: st
     assert (step.on_error, step.critical) == (on_error, critical)
 
 
-def test_what_undoes_a_step_reads_its_output_when_it_says_nothing_else() -> None:
+def test_a_compensation_reads_its_steps_output_by_default() -> None:
     plan = plan_of(chain(compensation=UNDO, cost={"unit_amount": 5}))
     undo = plan.compensation("c[3]")
     assert undo is not None

@@ -1,4 +1,4 @@
-"""One row per rule: a document that breaks it, and the code and pointer that say so."""
+"""One row per rule: a document that breaks it, and the code and pointer of the problem."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def two(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )  # fmt: skip
-def test_problem_is_told_when_a_rule_is_broken(document: dict[str, Any], code: str, pointer: str) -> None:
+def test_problem_is_reported_when_a_rule_is_broken(document: dict[str, Any], code: str, pointer: str) -> None:
     assert found(document) == {(code, pointer)}
 
 
@@ -208,7 +208,7 @@ def test_problem_is_told_when_a_rule_is_broken(document: dict[str, Any], code: s
         playbook(human(1, "A", approval_threshold=2, approval={"max_voters": 2, "window_minutes": 9})),
     ],
 )  # fmt: skip
-def test_nothing_is_told_when_the_rules_are_kept(document: dict[str, Any]) -> None:
+def test_nothing_is_reported_when_the_rules_are_kept(document: dict[str, Any]) -> None:
     assert compiled(document).problems == ()
 
 
@@ -225,7 +225,7 @@ edges = st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)), max_size=6)
 
 @settings(max_examples=30, deadline=None)
 @given(groups, edges)
-def test_order_has_no_cycle_when_a_plan_exists(names: list[str | None], pairs: list[tuple[int, int]]) -> None:
+def test_order_of_a_plan_has_no_cycle(names: list[str | None], pairs: list[tuple[int, int]]) -> None:
     steps = [system(n, f"S{n}", parallel_group=group) for n, group in enumerate(names, 1)]
     for later, earlier in pairs:
         if later <= len(steps) and earlier <= len(steps):

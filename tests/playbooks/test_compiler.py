@@ -1,4 +1,4 @@
-"""The worked example compiled in every detail, and what small documents compile to."""
+"""The worked example compiled in every detail, and the plans of small documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plan() -> Plan:
     return plan_of(grants())
 
 
-def test_plan_says_what_the_playbook_is_when_grants_is_compiled(plan: Plan) -> None:
+def test_plan_describes_the_grants_playbook(plan: Plan) -> None:
     assert (plan.playbook_id, plan.code, plan.version, plan.industry) == (
         VERSION_ID,
         "grants-intake",
@@ -58,7 +58,7 @@ def test_plan_says_what_the_playbook_is_when_grants_is_compiled(plan: Plan) -> N
         ("award_decision", "pure", 3, 3, (Dependency(step="committee_review"),), True),
     ],
 )
-def test_step_is_resolved_when_grants_is_compiled(
+def test_plan_resolves_the_steps_of_grants(
     plan: Plan, key: str, carrier: str, cost: int, estimate: int, dependencies: Any, has_condition: bool
 ) -> None:
     step = plan.step(key)
@@ -110,11 +110,11 @@ def test_step_is_resolved_when_grants_is_compiled(
         ),
     ],
 )
-def test_step_reads_no_more_than_it_names_when_grants_is_compiled(plan: Plan, key: str, references: Any) -> None:
+def test_steps_of_grants_read_only_what_they_name(plan: Plan, key: str, references: Any) -> None:
     assert list(plan.step(key).references) == references
 
 
-def test_people_decide_by_their_rules_when_grants_is_compiled(plan: Plan) -> None:
+def test_plan_has_the_approval_rules_of_grants(plan: Plan) -> None:
     assert plan.step("register_application").approval == ApprovalPlan(on_reject="fail")
     assert plan.step("register_application").required_roles == ("intake_specialist",)
     assert plan.step("committee_review").approval == ApprovalPlan(
@@ -132,7 +132,7 @@ def test_people_decide_by_their_rules_when_grants_is_compiled(plan: Plan) -> Non
     assert plan.step("eligibility_screen").approval is None
 
 
-def test_marks_travel_no_further_than_mapped_when_grants_is_compiled(plan: Plan) -> None:
+def test_marks_of_grants_travel_no_further_than_mapped(plan: Plan) -> None:
     marks = {step.key: (step.sensitive_input, step.sensitive_output) for step in plan.steps}
     assert marks == {
         "register_application": (("/contact_email", "/tax_id"), ()),
@@ -143,7 +143,7 @@ def test_marks_travel_no_further_than_mapped_when_grants_is_compiled(plan: Plan)
     }
 
 
-def test_only_the_missing_reviewers_are_warned_of_when_grants_is_compiled() -> None:
+def test_grants_warns_only_of_the_missing_reviewers() -> None:
     result = compiled(grants())
     assert result.errors == ()
     assert [(item.code, item.pointer) for item in result.warnings] == [("NO_REVIEWERS", "/steps/2/required_roles")]

@@ -1,4 +1,4 @@
-"""A step gets what it refers to and nothing else; and what a run shows of itself."""
+"""A step's context: the values that it refers to and nothing else, and the fields of the run."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def state_of(**fields: Any) -> RunState:
     ],
     ids=str,
 )
-def test_holds_only_what_is_referred_to_when_a_context_is_made(references: tuple[Path, ...], context: Any) -> None:
+def test_context_holds_only_what_is_referred_to(references: tuple[Path, ...], context: Any) -> None:
     assert build_context(state_of(), references) == (context, {})
 
 
-def test_leaves_large_values_where_they_are_when_a_context_is_made() -> None:
+def test_context_leaves_large_values_in_their_store() -> None:
     context, stored = build_context(state_of(), [("steps", "b", "output", "rows")])
     assert (context, stored) == ({"steps": {"b": {}}}, {"b": REF})
 
@@ -68,7 +68,7 @@ def test_names_every_step_when_all_of_them_are_referred_to() -> None:
     assert stored == {"b": REF}
 
 
-def test_says_who_and_what_the_run_is_when_asked() -> None:
+def test_context_describes_the_run_and_its_initiator() -> None:
     context, _ = build_context(state_of(), [("run",)])
     assert context["run"] == {
         "id": str(EXECUTION),
@@ -79,13 +79,13 @@ def test_says_who_and_what_the_run_is_when_asked() -> None:
     }
 
 
-def test_never_changes_the_state_when_a_context_is_made() -> None:
+def test_making_a_context_never_changes_the_state() -> None:
     state = state_of()
     build_context(state, [("input", "x", "y"), ("input", "list"), ("steps",), ("vars",)])
     assert state == state_of()
 
 
-def test_carries_what_changed_since_when_a_flush_is_made() -> None:
+def test_flush_carries_the_changes_since_the_last_one() -> None:
     drive = Drive(plan_of(step("a", 1), step("b", 2, after=("a",)))).begin()
     first = flush_of(drive.plan, drive.state, flushed_seq=0, temporal_run_id="r")
     assert ([line.key for line in first.steps], first.run.current_step, first.run.digest) == (["a"], "a", None)

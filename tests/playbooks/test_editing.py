@@ -20,7 +20,7 @@ from tests.playbooks.random_documents import documents
 
 
 def dependencies(document: Any) -> dict[str, Any]:
-    """What each step of the compiled plan waits for, by key, in order."""
+    """Return the dependencies of each step of the compiled plan, by key, in order."""
     return {step.key: step.dependencies for step in plan_of(document).steps}
 
 
@@ -189,7 +189,7 @@ def test_adding_is_refused_when_numbers_end() -> None:
         assert refused.value.problems[0].code == "OUT_OF_RANGE"
 
 
-def test_what_is_not_built_is_said_when_it_is_added() -> None:
+def test_an_unsupported_step_is_reported_when_it_is_added() -> None:
     with pytest.raises(NotSupportedError) as refused:
         add_steps(playbook(system(1, "One")), [system(1, "New", worker_type="webhook")], mode="append")
     assert refused.value.problems[0].pointer == "/steps/0/worker_type"
@@ -271,7 +271,7 @@ def test_a_key_cannot_go_when_others_name_it() -> None:
         replace_step(written, 1, system(1, "Renamed"))
     assert [each.pointer for each in refused.value.problems] == ["/steps/1/condition"]
     assert replace_step(written, 1, system(1, "Renamed", key="one")).steps[0].name == "Renamed"
-    # A number stays, so who names the step by its number does not mind.
+    # The number stays, so references by number stay valid.
     by_number = playbook(system(1, "One"), system(2, "Two", **depends_on(1)))
     assert replace_step(by_number, 1, system(1, "Renamed")).steps[0].step_key == "renamed"
 
@@ -318,14 +318,14 @@ def test_a_step_is_not_found_when_no_step_has_the_number() -> None:
         (system(2, "Two", **depends_on(2)), []),
     ],
 )
-def test_who_names_a_step_is_found_when_it_is_named(step: Document, pointers: list[str]) -> None:
+def test_references_to_a_step_are_found(step: Document, pointers: list[str]) -> None:
     written = playbook(system(1, "One"), step)
     found = referrers_of(written, "one", 1)
     assert [each.pointer for each in found] == [f"/steps/1{pointer}" for pointer in pointers]
     assert {each.step for each in found} <= {"two"}
 
 
-def test_the_output_is_told_when_it_names_a_step() -> None:
+def test_the_output_is_reported_when_it_names_a_step() -> None:
     written = playbook(system(1, "One", condition="steps.one.status"), output={"a": "${steps.one.output.a}"})
     found = referrers_of(written, "one", 1)
     assert [(each.step, each.pointer, each.way) for each in found] == [(None, "/output/a", "expression")]

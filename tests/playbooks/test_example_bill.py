@@ -8,12 +8,12 @@ import pytest
 
 from playbooks.simulation.outcome import Simulated
 from tests.playbooks.building import compiled
-from tests.playbooks.playing_examples import NAMES, example, output, say, tried
+from tests.playbooks.playing_examples import NAMES, example, output, tried, vote
 from tests.playbooks.simulating import fails, gives, statuses
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_example_can_be_published_without_a_warning_when_it_is_compiled(name: str) -> None:
+def test_every_example_compiles_without_a_warning(name: str) -> None:
     assert compiled(example(name)[0]).problems == ()
 
 
@@ -23,7 +23,7 @@ def bill(changes: dict[str, Any] | None = None, **given: Any) -> Simulated:
         "pay_bill": [gives({"reference": "TR-1"})],
         **given.get("attempts", {}),
     }
-    votes = {"manager_approval": [say("approve", "marc", data={})], **given.get("votes", {})}
+    votes = {"manager_approval": [vote("approve", "marc", data={})], **given.get("votes", {})}
     due = {"due_at": "2026-03-20T08:00:00Z"}
     return tried("bill-approval", {**due, **(changes or {})}, attempts, votes)
 
@@ -44,21 +44,21 @@ def test_a_bill_is_paid_when_it_is_due_and_everything_matches() -> None:
 
 
 def test_the_buyer_is_asked_when_the_first_line_does_not_match() -> None:
-    answers = {"buyer_clarification": [say("approve", "bea", data={"explanation": "a part delivery follows"})]}
+    answers = {"buyer_clarification": [vote("approve", "bea", data={"explanation": "a part delivery follows"})]}
     done = bill(lines(10, 12, *[10] * 40), votes=answers)
     assert output(done)["outcome"] == "paid"
     matched = output(done, "match_lines")
-    assert matched["completed"] < matched["count"] == 42, "nobody went on after the line that does not match"
+    assert matched["completed"] < matched["count"] == 42, "no item was begun after the line that does not match"
     assert [each["passed"] for each in matched["results"][:2]] == [True, False]
 
 
 def test_a_bill_is_rejected_when_the_buyer_does_not_accept_it() -> None:
-    done = bill(lines(12), votes={"buyer_clarification": [say("reject", "bea")]})
+    done = bill(lines(12), votes={"buyer_clarification": [vote("reject", "bea")]})
     assert (output(done)["outcome"], output(done)["posting_id"]) == ("rejected", None)
 
 
 def test_the_board_votes_when_the_amount_is_large() -> None:
-    board = [say("approve", "marc", data={}), say("approve", "bo", data={}), say("approve", "bix", data={})]
+    board = [vote("approve", "marc", data={}), vote("approve", "bo", data={}), vote("approve", "bix", data={})]
     done = bill({"total": 30000.0}, votes={"board_approval": board})
     assert output(done)["outcome"] == "paid"
     assert [each.verdict.code for each in done.decisions if each.verdict and each.verdict.code] == ["SELF_APPROVAL"]

@@ -1,4 +1,4 @@
-"""A loan, from the application to the payout: the usual way, and what else may happen."""
+"""A loan, from the application to the payout: the usual path and its exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from playbooks.simulation.given import GivenVote
 from playbooks.simulation.outcome import Simulated
-from tests.playbooks.playing_examples import accepted, output, say, step_of, tried
+from tests.playbooks.playing_examples import accepted, output, step_of, tried, vote
 from tests.playbooks.simulating import fails, gives, statuses
 from tests.support.plans import INITIATOR
 
@@ -27,7 +27,7 @@ def loan(changes: dict[str, Any] | None = None, **given: Any) -> Simulated:
     attempts = {**reports, **BOOKED, "await_acceptance": [accepted("offer_accepted")], **given.get("attempts", {})}
     votes = {
         "collect_documents": [COLLECTED],
-        "underwriter_decision": [say("approve", "umar", data=GRANT)],
+        "underwriter_decision": [vote("approve", "umar", data=GRANT)],
         **given.get("votes", {}),
     }
     return tried("loan-approval", changes, attempts, votes)
@@ -61,7 +61,7 @@ def test_booking_steps_follow_each_other_when_they_exclude_each_other() -> None:
 def test_an_analyst_looks_when_fewer_than_two_bureaus_answer() -> None:
     away = {"bureau_beta": [fails()], "bureau_gamma": [fails("system")]}
     form = {"score": 690, "source": "bank statements"}
-    done = loan(attempts=away, votes={"manual_credit_check": [say("approve", "ana", data=form)]})
+    done = loan(attempts=away, votes={"manual_credit_check": [vote("approve", "ana", data=form)]})
     assert (done.ending, output(done)["outcome"]) == ("completed", "paid_out")
     assert statuses(done)["combine_reports"] == "skipped"
     assert output(done, "credit_profile")["score"] == 690.0
@@ -80,7 +80,7 @@ def test_a_loan_is_declined_with_reasons_when_the_policy_is_broken() -> None:
 
 
 def test_documents_are_collected_again_when_the_underwriter_asks_for_changes() -> None:
-    asks = [say("request_changes", "umar", comment="a payslip is missing"), say("approve", "umar", data=GRANT)]
+    asks = [vote("request_changes", "umar", comment="a payslip is missing"), vote("approve", "umar", data=GRANT)]
     done = loan(votes={"underwriter_decision": asks, "collect_documents": [COLLECTED] * 2})
     assert output(done)["outcome"] == "paid_out"
     assert [visit for key, visit in done.visits if key == "collect_documents"] == [1, 2]
@@ -89,7 +89,7 @@ def test_documents_are_collected_again_when_the_underwriter_asks_for_changes() -
 
 
 def test_the_run_fails_when_changes_are_asked_for_more_often_than_is_allowed() -> None:
-    asks = [say("request_changes", "umar", comment=str(number)) for number in range(4)]
+    asks = [vote("request_changes", "umar", comment=str(number)) for number in range(4)]
     done = loan(votes={"underwriter_decision": asks, "collect_documents": [COLLECTED] * 4})
     assert done.state.error is not None
     assert (done.ending, done.state.error.code) == ("failed", "LOOP_LIMIT")
@@ -98,13 +98,13 @@ def test_the_run_fails_when_changes_are_asked_for_more_often_than_is_allowed() -
 def test_the_committee_votes_when_the_loan_is_large() -> None:
     large = {"approved_amount": 90000, "annual_rate": 5.9}
     votes = {
-        "underwriter_decision": [say("approve", "umar", data=large)],
+        "underwriter_decision": [vote("approve", "umar", data=large)],
         "credit_committee": [
-            say("approve", "umar", data={}),
-            say("approve", str(INITIATOR.id), data={}),
-            say("reject", "cora"),
-            say("approve", "carl", data={}),
-            say("approve", "cleo", data={}),
+            vote("approve", "umar", data={}),
+            vote("approve", str(INITIATOR.id), data={}),
+            vote("reject", "cora"),
+            vote("approve", "carl", data={}),
+            vote("approve", "cleo", data={}),
         ],
     }
     done = loan({"amount": 90000, "purpose": "home_improvement", "monthly_income": 9000}, votes=votes)
@@ -153,7 +153,7 @@ def test_a_person_corrects_the_assessment_when_the_model_is_not_sure() -> None:
     unsure = gives({"risk_grade": "C", "annual_rate": 9.0, "rationale": "Hard to say from this."}, confidence=0.5)
     right = {"risk_grade": "B", "annual_rate": 7.5, "rationale": "The employer is known to pay late."}
     done = loan(
-        attempts={"credit_assessment": [unsure]}, votes={"credit_assessment": [say("approve", "ana", data=right)]}
+        attempts={"credit_assessment": [unsure]}, votes={"credit_assessment": [vote("approve", "ana", data=right)]}
     )
     assert output(done)["outcome"] == "paid_out"
     assert output(done, "credit_assessment") == right
@@ -161,7 +161,7 @@ def test_a_person_corrects_the_assessment_when_the_model_is_not_sure() -> None:
 
 def test_the_run_is_paused_when_the_budget_does_not_allow_the_next_step() -> None:
     large = {"approved_amount": 90000, "annual_rate": 5.9}
-    asks = [*[say("request_changes", "umar")] * 3, say("approve", "umar", data=large)]
+    asks = [*[vote("request_changes", "umar")] * 3, vote("approve", "umar", data=large)]
     votes = {"underwriter_decision": asks, "collect_documents": [COLLECTED] * 4}
     done = loan({"amount": 90000, "purpose": "home_improvement", "monthly_income": 9000}, votes=votes)
     assert (done.ending, done.waiting[0].kind) == ("paused", "resume")

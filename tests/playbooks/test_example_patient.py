@@ -1,4 +1,4 @@
-"""A patient's onboarding: the usual way, and what else may happen."""
+"""A patient's onboarding: the usual path and its exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from playbooks.simulation.outcome import Simulated
-from tests.playbooks.playing_examples import output, say, step_of, tried
+from tests.playbooks.playing_examples import output, step_of, tried, vote
 from tests.playbooks.simulating import fails, gives, statuses
 
 DAY = "2026-04-01T09:00:00Z"
@@ -27,8 +27,8 @@ def patient(changes: dict[str, Any] | None = None, **given: Any) -> Simulated:
         **given.get("attempts", {}),
     }
     votes = {
-        "triage": [say("approve", "nora", data=TRIAGE)],
-        "physician_review": [say("approve", "paul", data={})],
+        "triage": [vote("approve", "nora", data=TRIAGE)],
+        "physician_review": [vote("approve", "paul", data={})],
         **given.get("votes", {}),
     }
     return tried("patient-onboarding", changes, attempts, votes)
@@ -79,7 +79,7 @@ def test_unread_documents_are_tolerated_up_to_one(failures: int, ending: str) ->
 
 @pytest.mark.parametrize("failing", ["insurance_check", "eligibility_result"])
 def test_costs_are_talked_about_when_the_payer_does_not_answer(failing: str) -> None:
-    counselled = {"financial_counselling": [say("approve", "bill", data={"plan": "instalments"})]}
+    counselled = {"financial_counselling": [vote("approve", "bill", data={"plan": "instalments"})]}
     done = patient(attempts={failing: [fails("network")]}, votes=counselled)
     assert (done.ending, output(done)["covered"], output(done)["outcome"]) == ("completed", False, "onboarded")
     assert step_of("jumped", done) == [failing]
@@ -89,14 +89,14 @@ def test_costs_are_talked_about_when_the_payer_does_not_answer(failing: str) -> 
 
 def test_polling_ends_when_the_payer_never_decides() -> None:
     never = {"eligibility_result": [gives({"status": "pending", "copay": 0.0})]}
-    counselled = {"financial_counselling": [say("approve", "bill", data={"plan": "self_pay"})]}
+    counselled = {"financial_counselling": [vote("approve", "bill", data={"plan": "self_pay"})]}
     done = patient(attempts=never, votes=counselled)
     assert max(visit for key, visit in done.visits if key == "eligibility_result") == 15
     assert output(done)["outcome"] == "onboarded"
 
 
 def test_consent_is_asked_for_in_person_when_the_portal_stays_silent() -> None:
-    signed = {"consent_in_person": [say("approve", "fred", data={"signed_on": "2026-03-05"})]}
+    signed = {"consent_in_person": [vote("approve", "fred", data={"signed_on": "2026-03-05"})]}
     done = patient(attempts={"await_consent": []}, votes=signed)
     assert output(done, "await_consent")["timed_out"] is True
     assert output(done)["outcome"] == "onboarded"
@@ -112,8 +112,8 @@ def test_nothing_is_kept_when_consent_is_refused(is_refused_in_portal: bool) -> 
 
 
 def test_the_patient_goes_back_to_triage_when_the_physician_asks() -> None:
-    again = [say("approve", "nora", data=TRIAGE), say("approve", "nils", data={**TRIAGE, "urgency": "urgent"})]
-    asks = [say("request_changes", "paul"), say("approve", "nils", data={}), say("approve", "paul", data={})]
+    again = [vote("approve", "nora", data=TRIAGE), vote("approve", "nils", data={**TRIAGE, "urgency": "urgent"})]
+    asks = [vote("request_changes", "paul"), vote("approve", "nils", data={}), vote("approve", "paul", data={})]
     done = patient(votes={"triage": again, "physician_review": asks})
     assert output(done)["outcome"] == "onboarded"
     assert output(done, "triage")["urgency"] == "urgent"
@@ -122,7 +122,7 @@ def test_the_patient_goes_back_to_triage_when_the_physician_asks() -> None:
 
 
 def test_the_director_may_decide_when_no_physician_does_in_time() -> None:
-    late = [say("approve", "dora", roles=("medical_director",), data={}, after=timedelta(minutes=3000))]
+    late = [vote("approve", "dora", roles=("medical_director",), data={}, after=timedelta(minutes=3000))]
     done = patient(votes={"physician_review": late})
     assert output(done)["outcome"] == "onboarded"
     assert step_of("task_escalated", done) == ["physician_review"]

@@ -1,4 +1,4 @@
-"""A building permit: the usual way, and what else may happen."""
+"""A building permit: the usual path and its exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from playbooks.simulation.outcome import Simulated
-from tests.playbooks.playing_examples import output, say, tried
+from tests.playbooks.playing_examples import output, tried, vote
 from tests.playbooks.simulating import fails, gives, statuses
 
 PLANS = {"drawings": 4, "setback_m": 3.5, "height_m": 8.5}
@@ -25,13 +25,13 @@ def permit(changes: dict[str, Any] | None = None, **given: Any) -> Simulated:
     }
     opinion = {"recommendation": "grant", "conditions": ["Two smoke detectors on each floor"]}
     votes = {
-        "receive_plans": [say("approve", "clara", data=PLANS)],
-        "department_statements": [say("approve", "otto", data={"statement": "no_objection"})] * 3,
-        "boundary_survey": [say("approve", "sven", data={"measured_setback_m": 3.4})],
-        "site_inspection": [say("approve", "ivan", data={"is_suitable": True})],
-        "return_site_key": [say("approve", "ivan", data={})],
-        "caseworker_opinion": [say("approve", "wanda", data=opinion)],
-        "building_committee": [say("approve", name, data={}) for name in MEMBERS[:3]],
+        "receive_plans": [vote("approve", "clara", data=PLANS)],
+        "department_statements": [vote("approve", "otto", data={"statement": "no_objection"})] * 3,
+        "boundary_survey": [vote("approve", "sven", data={"measured_setback_m": 3.4})],
+        "site_inspection": [vote("approve", "ivan", data={"is_suitable": True})],
+        "return_site_key": [vote("approve", "ivan", data={})],
+        "caseworker_opinion": [vote("approve", "wanda", data=opinion)],
+        "building_committee": [vote("approve", name, data={}) for name in MEMBERS[:3]],
         **given.get("votes", {}),
     }
     return tried("building-permit", {**until, **(changes or {})}, attempts, votes)
@@ -61,7 +61,7 @@ def test_the_inspector_waits_for_the_key_when_the_surveyor_has_it() -> None:
 
 
 def test_plans_are_corrected_when_they_do_not_keep_the_code() -> None:
-    plans = [say("approve", "clara", data={**PLANS, "setback_m": 2.0}), say("approve", "clara", data=PLANS)]
+    plans = [vote("approve", "clara", data={**PLANS, "setback_m": 2.0}), vote("approve", "clara", data=PLANS)]
     done = permit(votes={"receive_plans": plans})
     assert output(done)["outcome"] == "granted"
     assert [visit for key, visit in done.visits if key == "plan_check"] == [1, 2]
@@ -69,14 +69,14 @@ def test_plans_are_corrected_when_they_do_not_keep_the_code() -> None:
 
 
 def test_a_permit_is_refused_when_the_plans_never_keep_the_code() -> None:
-    bad = [say("approve", "clara", data={**PLANS, "height_m": 20})] * 3
+    bad = [vote("approve", "clara", data={**PLANS, "height_m": 20})] * 3
     done = permit(votes={"receive_plans": bad})
     assert (output(done)["outcome"], done.state.steps["plan_check"].visit) == ("refused", 3)
     assert statuses(done)["building_committee"] == "skipped"
 
 
 def test_a_permit_is_refused_when_the_committee_cannot_agree() -> None:
-    votes = [say("approve", MEMBERS[0], data={}), *(say("reject", name) for name in MEMBERS[1:4])]
+    votes = [vote("approve", MEMBERS[0], data={}), *(vote("reject", name) for name in MEMBERS[1:4])]
     done = permit(votes={"building_committee": votes})
     assert output(done)["outcome"] == "refused"
     assert output(done, "building_committee")["decision"] == "rejected"
@@ -84,10 +84,10 @@ def test_a_permit_is_refused_when_the_committee_cannot_agree() -> None:
 
 def test_the_opinion_is_written_again_when_a_member_asks_for_changes() -> None:
     votes = {
-        "caseworker_opinion": [say("approve", "wanda", data={"recommendation": "grant"})] * 2,
+        "caseworker_opinion": [vote("approve", "wanda", data={"recommendation": "grant"})] * 2,
         "building_committee": [
-            say("request_changes", "mara", comment="which conditions?"),
-            *(say("approve", name, data={}) for name in MEMBERS[:3]),
+            vote("request_changes", "mara", comment="which conditions?"),
+            *(vote("approve", name, data={}) for name in MEMBERS[:3]),
         ],
     }
     done = permit(votes=votes)
@@ -95,8 +95,8 @@ def test_the_opinion_is_written_again_when_a_member_asks_for_changes() -> None:
     assert [visit for key, visit in done.visits if key == "building_committee"] == [1, 2]
 
 
-def test_silence_counts_as_no_objection_when_a_department_says_nothing() -> None:
-    done = permit(votes={"department_statements": [say("approve", "otto", data={"statement": "no_objection"})]})
+def test_a_silent_department_has_no_objection() -> None:
+    done = permit(votes={"department_statements": [vote("approve", "otto", data={"statement": "no_objection"})]})
     assert output(done)["outcome"] == "granted"
     results = output(done, "department_statements")["results"]
     assert sorted(len(each["approvals"]) for each in results) == [0, 0, 1]
@@ -105,7 +105,7 @@ def test_silence_counts_as_no_objection_when_a_department_says_nothing() -> None
 @pytest.mark.parametrize(
     ("signals", "outcome"), [([], "fee_not_paid"), ([gives({"signal": "application_withdrawn"})], "withdrawn")]
 )
-def test_the_invoice_is_cancelled_when_nobody_pays(signals: list[Any], outcome: str) -> None:
+def test_the_invoice_is_cancelled_when_it_is_not_paid(signals: list[Any], outcome: str) -> None:
     done = permit(attempts={"await_fee": signals, "cancel_invoice": [gives({"cancelled": True})]})
     assert (output(done)["outcome"], statuses(done)["cancel_invoice"]) == (outcome, "completed")
 

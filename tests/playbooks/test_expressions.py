@@ -1,4 +1,4 @@
-"""The conformance test of the expression engine behind our module: what holds, what is refused, what leaks."""
+"""Conformance test of the expression engine behind our module: results, refusals, leaks."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_texts_are_joined_when_a_macro_stays_ordinary() -> None:
         ("1 + 1", []),
     ],
 )
-def test_references_are_found_when_an_expression_is_checked(text: str, paths: list[tuple[str, ...]]) -> None:
+def test_checked_expression_lists_its_references(text: str, paths: list[tuple[str, ...]]) -> None:
     checked = cel.check(text)
     assert checked.problems == ()
     assert list(checked.references) == paths
@@ -177,7 +177,7 @@ def test_references_are_found_when_an_expression_is_checked(text: str, paths: li
         ("'\ud800'", "INVALID_EXPRESSION"),
     ],
 )
-def test_problem_is_told_when_text_is_no_expression(text: str, code: str) -> None:
+def test_problem_is_reported_when_text_is_no_expression(text: str, code: str) -> None:
     checked = cel.check(text, "/here")
     assert [(problem.code, problem.pointer) for problem in checked.problems] == [(code, "/here")]
 
@@ -186,19 +186,19 @@ def test_name_is_suggested_when_one_is_misspelt() -> None:
     assert cel.check("inptu.a").problems[0].suggestion == "did you mean 'input'?"
 
 
-def test_problem_is_told_when_a_condition_is_not_boolean() -> None:
+def test_problem_is_reported_when_a_condition_is_not_boolean() -> None:
     assert cel.check_condition("'text'").problems[0].code == "CONDITION_NOT_BOOLEAN"
     with pytest.raises(MappingError):
         cel.evaluate_condition("input.s", CONTEXT)
 
 
-def test_values_read_are_told_when_a_condition_is_evaluated() -> None:
+def test_evaluated_condition_reports_the_values_it_read() -> None:
     result = cel.evaluate_condition("input.a > 0 && steps.one.status == 'x' && has(input.zz)", CONTEXT)
     assert not result.holds
     assert result.values == {"input.a": 1, "steps.one.status": "completed"}
 
 
-def test_long_values_are_not_repeated_when_a_condition_is_evaluated() -> None:
+def test_evaluated_condition_does_not_repeat_long_values() -> None:
     result = cel.evaluate_condition("size(input.s) > 5", {"input": {"s": "x" * 5_000}})
     assert len(json.dumps(result.values)) < 100
 
@@ -256,7 +256,7 @@ def test_object_form_is_an_error_when_it_cannot_be_decided(condition: Any, code:
         ({"field": "input.a", "operator": "eq", "value": "${1+}"}, "INVALID_EXPRESSION", "/c/value"),
     ],
 )
-def test_problem_is_told_when_an_object_form_is_wrong(condition: Any, code: str, pointer: str) -> None:
+def test_problem_is_reported_when_an_object_form_is_wrong(condition: Any, code: str, pointer: str) -> None:
     problems = cel.check_condition(condition, "/c").problems
     assert [(problem.code, problem.pointer) for problem in problems] == [(code, pointer)]
 
@@ -283,7 +283,7 @@ def test_mapping_error_names_path_and_place_when_a_field_is_missing() -> None:
     assert "/a/0" in raised.value.detail
 
 
-def test_problem_is_told_when_a_mapping_is_wrong() -> None:
+def test_problem_is_reported_when_a_mapping_is_wrong() -> None:
     problems = cel.check_mapping({"a": "${input", "b": ["${1+}"]}, "/m").problems
     assert [problem.pointer for problem in problems] == ["/m/a", "/m/b/0"]
     deep: Any = "x"
@@ -326,5 +326,5 @@ json_values = st.recursive(
 @settings(max_examples=30, deadline=None)
 @given(json_values)
 def test_value_comes_back_unchanged_when_it_passes_the_engine(value: Any) -> None:
-    # The parentheses keep the engine from being passed over for a bare path.
+    # The parentheses prevent the shortcut for a bare path.
     assert cel.evaluate("[input.v][0]", {"input": {"v": value}}) == value

@@ -1,4 +1,4 @@
-"""What a document's flow looks like: stages, groups, the longest chain, and what can never run."""
+"""Flow of a document: stages, groups, the longest chain, and unreachable steps."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_the_grants_example_is_one_chain_when_it_is_analysed() -> None:
     assert (len(found.critical_path.steps), found.critical_path.minutes) == (5, 159.0)
 
 
-def test_the_longer_chain_wins_when_nobody_gave_estimates() -> None:
+def test_the_longer_chain_wins_without_estimates() -> None:
     found = flow(playbook(system(1, "One"), system(2, "Two"), system(3, "Three", dependencies=[{"depends_on": "one"}])))
     assert found.critical_path.steps == ("one", "two")
 
 
-def test_nothing_is_told_when_there_are_no_steps() -> None:
+def test_nothing_is_reported_when_there_are_no_steps() -> None:
     found = flow(playbook())
     assert (found.stages, found.critical_path.steps, found.total_minutes) == ((), (), 0)
 
@@ -83,7 +83,7 @@ def test_steps_are_unreachable_when_they_wait_in_a_circle_or_for_nothing() -> No
 
 
 @given(documents())
-def test_every_step_has_one_stage_behind_what_it_waits_for_when_a_document_compiles(written: Document) -> None:
+def test_every_step_has_one_stage_after_its_dependencies(written: Document) -> None:
     order = resolve_order(read_document(written))
     found = flow(written)
     stage = {key: level.number for level in found.stages for key in level.steps}

@@ -1,4 +1,4 @@
-"""What is made from a contract satisfies it, is the least of its kind, or is refused with a place in the contract."""
+"""A value made from a contract satisfies it and is the smallest of its kind, or is refused with a pointer."""
 
 from __future__ import annotations
 

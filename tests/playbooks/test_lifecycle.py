@@ -191,7 +191,7 @@ OTHER = (UUID(int=1), 1)
         ),
     ],
 )
-def test_everything_that_is_touched_is_told_when_a_version_moves(facts: TransitionFacts, kinds: list[str]) -> None:
+def test_transition_reports_everything_it_affects(facts: TransitionFacts, kinds: list[str]) -> None:
     effects = side_effects(facts)
     assert [each.kind for each in effects] == kinds
     assert all(each.message for each in effects)

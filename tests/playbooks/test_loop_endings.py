@@ -1,4 +1,4 @@
-"""Loops that are ended from outside while items are under way: nothing of them is left, and nothing fails of it."""
+"""Loops that are ended from outside while items are under way: no item is left, and none fails."""
 
 from __future__ import annotations
 
@@ -96,8 +96,10 @@ def test_an_item_is_checked_as_one_when_it_is_completed_by_hand() -> None:
 
 def test_the_loop_is_over_when_it_is_completed_by_hand_in_a_simulation() -> None:
     document = playbook(looped(1, "Each", 40), human(2, "Next", estimated_duration_minutes=5))
-    told = (GivenMessage(verb="complete_step", after=timedelta(minutes=10), body=_body(), by="anna", roles=("clerk",)),)
-    done = played(document, approves=True, messages=told)
+    messages = (
+        GivenMessage(verb="complete_step", after=timedelta(minutes=10), body=_body(), by="anna", roles=("clerk",)),
+    )
+    done = played(document, approves=True, messages=messages)
     assert (done.ending, done.ended_at - done.started_at) == ("completed", timedelta(minutes=15))
     assert of_items(done, "each") == ["cancelled", "cancelled", "cancelled"]
 

@@ -67,7 +67,7 @@ def test_join_cancels_what_leads_to_nothing_else_when_it_begins() -> None:
         "e": "pending",
     }
     assert CancelStep(step="d", visit=1) in drive.last
-    assert drive.report("d") == (), "what is cancelled is not heard any more"
+    assert drive.report("d") == (), "a report of a cancelled step is ignored"
 
 
 # --- items
@@ -111,7 +111,7 @@ def test_loop_ends_when_enough_items_are_completed(*, cancels: bool, left: list[
     assert [key for key in drive.statuses if "[" in key] == left
     for key in left:
         drive.report(key)
-    assert drive.state.is_making_output, "a run ends when the items that nobody waited for have ended, too"
+    assert drive.state.is_making_output, "a run ends after its last item, also without a dependent step"
 
 
 def test_loop_ends_when_its_condition_holds() -> None:
@@ -160,7 +160,7 @@ def test_step_is_done_again_while_its_condition_holds() -> None:
     drive.report("a")
     drive.test("a", holds=True)
     drive.report("a")
-    assert drive.statuses == {"a": "completed", "b": "in_progress"}, "the third visit is the last: nobody asks"
+    assert drive.statuses == {"a": "completed", "b": "in_progress"}, "the third visit is the last, without a condition"
     assert past(drive.state) == [("a", 1, "completed"), ("a", 2, "completed")]
     assert (drive.step("a").line, drive.state.cost) == (100_002, 3)
 
@@ -217,7 +217,7 @@ def test_run_fails_when_it_is_sent_back_too_often() -> None:
     assert (drive.state.status, drive.state.error.code) == ("failed", "LOOP_LIMIT")
 
 
-def test_run_goes_on_elsewhere_when_a_step_fails_and_says_where() -> None:
+def test_run_jumps_to_the_named_step_when_a_step_fails() -> None:
     goto = BackPlan(step="end", max=2)
     failing = effect("a", 1, retry=ONCE, on_error="goto", goto=goto)
     drive = Drive(

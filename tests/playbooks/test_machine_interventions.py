@@ -91,7 +91,7 @@ def test_message_is_refused_when_the_run_keeps_as_much_as_it_may(payload: str, k
 
 
 @pytest.mark.parametrize(("on_timeout", "status"), [("continue", "completed"), ("fail", "failed")])
-def test_timeout_is_told_or_fails_when_no_message_comes(on_timeout: str, status: str) -> None:
+def test_timeout_is_reported_or_fails_when_no_message_comes(on_timeout: str, status: str) -> None:
     drive = Drive(plan_of(signal_wait("a", 1, "go", on_timeout=on_timeout))).begin()
     drive.prepare("a", wait_until=drive.now + timedelta(minutes=1))
     drive.fire("signal:a:1")
@@ -129,7 +129,7 @@ def incident() -> Drive:
     return drive
 
 
-def test_incident_is_tried_again_with_all_its_attempts_when_somebody_says_so() -> None:
+def test_incident_is_retried_with_all_its_attempts_on_request() -> None:
     drive = incident()
     drive.send("retry_step", ANNA, step="a")
     assert drive.started() == [("a", 3)]
@@ -147,7 +147,7 @@ def test_run_goes_on_when_an_incident_is_skipped_or_completed(verb: str, status:
     assert (drive.statuses, drive.step("a").output) == ({"a": status, "b": follows}, {"n": 1})
 
 
-def test_task_is_opened_anew_when_nobody_decided_in_time_and_it_is_tried_again() -> None:
+def test_retried_task_is_opened_anew_after_its_window() -> None:
     rules = ApprovalPlan(window_minutes=1, on_timeout="fail")
     drive = Drive(plan_of(human("h", 1, approval=rules, on_error="incident"))).begin()
     drive.prepare("h")

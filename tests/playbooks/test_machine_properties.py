@@ -104,7 +104,7 @@ _BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def _drawn(event: type) -> st.SearchStrategy[Any]:
-    """Any event of this type. A field that nothing here draws is a KeyError: no event type is left out unseen."""
+    """Any event of this type. A field without a strategy here is a KeyError, so no event type is left out."""
     hints = get_type_hints(event).items()
     return st.builds(event, **{name: _BY_TYPE[hint] if name == "outcome" else _BY_FIELD[name] for name, hint in hints})
 

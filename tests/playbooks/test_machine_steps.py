@@ -1,4 +1,4 @@
-"""How steps begin, are tried again, are skipped, and end a run: one case a rule."""
+"""Steps in the machine: begin, retry, skip, and the end of a run, one case a rule."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_still_bears_a_lost_worker_when_the_attempt_could_not_begin_for_long() -
     assert (drive.step("a").status, attempt.lost, attempt.not_started) == ("in_progress", 1, MAX_LOST + 1)
 
 
-def test_hears_nothing_of_an_attempt_when_it_waits_to_go_out_again() -> None:
+def test_ignores_an_attempt_that_waits_to_be_sent_again() -> None:
     drive = Drive(plan_of(effect("a", 1))).begin()
     drive.fail("a", code="NOT_STARTED")
     before = drive.state
@@ -239,7 +239,7 @@ def test_goes_on_without_a_step_when_it_is_not_critical() -> None:
     assert (drive.state.status, drive.state.cost) == ("completed", Decimal(1))
 
 
-def test_counts_what_an_attempt_says_it_cost_when_it_says_so() -> None:
+def test_counts_the_cost_that_an_attempt_reports() -> None:
     drive = Drive(plan_of(effect("a", 1, cost=Decimal(3)))).begin()
     drive.report("a", cost=Decimal("0.25"))
     assert (drive.state.cost, drive.step("a").cost) == (Decimal("0.25"), Decimal("0.25"))
@@ -315,7 +315,7 @@ def test_notifies_once_when_the_run_ends_and_was_asked_to() -> None:
 
 
 @pytest.mark.parametrize("notification", [None, {}, {"on_completion": False}])
-def test_notifies_nobody_when_nobody_asked(notification: Any) -> None:
+def test_sends_no_notification_without_a_policy(notification: Any) -> None:
     drive = Drive(plan_of(step("a", 1)), notification=notification).begin()
     drive.post(CancelRequested(at=drive.now))
     assert not any(isinstance(command, Notify) for command in drive.commands)
@@ -381,7 +381,7 @@ def test_fails_when_a_person_does_not_accept_the_ais_answer(decision: str) -> No
 
 
 @pytest.mark.parametrize(("action", "status"), [("approve", "completed"), ("timed_out", "failed"), ("fail", "failed")])
-def test_takes_the_authors_choice_when_nobody_reviews_an_ai(action: Any, status: str) -> None:
+def test_takes_the_authors_choice_when_an_ai_is_not_reviewed(action: Any, status: str) -> None:
     rules = ApprovalPlan(window_minutes=5.0, on_timeout=action)
     drive = Drive(plan_of(effect("a", 1, step_type="ai", required_roles=("approver",), approval=rules))).begin()
     drive.report("a", output={"grade": 1}, needs_review=True)
@@ -389,7 +389,7 @@ def test_takes_the_authors_choice_when_nobody_reviews_an_ai(action: Any, status:
     assert drive.statuses == {"a": status}
 
 
-def test_says_so_when_a_failure_gives_no_reason() -> None:
+def test_reports_that_a_failure_gave_no_reason() -> None:
     drive = Drive(plan_of(effect("a", 1))).begin()
     drive.post(StepReported(at=drive.now, step="a", visit=1, attempt=1, outcome=StepOutcome(status="failed")))
     assert drive.state.error is not None

@@ -1,4 +1,4 @@
-"""Regions that exclude each other: what would wait for ever is refused, what only looks like it is not."""
+"""Regions that exclude each other: a deadlock is refused, and only a deadlock."""
 
 from __future__ import annotations
 

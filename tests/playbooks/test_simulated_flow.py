@@ -1,4 +1,4 @@
-"""Loops, joins and compensations of small documents, played through: what no example shows."""
+"""Loops, joins and compensations of small documents, simulated, where no example covers them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_loop_is_over_when_its_condition_holds(when: Any, completed: int) -> N
 
 
 def test_only_an_item_is_checked_when_a_loop_is_completed_by_hand() -> None:
-    """The contract is that of an item's output; the loop's own is made of them."""
+    """The contract describes an item's output; the loop's output is made of them."""
     contract = {"type": "object", "required": ["n"]}
     call = {"step_type": "external", "worker_type": "http_request", "config": {"url": "https://a.example"}}
     plan = plan_of(
@@ -75,7 +75,7 @@ def test_only_an_item_is_checked_when_a_loop_is_completed_by_hand() -> None:
     assert checks == [False, True, False]
 
 
-def test_a_poll_is_repeated_when_it_says_so_and_costs_each_time() -> None:
+def test_a_poll_is_repeated_and_costs_each_time() -> None:
     poll = system(1, "Poll", repeat={"while": "steps.poll.output.state == 'pending'", "max": 9, "delay_seconds": 60})
     answers = [*[gives({"state": "pending"})] * 3, gives({"state": "ready"})]
     done = played(playbook({**poll, "cost": {"unit_amount": 2}}), attempts={"poll": answers})

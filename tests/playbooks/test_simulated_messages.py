@@ -11,32 +11,32 @@ from tests.playbooks.building import human, plan_of, playbook, system
 from tests.playbooks.simulating import codes, played, statuses
 
 
-def tell(verb: str, minutes: float, *roles: str, **body: Any) -> GivenMessage:
+def sent(verb: str, minutes: float, *roles: str, **body: Any) -> GivenMessage:
     return GivenMessage(verb=verb, after=timedelta(minutes=minutes), body=body, by="anna", roles=roles)
 
 
 def answers(simulated: Simulated) -> list[tuple[str, str | None]]:
-    return [(said.verb, said.verdict.code if said.verdict else "unheard") for said in simulated.messages]
+    return [(item.verb, item.verdict.code if item.verdict else "unanswered") for item in simulated.messages]
 
 
-WORK = playbook(human(1, "Work", estimated_duration_minutes=30), human(2, "Tell", estimated_duration_minutes=5))
+WORK = playbook(human(1, "Work", estimated_duration_minutes=30), human(2, "Notify", estimated_duration_minutes=5))
 
 
-def test_a_step_is_skipped_when_somebody_says_so_who_may() -> None:
-    done = played(WORK, approves=True, messages=(tell("skip_step", 10, "clerk", step="work", reason="no need"),))
+def test_an_authorized_message_skips_a_step() -> None:
+    done = played(WORK, approves=True, messages=(sent("skip_step", 10, "clerk", step="work", reason="no need"),))
     assert answers(done) == [("skip_step", None)]
-    assert statuses(done) == {"work": "skipped", "tell": "completed"}
+    assert statuses(done) == {"work": "skipped", "notify": "completed"}
     assert (done.ended_at - done.started_at, done.messages[0].actor.name) == (timedelta(minutes=15), "anna")
     assert codes(done) == []
 
 
-def test_it_is_refused_as_in_a_run_when_somebody_may_not_say_so_or_it_is_too_late() -> None:
-    told = (
-        tell("skip_step", 10, "visitor", step="work"),
-        tell("retry_step", 11, "clerk", step="work"),
-        tell("fail_step", 32, "clerk", step="work"),
+def test_an_unauthorized_or_late_message_is_refused_as_in_a_run() -> None:
+    messages = (
+        sent("skip_step", 10, "visitor", step="work"),
+        sent("retry_step", 11, "clerk", step="work"),
+        sent("fail_step", 32, "clerk", step="work"),
     )
-    done = played(WORK, approves=True, messages=told)
+    done = played(WORK, approves=True, messages=messages)
     assert answers(done) == [
         ("skip_step", "NOT_ELIGIBLE"),
         ("retry_step", "INVALID_STEP_STATE"),
@@ -45,9 +45,9 @@ def test_it_is_refused_as_in_a_run_when_somebody_may_not_say_so_or_it_is_too_lat
     assert done.ending == "completed"
 
 
-def test_the_run_is_cancelled_when_it_is_told_to() -> None:
-    done = played(WORK, approves=True, messages=(tell("cancel_run", 10, reason="no money"),))
-    assert (done.ending, statuses(done)) == ("cancelled", {"work": "cancelled", "tell": "cancelled"})
+def test_a_message_cancels_the_run() -> None:
+    done = played(WORK, approves=True, messages=(sent("cancel_run", 10, reason="no money"),))
+    assert (done.ending, statuses(done)) == ("cancelled", {"work": "cancelled", "notify": "cancelled"})
     assert done.events[-1].actor is not None
     assert done.events[-1].actor.name == "anna"
 
@@ -57,11 +57,11 @@ def test_an_output_is_checked_when_a_step_is_completed_by_hand() -> None:
     document = playbook(
         system(1, "Make", estimated_duration_minutes=30, output_contract=contract, config={"output": {"n": 1}})
     )
-    told = (
-        tell("complete_step", 5, step="make", output={"n": "x"}),
-        tell("complete_step", 6, step="make", output={"n": 7}),
+    messages = (
+        sent("complete_step", 5, step="make", output={"n": "x"}),
+        sent("complete_step", 6, step="make", output={"n": 7}),
     )
-    done = played(document, messages=told)
+    done = played(document, messages=messages)
     assert answers(done) == [("complete_step", "CONTRACT_VALIDATION_FAILED"), ("complete_step", None)]
     assert done.state.output == {"make": {"n": 7}}
 
@@ -69,7 +69,7 @@ def test_an_output_is_checked_when_a_step_is_completed_by_hand() -> None:
 def test_a_signal_is_kept_when_it_comes_before_its_step_waits() -> None:
     wait = system(2, "Wait", worker_type="signal_wait", config={"signals": ["go"]})
     document = playbook(human(1, "Work", estimated_duration_minutes=30), wait)
-    done = played(document, approves=True, messages=(tell("signal", 5, name="go", payload=4),))
+    done = played(document, approves=True, messages=(sent("signal", 5, name="go", payload=4),))
     assert (done.ending, done.ended_at - done.started_at) == ("completed", timedelta(minutes=30))
     assert done.messages[0].verdict is not None
     assert done.messages[0].verdict.data == {"delivered_to": [], "kept": True}
@@ -78,31 +78,31 @@ def test_a_signal_is_kept_when_it_comes_before_its_step_waits() -> None:
 def test_a_signal_is_refused_when_the_contract_of_its_step_does_not_allow_it() -> None:
     contract = {"properties": {"payload": {"type": "object", "required": ["n"]}}}
     wait = system(1, "Wait", worker_type="signal_wait", config={"signals": ["go"]}, output_contract=contract)
-    told = (tell("signal", 1, name="go", payload=4), tell("signal", 2, name="go", payload={"n": 1}))
-    done = played(playbook(wait), messages=told)
+    messages = (sent("signal", 1, name="go", payload=4), sent("signal", 2, name="go", payload={"n": 1}))
+    done = played(playbook(wait), messages=messages)
     assert answers(done) == [("signal", "CONTRACT_VALIDATION_FAILED"), ("signal", None)]
     assert done.messages[0].verdict is not None
     assert done.messages[0].verdict.errors[0]["pointer"] == "/payload"
     assert done.ending == "completed"
 
 
-def test_it_is_told_when_a_message_comes_after_the_end() -> None:
-    told = (tell("signal", 90, name="b"), tell("signal", 5, name="a"))
-    done = played(WORK, approves=True, messages=told)
-    assert [said.body["name"] for said in done.messages] == ["a"]
+def test_a_message_after_the_end_is_reported() -> None:
+    messages = (sent("signal", 90, name="b"), sent("signal", 5, name="a"))
+    done = played(WORK, approves=True, messages=messages)
+    assert [item.body["name"] for item in done.messages] == ["a"]
     assert codes(done) == [("NOT_USED", "/simulation/messages/0")]
 
 
-def test_what_may_not_be_said_is_refused_with_its_place() -> None:
-    told = (
-        tell("pause", 1),
-        tell("decide", 1, step="work", decision="approve"),
-        tell("skip_step", 1),
-        tell("skip_step", 1, step="wrk"),
-        tell("signal", 1, name="x", colour="red"),
-        tell("skip_step", 1, step="work[0]"),
+def test_an_invalid_message_is_refused_with_its_pointer() -> None:
+    messages = (
+        sent("pause", 1),
+        sent("decide", 1, step="work", decision="approve"),
+        sent("skip_step", 1),
+        sent("skip_step", 1, step="wrk"),
+        sent("signal", 1, name="x", colour="red"),
+        sent("skip_step", 1, step="work[0]"),
     )
-    assert [(item.pointer, item.code) for item in problems_of(Given(messages=told), plan_of(WORK))] == [
+    assert [(item.pointer, item.code) for item in problems_of(Given(messages=messages), plan_of(WORK))] == [
         ("/simulation/messages/0/verb", "NOT_ALLOWED"),
         ("/simulation/messages/1/verb", "NOT_ALLOWED"),
         ("/simulation/messages/2/body", "VALIDATION_ERROR"),
@@ -112,6 +112,6 @@ def test_what_may_not_be_said_is_refused_with_its_place() -> None:
 
 
 def test_it_stops_when_its_clock_begins_where_no_message_can_come_any_more() -> None:
-    done = played(WORK, messages=(tell("cancel_run", 60 * 24 * 366),), at=datetime(9999, 6, 1, tzinfo=UTC))
+    done = played(WORK, messages=(sent("cancel_run", 60 * 24 * 366),), at=datetime(9999, 6, 1, tzinfo=UTC))
     assert (done.ending, done.messages) == ("stopped", ())
     assert codes(done) == [("SIMULATION_LIMIT", ""), ("NOT_USED", "/simulation/messages/0")]

@@ -1,4 +1,4 @@
-"""A simulation plays the real rules through: the path, who decides, the clock, and where it has to stop."""
+"""A simulation applies the real rules: the path, the decisions, the clock, and the bounds."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def call(number: int, name: str, **fields: Any) -> dict[str, Any]:
 
 
 def decided(simulated: Simulated) -> list[tuple[str, str | None]]:
-    """Who spoke, and the code of the refusal."""
-    return [(item.actor.name, item.verdict.code if item.verdict else "unheard") for item in simulated.decisions]
+    """Names of the voters, each with the code of the refusal."""
+    return [(item.actor.name, item.verdict.code if item.verdict else "unanswered") for item in simulated.decisions]
 
 
 # -- a whole run -----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_equal_arguments_give_equal_simulations_when_played_twice() -> None:
     assert played(grants(), INPUT, approves=True) == played(grants(), INPUT, approves=True)
 
 
-def test_skipped_steps_tell_what_was_read_when_a_condition_is_false() -> None:
+def test_a_skipped_step_reports_the_values_its_condition_read() -> None:
     done = played(grants(), {**INPUT, "applicant_type": "tribal"}, approves=True)
     assert statuses(done) == {
         "register_application": "completed",
@@ -145,7 +145,7 @@ def test_confidence_asks_for_a_person_when_it_is_given_too_low() -> None:
 # -- people ----------------------------------------------------------------------------------------------------------
 
 
-def test_it_waits_and_says_for_whom_when_nobody_decides() -> None:
+def test_it_waits_and_names_the_roles_when_no_vote_is_given() -> None:
     document = playbook(human(1, "Approve", approval_threshold=2), policies={"timeout_minutes": 60})
     done = played(document, votes={"approve": [approve("anna")]})
     assert done.ending == "waiting"
@@ -167,7 +167,7 @@ def test_it_waits_and_says_for_whom_when_nobody_decides() -> None:
         ("escalate", "timed_out", 60),
     ],
 )
-def test_the_window_decides_when_nobody_does(action: str, decision: str, minutes: int) -> None:
+def test_the_window_decides_when_no_vote_is_given(action: str, decision: str, minutes: int) -> None:
     on_timeout = {"action": action, **({"escalate_to_roles": ["chief"]} if action == "escalate" else {})}
     document = playbook(human(1, "Approve", approval={"window_minutes": 30, "on_timeout": on_timeout}))
     done = played(document)
@@ -222,7 +222,7 @@ def test_it_waits_and_points_at_the_form_when_no_form_can_be_made() -> None:
     assert codes(done) == [("CANNOT_GENERATE", "/steps/1/output_contract/properties/a")]
 
 
-def test_what_is_given_is_refused_or_told_when_it_fits_no_step_or_is_not_used() -> None:
+def test_given_data_is_refused_or_reported_when_it_fits_no_step_or_is_unused() -> None:
     document = playbook(
         system(1, "Make"), human(2, "Approve"), system(3, "Wait", worker_type="timer", config={"duration_seconds": 1})
     )
@@ -270,13 +270,13 @@ def test_the_deadline_ends_the_run_when_work_goes_on_beyond_it() -> None:
     assert (done.state.error.code, done.ended_at - BEGIN) == ("RUN_TIMEOUT", timedelta(minutes=60))
 
 
-def test_it_is_paused_when_the_budget_says_so() -> None:
+def test_the_budget_pauses_it() -> None:
     document = playbook(system(1, "Dear", cost={"unit_amount": 5}), policies={"budget": {"max_cost": 1}})
     done = played(document)
     assert (done.ending, done.waiting[0].kind) == ("paused", "resume")
 
 
-def test_it_is_stopped_and_says_so_when_a_bound_is_reached() -> None:
+def test_it_stops_and_reports_the_bound_it_reached() -> None:
     steps = [system(number, f"Step {number}") for number in range(1, 20)]
     done = played(playbook(*steps), bounds={"max_events": 10})
     assert (done.ending, done.events_received, codes(done)) == ("stopped", 10, [("SIMULATION_LIMIT", "")])
@@ -293,7 +293,7 @@ def test_it_is_stopped_when_its_clock_leaves_the_calendar() -> None:
     assert (done.ending, codes(done)[0]) == ("stopped", ("SIMULATION_LIMIT", ""))
 
 
-def test_events_are_those_of_a_debugged_run_when_it_is_played() -> None:
+def test_events_are_those_of_a_debugged_run() -> None:
     done = played(playbook(system(1, "Make", condition="input.ok")), {"ok": True, "n": 1}, debug=True)
     assert [event.kind for event in done.events] == [
         "run_started",

@@ -1,4 +1,4 @@
-"""A run's turn among those of its key, as the machine sees it: nothing begins before it has come."""
+"""A run under a concurrency limit, in the machine: nothing begins before the limit is acquired."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answer(run: Drive, *, is_acquired: bool) -> None:
     run.post(ConcurrencyReported(at=run.now, is_acquired=is_acquired))
 
 
-def tell(run: Drive) -> Any:
+def notify(run: Drive) -> Any:
     return run.send("concurrency_free", SERVICE, check=OutcomeOfCheck(actor=SERVICE))
 
 
@@ -44,29 +44,29 @@ def test_begins_when_it_is_its_turn_at_once() -> None:
     assert run.kinds == ["run_started", "step_started"]
 
 
-def test_waits_and_says_so_when_it_is_not_its_turn() -> None:
+def test_waits_and_reports_it_when_the_limit_is_reached() -> None:
     run = waiting()
     assert run.state.status == "in_progress"
     assert run.kinds == ["run_started", "concurrency_awaited"]
     shown = project_run(PLAN, run.state)
     assert (shown.waiting_for, shown.current_step) == ("concurrency", None)
     answer(run, is_acquired=True)
-    assert run.started() == [], "an answer that nobody asked for"
+    assert run.started() == [], "an answer without a request"
 
 
-def test_asks_again_when_it_is_told_and_goes_on() -> None:
+def test_asks_again_when_it_is_notified_and_goes_on() -> None:
     run = waiting()
-    assert tell(run).outcome == "accepted"
+    assert notify(run).outcome == "accepted"
     assert AGAIN in run.last
     assert run.state.timers == {}
     answer(run, is_acquired=True)
     assert run.started() == [("a", 1)]
     assert run.kinds[-2:] == ["concurrency_acquired", "step_started"]
     assert project_run(PLAN, run.state).waiting_for is None
-    assert tell(run).outcome == "refused"
+    assert notify(run).outcome == "refused"
 
 
-def test_asks_by_itself_when_nobody_tells_it() -> None:
+def test_asks_by_itself_when_no_notification_comes() -> None:
     run = waiting()
     assert (run.state.timers["concurrency"] - run.now).total_seconds() == 30
     run.fire("concurrency")
@@ -78,9 +78,9 @@ def test_asks_by_itself_when_nobody_tells_it() -> None:
     assert run.last == ()
 
 
-def test_asks_once_more_when_it_is_told_while_it_asks() -> None:
+def test_asks_once_more_when_it_is_notified_while_it_asks() -> None:
     run = queued()
-    tell(run)
+    notify(run)
     assert AcquireConcurrency not in [type(command) for command in run.last]
     answer(run, is_acquired=False)
     assert run.last == (AGAIN,)

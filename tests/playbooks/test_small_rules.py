@@ -76,7 +76,7 @@ def test_action_is_refused_when_it_is_unknown() -> None:
         (GradeFacts(worked=timedelta(hours=9), estimated=timedelta(0)), 100.0, "A+"),
     ],
 )
-def test_grade_follows_the_rule_when_facts_are_given(facts: GradeFacts, score: float, letter: str) -> None:
+def test_grade_follows_the_rule(facts: GradeFacts, score: float, letter: str) -> None:
     result = grade(facts)
     assert (result.score, result.letter) == (score, letter)
 

@@ -41,7 +41,7 @@ def test_a_step_is_carried_by_a_child_when_it_runs_a_playbook(fields: Document, 
     assert (step.carrier, step.child) == ("child", plan)
 
 
-def test_what_undoes_a_step_may_be_a_playbook_when_it_is_written_so() -> None:
+def test_a_compensation_may_be_a_playbook() -> None:
     undo = {"step_type": "system", "worker_type": "sub_playbook", "config": {"playbook": "undo-book"}}
     (undoing,) = plan_of(playbook(system(1, "One", compensation=undo))).compensations
     assert (undoing.carrier, undoing.child) == ("child", ChildPlan(code="undo-book"))
@@ -89,7 +89,7 @@ def test_a_key_is_refused_when_the_contract_rules_out_what_it_reads() -> None:
 # --- what a run starts with
 
 
-def test_runs_have_one_label_when_their_keys_are_equal_and_it_does_not_tell_them() -> None:
+def test_equal_keys_give_one_label_that_does_not_reveal_them() -> None:
     document = read_document(limited("${input.customer}-${input.n}", max_runs=3, on_limit="reject"))
     one, two = slot_of(document, {"customer": "acme", "n": 1}), slot_of(document, {"n": 1, "customer": "acme", "x": 2})
     other = slot_of(document, {"customer": "acme", "n": 2})
@@ -150,7 +150,7 @@ def test_a_simulation_makes_up_the_end_of_a_child_when_nothing_is_given() -> Non
     assert codes(run) == []
 
 
-def test_a_simulation_says_what_it_lacks_when_a_child_has_no_contract() -> None:
+def test_a_simulation_reports_that_a_child_has_no_contract() -> None:
     run = played(playbook(starting(), policies={"concurrency": {"max_runs": 1}}))
     assert statuses(run) == {"child": "completed"}
     assert codes(run) == [("NO_CONTRACT", "/steps/0")]

@@ -1,4 +1,4 @@
-"""What is said of an expression before any run is true of every run: random contracts, values, expressions."""
+"""Inferred types hold in every run: random contracts, values, expressions."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_value_is_among_what_is_known_when_it_satisfies_the_contract(contract:
 def test_a_run_fails_or_finds_them_different_when_a_mismatch_is_certain(
     properties: dict[str, Any], data: st.DataObject, text: str
 ) -> None:
-    """Without `&&`, `||`, `?` and macros, which may never come to the part that does not fit."""
+    """Without `&&`, `||`, `?` and macros, which may not evaluate the part that does not fit."""
     if any(word in text for word in ("&&", "||", "?", "exists")):
         return
     contract = {"type": "object", "properties": properties}

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from playbooks.common.values import Json, JsonObject, StepType
-
-_TEMPLATE: JsonObject = {"type": "string", "pattern": "[$][{]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,156 +32,106 @@ class HandlerDescription:
     answers: tuple[str, ...] = ()
 
 
-def _object(properties: JsonObject, required: tuple[str, ...] = ()) -> JsonObject:
+def _object(properties: JsonObject, *required: str) -> JsonObject:
     schema: JsonObject = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": [*required]} if required else schema
 
 
-def _or_template(schema: JsonObject) -> Json:
-    return {"anyOf": [schema, _TEMPLATE]}
+def _array(items: Json, most: int, **more: Json) -> JsonObject:
+    return {"type": "array", "items": items, "maxItems": most, **more}
 
 
-_TEXT: JsonObject = {"type": "string", "minLength": 1, "maxLength": 10_000}
-_NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": 200}
+def _text(most: int, **more: Json) -> JsonObject:
+    return {"type": "string", "minLength": 1, "maxLength": most, **more}
 
-_SIGNAL_NAME: JsonObject = {"type": "string", "minLength": 1, "maxLength": 100}
 
-_RULE = _object({"name": _NAME, "when": _TEXT, "reason": _TEXT}, ("name", "when"))
+def _integer(most: int) -> JsonObject:
+    return {"type": "integer", "minimum": 1, "maximum": most}
 
-_CHANNEL: JsonObject = {
+
+def _one_of(*names: str) -> Json:
+    return [{"required": [name]} for name in names]
+
+
+_TEXT, _NAME = _text(10_000), _text(200)
+_SHARE: JsonObject = {"type": "number", "minimum": 0, "maximum": 1}
+_DURATION: JsonObject = {
     "anyOf": [
-        _NAME,
-        _object({"type": _NAME, "address": _NAME, "enabled": {"type": "boolean"}}, ("type",)),
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 366 * 24 * 3600},
+        {"type": "string", "pattern": "[$][{]"},
     ]
 }
-
 _AUTH: JsonObject = {
     "oneOf": [
-        _object({"type": {"const": "bearer"}, "token": _TEXT}, ("type", "token")),
-        _object({"type": {"const": "basic"}, "username": _TEXT, "password": _TEXT}, ("type", "username", "password")),
+        _object({"type": {"const": "bearer"}, "token": _TEXT}, "type", "token"),
+        _object({"type": {"const": "basic"}, "username": _TEXT, "password": _TEXT}, "type", "username", "password"),
         _object(
             {"type": {"const": "api_key"}, "name": _NAME, "value": _TEXT, "in": {"enum": ["header", "query"]}},
-            ("type", "name", "value"),
+            *("type", "name", "value"),
         ),
     ]
 }
-
-_SCRIPT_ERROR = _object(
-    {
-        "kind": {"enum": ["timeout", "network", "temporary_failure", "rate_limited", "permission", "system"]},
-        "message": _TEXT,
-    },
-    ("kind",),
-)
-
+_RULE = _object({"name": _NAME, "when": _TEXT, "reason": _TEXT}, "name", "when")
+_CHANNEL: JsonObject = {
+    "anyOf": [_NAME, _object({"type": _NAME, "address": _NAME, "enabled": {"type": "boolean"}}, "type")]
+}
+_ERROR_KINDS: Json = ["timeout", "network", "temporary_failure", "rate_limited", "permission", "system"]
 _SCRIPT_ENTRY: JsonObject = {
     **_object(
-        {"output": True, "confidence": {"type": "number", "minimum": 0, "maximum": 1}, "error": _SCRIPT_ERROR},
+        {
+            "output": True,
+            "confidence": _SHARE,
+            "error": _object({"kind": {"enum": _ERROR_KINDS}, "message": _TEXT}, "kind"),
+        }
     ),
     "oneOf": [
         {"required": ["output"], "not": {"required": ["error"]}},
-        {"required": ["error"], "not": {"anyOf": [{"required": ["output"]}, {"required": ["confidence"]}]}},
+        {"required": ["error"], "not": {"anyOf": _one_of("output", "confidence")}},
     ],
 }
 
-_DURATION = _or_template({"type": "number", "exclusiveMinimum": 0, "maximum": 366 * 24 * 3600})
+_pure = partial(HandlerDescription, step_type="system", is_pure=True)
 
-_TIMER: JsonObject = {
-    **_object({"duration_seconds": _DURATION, "duration_minutes": _DURATION, "until": _TEXT}),
-    "oneOf": [{"required": ["duration_seconds"]}, {"required": ["duration_minutes"]}, {"required": ["until"]}],
-}
-
-_SIGNAL_WAIT = _object(
-    {
-        "signals": {"type": "array", "minItems": 1, "maxItems": 50, "uniqueItems": True, "items": _SIGNAL_NAME},
-        "persistent": {"type": "boolean"},
-        "timeout_seconds": _DURATION,
-        "timeout_minutes": _DURATION,
-        "until": _TEXT,
-        "on_timeout": {"enum": ["continue", "fail"]},
-    },
-    ("signals",),
-)
-
-_SUB_PLAYBOOK = _object(
-    {
-        "playbook": {"type": "string", "pattern": "^[a-z][a-z0-9-]{1,62}$"},
-        "version": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
-        "mode": {"enum": ["wait", "detach"]},
-        "max_depth": {"type": "integer", "minimum": 1, "maximum": 20},
-        "priority": {"enum": ["low", "normal", "high", "critical"]},
-    },
-    ("playbook",),
-)
-
-_HTTP_REQUEST = _object(
-    {
-        "method": {"enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},
-        "url": {"type": "string", "minLength": 8, "maxLength": 4_096, "pattern": "^(https?://|[$][{])"},
-        "headers": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 50},
-        "query": {"type": "object", "maxProperties": 50},
-        "body": True,
-        "auth": _AUTH,
-        "output": True,
-    },
-    ("url",),
-)
-
-_SCRIPTED = _object(
-    {
-        "provider": {"const": "scripted"},
-        "model": _NAME,
-        "prompt": _TEXT,
-        "confidence_threshold": {"type": "number", "minimum": 0, "maximum": 1},
-        "on_low_confidence": {"enum": ["human_review", "fail", "accept"]},
-        "script": {"type": "array", "minItems": 1, "maxItems": 100, "items": _SCRIPT_ENTRY},
-    },
-    ("provider", "script"),
-)
-
-_DESCRIPTIONS: tuple[HandlerDescription, ...] = (
-    HandlerDescription(
+_DESCRIPTIONS = (
+    _pure(
         name="data_validator",
-        step_type="system",
-        is_pure=True,
         config_schema=_object({"schema": {"type": "object"}}),
         summary="Checks the step's input against `schema`, or against the step's input_contract where there is none.",
     ),
-    HandlerDescription(
+    _pure(
         name="data_processor",
-        step_type="system",
-        is_pure=True,
         config_schema=_object({"output": True}),
         summary="Makes the output that the mapping `output` describes; without it the input as it came.",
         templates=("/output",),
     ),
-    HandlerDescription(
+    _pure(
         name="rules_engine",
-        step_type="system",
-        is_pure=True,
         config_schema=_object(
-            {
-                "rules": {"type": "array", "minItems": 1, "maxItems": 200, "items": _RULE},
-                "decision": {"enum": ["all", "any", "first"]},
-            },
-            ("rules",),
+            {"rules": _array(_RULE, 200, minItems=1), "decision": {"enum": ["all", "any", "first"]}}, "rules"
         ),
         summary="Decides by named rules: all of them hold, any of them, or the first that does; with reasons.",
         conditions=("/rules/*/when",),
     ),
-    HandlerDescription(
+    _pure(
         name="timer",
-        step_type="system",
-        is_pure=True,
-        config_schema=_TIMER,
+        config_schema={
+            **_object({"duration_seconds": _DURATION, "duration_minutes": _DURATION, "until": _TEXT}),
+            "oneOf": _one_of("duration_seconds", "duration_minutes", "until"),
+        },
         summary="Waits for a duration, or until an instant.",
         templates=("/duration_seconds", "/duration_minutes", "/until"),
     ),
-    HandlerDescription(
+    _pure(
         name="signal_wait",
-        step_type="system",
-        is_pure=True,
-        config_schema=_SIGNAL_WAIT,
+        config_schema=_object(
+            {
+                "signals": _array(_text(100), 50, minItems=1, uniqueItems=True),
+                "persistent": {"type": "boolean"},
+                **{"timeout_seconds": _DURATION, "timeout_minutes": _DURATION, "until": _TEXT},
+                "on_timeout": {"enum": ["continue", "fail"]},
+            },
+            "signals",
+        ),
         summary="Waits for the first of several named signals, or until an instant.",
         templates=("/timeout_seconds", "/timeout_minutes", "/until"),
     ),
@@ -190,7 +139,16 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
         name="sub_playbook",
         step_type="system",
         is_pure=False,
-        config_schema=_SUB_PLAYBOOK,
+        config_schema=_object(
+            {
+                "playbook": {"type": "string", "pattern": "^[a-z][a-z0-9-]{1,62}$"},
+                "version": _integer(1_000_000),
+                "mode": {"enum": ["wait", "detach"]},
+                "max_depth": _integer(20),
+                "priority": {"enum": ["low", "normal", "high", "critical"]},
+            },
+            "playbook",
+        ),
         summary="Runs another playbook with the step's input, and waits for its end unless `mode` is `detach`.",
     ),
     HandlerDescription(
@@ -199,11 +157,9 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
         is_pure=False,
         config_schema=_object(
             {
-                "channels": {"type": "array", "items": _CHANNEL, "maxItems": 20},
-                "recipients": {"type": "array", "items": _NAME, "maxItems": 200},
-                "subject": _TEXT,
-                "message": _TEXT,
-                "data": {"type": "object"},
+                "channels": _array(_CHANNEL, 20),
+                "recipients": _array(_NAME, 200),
+                **{"subject": _TEXT, "message": _TEXT, "data": {"type": "object"}},
             }
         ),
         summary="Sends a message to people.",
@@ -213,7 +169,16 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
         name="http_request",
         step_type="external",
         is_pure=False,
-        config_schema=_HTTP_REQUEST,
+        config_schema=_object(
+            {
+                "method": {"enum": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]},
+                "url": _text(4_096, minLength=8, pattern="^(https?://|[$][{])"),
+                "headers": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 50},
+                "query": {"type": "object", "maxProperties": 50},
+                **{"body": True, "auth": _AUTH, "output": True},
+            },
+            "url",
+        ),
         summary="Calls an outside service; `output` maps `response.status|headers|body`.",
         templates=("/url", "/headers", "/query", "/body", "/auth"),
         answers=("/output",),
@@ -222,7 +187,15 @@ _DESCRIPTIONS: tuple[HandlerDescription, ...] = (
         name="scripted",
         step_type="ai",
         is_pure=False,
-        config_schema=_SCRIPTED,
+        config_schema=_object(
+            {
+                **{"provider": {"const": "scripted"}, "model": _NAME, "prompt": _TEXT},
+                "confidence_threshold": _SHARE,
+                "on_low_confidence": {"enum": ["human_review", "fail", "accept"]},
+                "script": _array(_SCRIPT_ENTRY, 100, minItems=1),
+            },
+            *("provider", "script"),
+        ),
         summary="Gives the answers written in the playbook, for demos and tests.",
         templates=("/prompt",),
     ),

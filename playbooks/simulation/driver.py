@@ -159,7 +159,7 @@ class _Driver:
             case commands.MakeOutput():
                 self._make_output()
             case commands.Answer(request=request, verdict=verdict):
-                self._hear_verdict(request, verdict)
+                self._record_verdict(request, verdict)
             case commands.Notify() | commands.FinishRun() | commands.CancelChild() | commands.AcquireConcurrency():
                 pass
             case _:
@@ -173,12 +173,7 @@ class _Driver:
         call = activity_inputs.step_call(self._plan, self._state, self._plan.step(key), 0)
         outcome = self._workers.prepare(call, self._now)
         self._note((key, call.visit), values=outcome.values)
-        self._plan_event(
-            self._now,
-            _AT_ONCE,
-            (key, call.visit),
-            lambda: events.StepPrepared(at=self._now, step=key, visit=call.visit, outcome=outcome),
-        )
+        self._answer(events.StepPrepared, key, call.visit, outcome)
 
     def _attempt(self, key: str, visit: int, attempt: int) -> None:
         if self._is_gone(key, visit):
@@ -203,12 +198,7 @@ class _Driver:
         if self._is_gone(key, visit):
             return
         outcome = self._workers.evaluate_loop(activity_inputs.loop_call(self._plan, self._state, key))
-        self._plan_event(
-            self._now,
-            _AT_ONCE,
-            (key, visit),
-            lambda: events.LoopEvaluated(at=self._now, step=key, visit=visit, outcome=outcome),
-        )
+        self._answer(events.LoopEvaluated, key, visit, outcome)
 
     def _gather(self, key: str, visit: int) -> None:
         if self._is_gone(key, visit) or key not in self._state.loops:
@@ -217,21 +207,19 @@ class _Driver:
         # A simulation stores nothing, so results are never references.
         results = {index: value for index, value in call.results.items() if not isinstance(value, PayloadRef)}
         outcome = StepOutcome(status="succeeded", output=collected_output(call, results))
-        self._plan_event(
-            self._now,
-            _AT_ONCE,
-            (key, visit),
-            lambda: events.ItemsCollected(at=self._now, step=key, visit=visit, outcome=outcome),
-        )
+        self._answer(events.ItemsCollected, key, visit, outcome)
 
     def _end_child(self, key: str, visit: int) -> None:
         """End the child run at once: the step's result is the child's result."""
-        outcome = self._children[key, visit]
+        self._answer(events.ChildRead, key, visit, self._children[key, visit])
+
+    def _answer(self, event: Callable[..., events.Event], key: str, visit: int, outcome: object) -> None:
+        """Report the outcome of an activity that takes no time."""
         self._plan_event(
             self._now,
             _AT_ONCE,
             (key, visit),
-            lambda: events.ChildRead(at=self._now, step=key, visit=visit, outcome=outcome),
+            lambda: event(at=self._now, step=key, visit=visit, outcome=outcome),
         )
 
     def _is_gone(self, key: str, visit: int) -> bool:
@@ -282,7 +270,7 @@ class _Driver:
         if decision is not None:
             self._plan_event(decision.at, _PEOPLE, (key, step.visit), lambda: self._decide(decision))
 
-    def _hear_verdict(self, request: str, verdict: Verdict) -> None:
+    def _record_verdict(self, request: str, verdict: Verdict) -> None:
         if request in self._sent:
             self._sent[request] = replace(self._sent[request], verdict=verdict)
             return

@@ -21,7 +21,7 @@ from playbooks.compiler.checks import all_checks
 from playbooks.compiler.order import LocatedStep, StepOrder, resolve_order
 from playbooks.compiler.references import References
 from playbooks.document.handler_catalog import HandlerDescription, describe
-from playbooks.document.model import ApprovalDocument, BudgetDocument, PlaybookDocument, RetryDocument
+from playbooks.document.model import ApprovalDocument, BudgetDocument, PlaybookDocument
 from playbooks.engine.model.plan import (
     DEFAULT_TIMEOUT_SECONDS,
     ApprovalPlan,
@@ -29,7 +29,6 @@ from playbooks.engine.model.plan import (
     Carrier,
     Plan,
     PlanStep,
-    RetryPolicy,
 )
 from playbooks.engine.model.step_ref import StepRef
 
@@ -179,30 +178,19 @@ def _plan(work: _Compilation) -> Plan:
 
 
 def _step(work: _Compilation, item: LocatedStep, marks: sensitivity.Sensitivity) -> PlanStep:
-    step, policies = item.step, work.document.policies
+    step = item.step
     edges = work.order.edges.get(item.key, ())
     reviews = step_rules.needs_review(item)
     estimate = step.estimated_duration_minutes
-    return PlanStep(
-        key=item.key,
-        name=step.name,
-        number=step.step_number,
-        step_type=step.step_type,
-        worker_type=step.worker_type,
-        carrier=_carrier(item, work.handlers[item.key]),
-        step_id=step_entity_id(work.playbook_id, item.key),
-        smart_code=smart_codes.exec_code(work.document.industry, item.key, work.version),
+    return replace(
+        _work(work, item, item.key, marks),
         dependencies=work.order.dependencies[item.key],
         has_condition=step.condition is not None or any(edge.document.condition is not None for edge in edges),
-        references=work.reads[item.key].shortest(),
         loop_references=work.reads[item.key].shortest_of_loop(),
         items_references=work.reads[item.key].shortest_of_items(),
         required_roles=tuple(dict.fromkeys(step.required_roles or ())),
         approval=_approval(item) if step.step_type == "human" or reviews else None,
         review_on_low_confidence=reviews,
-        retry=_retry(policies.retry if policies else None, step.retry),
-        own_retry=step.retry is not None,
-        timeout_seconds=float(step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
         critical=step.on_error.action != "continue" if step.on_error else step.critical is not False,
         on_error=control_flow.on_error_of(item),
         goto=control_flow.goto_of(item, work.order),
@@ -211,34 +199,35 @@ def _step(work: _Compilation, item: LocatedStep, marks: sensitivity.Sensitivity)
         repeat=control_flow.repeat_of(item),
         signal=control_flow.signal_of(item),
         mutex=control_flow.mutex_of(item),
-        child=control_flow.child_of(item),
         cost=_amount(step.cost.unit_amount) if step.cost else Decimal(0),
         estimated_minutes=float(estimate) if estimate is not None else None,
-        sensitive_input=sensitivity.as_pointers(marks.inputs[item.key]),
-        sensitive_output=sensitivity.as_pointers(marks.outputs[item.key]),
     )
 
 
 def _compensation(work: _Compilation, undo: LocatedStep, marks: sensitivity.Sensitivity) -> PlanStep:
     """Compile the step that undoes another: free effect or pure work, whose failure does not end the run."""
-    step, policies, undone = undo.step, work.document.policies, StepRef.parse(undo.key).key
+    return replace(_work(work, undo, StepRef.parse(undo.key).key, marks), critical=False)
+
+
+def _work(work: _Compilation, item: LocatedStep, key: str, marks: sensitivity.Sensitivity) -> PlanStep:
+    """Compile the work of a step or of a compensation; `key` is the step's in both cases."""
+    step, policies = item.step, work.document.policies
     return PlanStep(
-        key=undo.key,
+        key=item.key,
         name=step.name,
         number=step.step_number,
         step_type=step.step_type,
         worker_type=step.worker_type,
-        carrier=_carrier(undo, work.handlers[undo.key]),
-        step_id=step_entity_id(work.playbook_id, undone),
-        smart_code=smart_codes.exec_code(work.document.industry, undone, work.version),
-        references=work.reads[undo.key].shortest(),
-        retry=_retry(policies.retry if policies else None, step.retry),
+        carrier=_carrier(item, work.handlers[item.key]),
+        step_id=step_entity_id(work.playbook_id, key),
+        smart_code=smart_codes.exec_code(work.document.industry, key, work.version),
+        references=work.reads[item.key].shortest(),
+        retry=step_rules.retry_policy(policies.retry if policies else None, step.retry),
         own_retry=step.retry is not None,
         timeout_seconds=float(step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS),
-        critical=False,
-        child=control_flow.child_of(undo),
-        sensitive_input=sensitivity.as_pointers(marks.inputs[undo.key]),
-        sensitive_output=sensitivity.as_pointers(marks.outputs[undo.key]),
+        child=control_flow.child_of(item),
+        sensitive_input=sensitivity.as_pointers(marks.inputs[item.key]),
+        sensitive_output=sensitivity.as_pointers(marks.outputs[item.key]),
     )
 
 
@@ -268,22 +257,6 @@ def _approval(item: LocatedStep) -> ApprovalPlan:
         on_reject=given.on_reject or defaults.on_reject,
         returns=control_flow.returns_of(item),
     )
-
-
-def _retry(playbook: RetryDocument | None, step: RetryDocument | None) -> RetryPolicy:
-    """Merge field by field: the step's policy over the playbook's over the defaults."""
-    policy = RetryPolicy()
-    for layer in (playbook, step):
-        if layer is not None:
-            kinds = layer.retry_on_errors
-            policy = RetryPolicy(
-                max_retries=_given(layer.max_retries, policy.max_retries),
-                initial_delay_ms=_given(layer.initial_delay_ms, policy.initial_delay_ms),
-                backoff_factor=float(_given(layer.backoff_factor, policy.backoff_factor)),
-                max_delay_ms=_given(layer.max_delay_ms, policy.max_delay_ms),
-                retry_on_errors=tuple(kinds) if kinds is not None else policy.retry_on_errors,
-            )
-    return policy
 
 
 def _given(value: _Value | None, default: _Value) -> _Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from playbooks.common.errors import Problem, error, warning
@@ -11,7 +12,8 @@ from playbooks.common.values import Json
 from playbooks.compiler.order import LocatedStep, StepOrder, closest_step
 from playbooks.contracts import validation
 from playbooks.document.handler_catalog import BUILT_IN, LATER_HANDLERS, LATER_PROVIDERS, HandlerDescription
-from playbooks.document.model import ApprovalDocument, CostDocument, PlaybookDocument
+from playbooks.document.model import ApprovalDocument, CostDocument, PlaybookDocument, RetryDocument
+from playbooks.engine.model.plan import RetryPolicy
 
 RESERVED_FORM_FIELDS = frozenset({"decision", "counts", "approvals", "data", "mean"})
 """Reserved fields: a human step's output has them itself, so a form may not use them."""
@@ -37,6 +39,13 @@ def currency_of(document: PlaybookDocument) -> str:
         return document.policies.budget.currency
     named = (step.cost.currency for step in document.ordered_steps if step.cost is not None)
     return next((currency for currency in named if currency is not None), "USD")
+
+
+def retry_policy(*layers: RetryDocument | None) -> RetryPolicy:
+    """Merge field by field: a later layer over the earlier ones, and those over the defaults."""
+    given = {name: value for layer in layers if layer is not None for name, value in layer if value is not None}
+    policy = RetryPolicy(**given)
+    return replace(policy, backoff_factor=float(policy.backoff_factor), retry_on_errors=tuple(policy.retry_on_errors))
 
 
 def step_problems(

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from playbooks.common.errors import Problem, warning
 from playbooks.compiler.order import LocatedStep
+from playbooks.compiler.step_rules import retry_policy
 from playbooks.document.handler_catalog import HandlerDescription
-from playbooks.document.model import PlaybookDocument, RetryDocument
+from playbooks.document.model import PlaybookDocument
 from playbooks.engine.model.plan import DEFAULT_TIMEOUT_SECONDS, RetryPolicy
 
 _MINUTES = {"duration_minutes": 1.0, "duration_seconds": 1 / 60}
@@ -46,7 +47,9 @@ def _attempts(
     if handler.is_pure and not own:
         return
     shared = document.policies.retry if document.policies else None
-    needed = worst_case_minutes(_policy(shared, item.step.retry), item.step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS)
+    needed = worst_case_minutes(
+        retry_policy(shared, item.step.retry), item.step.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
+    )
     if needed > minutes:
         field = "retry" if item.step.retry is not None else "timeout_seconds"
         message = f"its attempts may take {_rounded(needed)} minutes, and the run ends after {_rounded(minutes)}"
@@ -78,11 +81,6 @@ def _child(item: LocatedStep, minutes: float) -> Iterator[Problem]:
     if item.step.worker_type == "sub_playbook" and seconds is not None and seconds / 60 > minutes:
         message = f"it may wait {_rounded(seconds / 60)} minutes, and the run ends after {_rounded(minutes)}"
         yield warning(f"{item.pointer}/timeout_seconds", "EXCEEDS_RUN_TIMEOUT", message)
-
-
-def _policy(*layers: RetryDocument | None) -> RetryPolicy:
-    given = {name: value for layer in layers if layer is not None for name, value in layer if value is not None}
-    return RetryPolicy(**given)
 
 
 def _rounded(minutes: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from playbooks.common.errors import Problem, error, warning
-from playbooks.common.json_pointer import ANY, covers, join, parts
+from playbooks.common.json_pointer import covers, find, parts
 from playbooks.common.values import Json, JsonObject, Path
 from playbooks.compiler.order import LocatedStep, StepOrder, closest_step
 from playbooks.contracts import schema
@@ -255,16 +255,4 @@ def _unread_templates(config: JsonObject, place: str, handler: HandlerDescriptio
 def matching(config: Json, place: str, patterns: Iterable[str]) -> Iterator[tuple[str, Json]]:
     """Return the values in `config` at the patterns (segments, `*` for any), with pointers that begin with `place`."""
     for pattern in patterns:
-        yield from _walk(config, place, parts(pattern))
-
-
-def _walk(value: Json, place: str, rest: tuple[str, ...]) -> Iterator[tuple[str, Json]]:
-    if not rest:
-        yield place, value
-    elif isinstance(value, dict):
-        for name in value if rest[0] == ANY else [rest[0]]:
-            if name in value:
-                yield from _walk(value[name], join(place, name), rest[1:])
-    elif isinstance(value, list) and rest[0] == ANY:
-        for index, item in enumerate(value):
-            yield from _walk(item, join(place, str(index)), rest[1:])
+        yield from ((place + pointer, value) for pointer, value in find(config, pattern))

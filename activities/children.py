@@ -13,6 +13,7 @@ from activities.versions import load_version
 from playbooks.common.actors import system_actor
 from playbooks.common.errors import NotFoundError, ServiceUnavailableError
 from playbooks.common.values import FINISHED_RUN, Json, StepError
+from playbooks.engine.model.control_messages import CancelRun, ChildEnded
 from playbooks.engine.model.temporal_messages import CancelCall, ChildCall, NotifyParentCall, StepOutcome
 from playbooks.evaluation.steps import child_output
 from runtime.run_signals import signal_run
@@ -51,8 +52,7 @@ async def cancel_child(deps: ActivityDependencies, call: CancelCall) -> None:
         deps.settings.signing_key,
         organization_id=call.organization_id,
         execution_id=call.execution_id,
-        verb="cancel_run",
-        body={} if call.reason is None else {"reason": call.reason},
+        action=CancelRun(reason=call.reason),
     )
     if not is_sent and not is_done and row.status == "queued":
         raise ServiceUnavailableError("somebody is starting the run")
@@ -66,8 +66,7 @@ async def notify_parent(deps: ActivityDependencies, call: NotifyParentCall) -> N
         deps.settings.signing_key,
         organization_id=call.organization_id,
         execution_id=parent.execution_id,
-        verb="child_ended",
-        body={"step": parent.step, "visit": parent.visit, "execution_id": str(call.execution_id)},
+        action=ChildEnded(step=parent.step, visit=parent.visit, execution_id=call.execution_id),
     )
 
 

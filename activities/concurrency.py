@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from activities.children import cancel_child
 from activities.dependencies import ActivityDependencies
+from playbooks.engine.model.control_messages import ConcurrencyFree
 from playbooks.engine.model.temporal_messages import AcquireCall, AcquireResult, CancelCall, NotifyNextCall
 from runtime.run_signals import signal_run
 from storage.runs import concurrency
@@ -37,5 +38,5 @@ async def notify_next(deps: ActivityDependencies, call: NotifyNextCall) -> None:
             deps.settings.signing_key,
             organization_id=call.organization_id,
             execution_id=execution_id,
-            verb="concurrency_free",
+            action=ConcurrencyFree(),
         )

@@ -23,16 +23,16 @@ from playbooks.common.errors import (
 )
 from playbooks.common.ids import actor_id, system_actor_id, task_id, workflow_id
 from playbooks.common.values import Actor, JsonObject
-from playbooks.engine.model.control_messages import PERSON_VERBS
+from playbooks.engine.model.control_messages import PersonAction
 from playbooks.engine.model.temporal_messages import CheckCall, OutcomeOfCheck
-from playbooks.evaluation.steps import check_form, check_message, check_output_by_hand, check_signal
+from playbooks.evaluation.steps import check_content, check_message
 from runtime.signed_messages import read_ticket, verify
 
 _MAX_SUBJECT = 200
 
 
 async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
-    """Return the sender of `call.envelope`, or the code and pointers with which it has to be refused.
+    """Return the sender of `call.message`, or the code and pointers with which it has to be refused.
 
     Codes: UNAUTHORIZED (a signature that does not verify), NOT_ELIGIBLE (no identity for a verb of people, or a
     ticket for something else), VALIDATION_ERROR, CONTRACT_VALIDATION_FAILED. Raises ServiceUnavailableError only
@@ -47,16 +47,11 @@ async def check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
 async def _check(deps: ActivityDependencies, call: CheckCall) -> OutcomeOfCheck:
     actor: Actor | None = None
     try:
-        check_message(call.envelope)
+        check_message(call.message)
         actor = _identify(deps, call)
-        if call.checks_form and call.step is not None:
-            await _check_form(deps, call, call.step)
-        if call.checks_output and call.step is not None:
+        if call.checks_form or call.checks_output or call.signal_steps:
             version = await load_version(deps, call.organization_id, call.playbook_id)
-            check_output_by_hand(version.step(call.step), call.step, call.envelope.body.get("output"))
-        if call.signal_steps:
-            version = await load_version(deps, call.organization_id, call.playbook_id)
-            check_signal(version, call.signal_steps, call.envelope.body, datetime.now(UTC))
+            check_content(version, call, datetime.now(UTC))
         return OutcomeOfCheck(actor=actor)
     except (AccessError, InputError) as error:
         errors = tuple(_as_json(problem) for problem in error.problems)
@@ -68,28 +63,28 @@ def _as_json(problem: Problem) -> JsonObject:
 
 
 def _identify(deps: ActivityDependencies, call: CheckCall) -> Actor:
-    envelope = call.envelope
-    if envelope.signature is not None:
+    message = call.message
+    if message.signature is not None:
         return _signer(deps, call)
-    if envelope.ticket is not None:
-        return _ticket_holder(deps, call, envelope.ticket)
-    if envelope.verb in PERSON_VERBS or call.needs_person:
-        if not deps.settings.trust_temporal or envelope.actor is None:
-            raise NotEligibleError(f"'{envelope.verb}' needs a ticket that says who acts")
-        subject = envelope.actor.get("sub")
+    if message.ticket is not None:
+        return _ticket_holder(deps, call, message.ticket)
+    if isinstance(message.action, PersonAction) or call.needs_person:
+        if not deps.settings.trust_temporal or message.actor is None:
+            raise NotEligibleError(f"'{message.verb}' needs a ticket that says who acts")
+        subject = message.actor.get("sub")
         if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT:
             problem = Problem(pointer="/actor/sub", code="VALIDATION_ERROR", message="has to be a short text")
             raise ValidationError("the message does not say who acts", [problem])
     # Control verbs are open to Temporal's clients; their identity is recorded as asserted.
-    return asserted_actor(call.organization_id, envelope.actor)
+    return asserted_actor(call.organization_id, message.actor)
 
 
 def _signer(deps: ActivityDependencies, call: CheckCall) -> Actor:
     bound_to = workflow_id(call.organization_id, call.execution_id)
-    actor = actor_from_json(call.envelope.actor or {}, via="api")
+    actor = actor_from_json(call.message.actor or {}, via="api")
     if actor is not None and actor.id == system_actor_id(call.organization_id):
         actor = replace(actor, via="system")
-    if actor is None or not verify(call.envelope, deps.settings.signing_keys, bound_to):
+    if actor is None or not verify(call.message, deps.settings.signing_keys, bound_to):
         raise UnauthorizedError("the signature of this message does not hold")
     return actor
 
@@ -101,12 +96,7 @@ def _ticket_holder(deps: ActivityDependencies, call: CheckCall, ticket: str) -> 
     expected = call.task_id
     if expected is None and call.step is not None:
         expected = task_id(call.execution_id, call.step, visit=1)
-    if (call.envelope.verb in PERSON_VERBS or call.needs_person) and claims.task_id != expected:
+    if (isinstance(call.message.action, PersonAction) or call.needs_person) and claims.task_id != expected:
         raise NotEligibleError("the ticket is for another task")
     identity = actor_id(call.organization_id, claims.subject)
     return Actor(id=identity, name=claims.name, roles=claims.roles, via="ticket")
-
-
-async def _check_form(deps: ActivityDependencies, call: CheckCall, step: str) -> None:
-    version = await load_version(deps, call.organization_id, call.playbook_id)
-    check_form(version.step(step), call.envelope.body)

@@ -30,8 +30,8 @@ from playbooks.common.errors import (
     WorkerUnavailableError,
 )
 from playbooks.common.ids import workflow_id
-from playbooks.common.values import Actor, JsonObject, Verdict
-from playbooks.engine.model.control_messages import Envelope, to_argument
+from playbooks.common.values import Actor, Verdict
+from playbooks.engine.model.control_messages import Action, ControlMessage, to_argument
 from playbooks.engine.model.temporal_messages import RunInput
 from runtime.settings import Settings
 from runtime.signed_messages import sign
@@ -63,8 +63,7 @@ class RunWorkflows:
         self,
         organization_id: UUID,
         execution_id: UUID,
-        verb: str,
-        body: JsonObject,
+        action: Action,
         actor: Actor,
         *,
         update_id: str | None = None,
@@ -76,14 +75,14 @@ class RunWorkflows:
         RateLimitedError for too many requests at once.
         """
         bound_to = workflow_id(organization_id, execution_id)
-        envelope = Envelope(verb=verb, body=body, actor=actor_to_json(actor))
-        signed = sign(envelope, self._settings.signing_key, bound_to)
+        message = ControlMessage(action=action, actor=actor_to_json(actor))
+        signed = sign(message, self._settings.signing_key, bound_to)
         try:
             async with asyncio.timeout(VERDICT_TIMEOUT.total_seconds() + 1):
                 handle: WorkflowHandle[Any, Any] = self.client.get_workflow_handle(bound_to)
                 # An overload's `args` is untyped upstream.
                 verdict = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                    verb,
+                    action.verb,
                     to_argument(signed),
                     id=update_id or str(uuid4()),
                     result_type=Verdict,

@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from playbooks.common.errors import UnavailableError
 from playbooks.common.ids import workflow_id
+from playbooks.engine.model.control_messages import CancelRun
 from runtime.background import Cooldown, isolate_failure
 from runtime.run_signals import signal_run
 from runtime.settings import Settings
@@ -142,8 +143,7 @@ class _Round:
             self.context.settings.signing_key,
             organization_id=self.organization_id,
             execution_id=execution_id,
-            verb="cancel_run",
-            body={} if self.order.reason is None else {"reason": self.order.reason},
+            action=CancelRun(reason=self.order.reason),
             actor=self.order.actor,
             request_id=uuid5(self.identity, str(execution_id)),
         )

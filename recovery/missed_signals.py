@@ -7,7 +7,7 @@ run that may now start under its concurrency limit is notified; a child that out
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 
-from playbooks.common.values import Json, JsonObject
+from playbooks.engine.model.control_messages import CancelRun, ChildEnded, ConcurrencyFree
 from recovery.context import RecoveryContext
 from runtime.background import Cooldown, isolate_failure
 from runtime.run_signals import signal_run
@@ -28,8 +28,9 @@ GRACE = timedelta(seconds=3)
 
 REST_SECONDS = 60.0
 
-SignalCooldown: TypeAlias = Cooldown[tuple[UUID, str, str]]
-"""Signals that were sent lately: receiver, verb and the run that the signal is about."""
+ResentAction: TypeAlias = CancelRun | ChildEnded | ConcurrencyFree
+SignalCooldown: TypeAlias = Cooldown[tuple[UUID, ResentAction]]
+"""Signals that were sent lately, by receiver."""
 
 _log = structlog.get_logger("recovery.missed_signals")
 
@@ -39,12 +40,11 @@ class _Signal:
     """A signal for one run."""
 
     to: UUID
-    verb: str
-    body: JsonObject = field(default_factory=dict[str, Json])
+    action: ResentAction
 
     @property
-    def key(self) -> tuple[UUID, str, str]:
-        return self.to, self.verb, str(self.body.get("execution_id"))
+    def key(self) -> tuple[UUID, ResentAction]:
+        return self.to, self.action
 
 
 async def resend_missed_signals(
@@ -74,10 +74,9 @@ async def _resend(
             context.settings.signing_key,
             organization_id=organization_id,
             execution_id=signal.to,
-            verb=signal.verb,
-            body=signal.body,
+            action=signal.action,
         ):
-            _log.warning("missed_signal_sent", execution_id=str(signal.to), verb=signal.verb)
+            _log.warning("missed_signal_sent", execution_id=str(signal.to), verb=signal.action.verb)
             cooldown.start(signal.key, REST_SECONDS)
             sent += 1
     return sent
@@ -93,16 +92,16 @@ async def _missed(
     reason = "the run that started it and waited for it is over"
     return [
         *_of_children(ended),
-        *(_Signal(to=run, verb="cancel_run", body={"reason": reason}) for run in left),
-        *(_Signal(to=run, verb="concurrency_free") for run in free),
+        *(_Signal(to=run, action=CancelRun(reason=reason)) for run in left),
+        *(_Signal(to=run, action=ConcurrencyFree()) for run in free),
     ]
 
 
 def _of_children(ended: Sequence[EndedChild]) -> Iterator[_Signal]:
     for child in ended:
         parent = child.parent
-        body: JsonObject = {"step": parent.step, "visit": parent.visit, "execution_id": str(child.execution_id)}
-        yield _Signal(to=parent.execution_id, verb="child_ended", body=body)
+        action = ChildEnded(step=parent.step, visit=parent.visit, execution_id=child.execution_id)
+        yield _Signal(to=parent.execution_id, action=action)
 
 
 def _organization(run: UnfinishedRun) -> UUID:

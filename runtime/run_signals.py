@@ -15,8 +15,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from playbooks.common.actors import actor_to_json, system_actor
 from playbooks.common.ids import workflow_id
-from playbooks.common.values import Actor, JsonObject
-from playbooks.engine.model.control_messages import Envelope, to_argument
+from playbooks.common.values import Actor
+from playbooks.engine.model.control_messages import Action, ControlMessage, to_argument
 from runtime.signed_messages import sign
 from runtime.temporal_client import RPC_TIMEOUT
 
@@ -27,8 +27,7 @@ async def signal_run(
     *,
     organization_id: UUID,
     execution_id: UUID,
-    verb: str,
-    body: JsonObject | None = None,
+    action: Action,
     actor: Actor | None = None,
     request_id: UUID | None = None,
 ) -> bool:
@@ -37,13 +36,13 @@ async def signal_run(
     Temporal ignores a second signal with the same `request_id`. Raises RPCError when Temporal is away.
     """
     bound_to = workflow_id(organization_id, execution_id)
-    envelope = Envelope(verb=verb, body=body or {}, actor=actor_to_json(actor or system_actor(organization_id)))
+    message = ControlMessage(action=action, actor=actor_to_json(actor or system_actor(organization_id)))
     context = WorkflowSerializationContext(namespace=client.namespace, workflow_id=bound_to)
-    argument = to_argument(sign(envelope, signing_key, bound_to))
+    argument = to_argument(sign(message, signing_key, bound_to))
     request = SignalWorkflowExecutionRequest(
         namespace=client.namespace,
         workflow_execution=WorkflowExecution(workflow_id=bound_to),
-        signal_name=verb,
+        signal_name=action.verb,
         input=Payloads(payloads=await client.data_converter.with_context(context).encode([argument])),
         identity=client.identity,
         # A workflow handle's `signal` makes a new request id each time.

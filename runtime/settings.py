@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from runtime.keys import KeyRing
 
-ENVELOPE_LABEL = "playbooks-envelope"
+MESSAGE_LABEL = "playbooks-message"
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -88,14 +88,14 @@ class Settings(BaseSettings):
 
     @property
     def signing_key(self) -> bytes:
-        """The 32-byte HMAC key of envelopes and tickets, derived from the first encryption key."""
-        return self.key_ring.derive(ENVELOPE_LABEL)
+        """The 32-byte HMAC key of control messages and tickets, derived from the first encryption key."""
+        return self.key_ring.derive(MESSAGE_LABEL)
 
     @property
     def signing_keys(self) -> tuple[bytes, ...]:
         """`signing_key` first, then those of the older keys: what was signed before a change still verifies."""
         ring = self.key_ring
-        return tuple(ring.derive(ENVELOPE_LABEL, key_id=key_id) for key_id in ring.keys)
+        return tuple(ring.derive(MESSAGE_LABEL, key_id=key_id) for key_id in ring.keys)
 
     def needed(self, name: Literal["database_url", "admin_database_url"]) -> str:
         """Return the named setting. Raises MissingSettingError when it is not set."""

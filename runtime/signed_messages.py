@@ -20,7 +20,7 @@ from joserfc.jwk import OctKey
 
 from playbooks.common.errors import NotEligibleError
 from playbooks.common.values import Actor
-from playbooks.engine.model.control_messages import Envelope, signed_part
+from playbooks.engine.model.control_messages import ControlMessage, signed_part
 
 TICKET_LIFETIME = timedelta(minutes=10)
 _TICKET_AUDIENCE = "playbook-ticket"
@@ -40,17 +40,17 @@ class TicketClaims:
     expires_at: int
 
 
-def sign(envelope: Envelope, key: bytes, workflow_id: str) -> Envelope:
-    """Return the envelope with the API's signature for the run with this workflow id."""
-    return replace(envelope, signature=_signature(envelope, key, workflow_id))
+def sign(message: ControlMessage, key: bytes, workflow_id: str) -> ControlMessage:
+    """Return the message with the API's signature for the run with this workflow id."""
+    return replace(message, signature=_signature(message, key, workflow_id))
 
 
-def verify(envelope: Envelope, key: bytes | Sequence[bytes], workflow_id: str) -> bool:
-    """Return whether one of the keys signed this envelope for this run. Compares in constant time; never raises."""
-    if envelope.signature is None or not envelope.signature.isascii():
+def verify(message: ControlMessage, key: bytes | Sequence[bytes], workflow_id: str) -> bool:
+    """Return whether one of the keys signed this message for this run. Compares in constant time; never raises."""
+    if message.signature is None or not message.signature.isascii():
         return False
     keys = (key,) if isinstance(key, bytes) else key
-    return any(hmac.compare_digest(envelope.signature, _signature(envelope, each, workflow_id)) for each in keys)
+    return any(hmac.compare_digest(message.signature, _signature(message, each, workflow_id)) for each in keys)
 
 
 def issue_ticket(
@@ -107,8 +107,8 @@ def _ticket_claims(claims: dict[str, object]) -> TicketClaims:
     )
 
 
-def _signature(envelope: Envelope, key: bytes, workflow_id: str) -> str:
+def _signature(message: ControlMessage, key: bytes, workflow_id: str) -> str:
     """Return the HMAC-SHA256 in hex over the canonical text: sorted keys, no blanks, ASCII."""
-    content = {"workflow_id": workflow_id, **signed_part(envelope)}
+    content = {"workflow_id": workflow_id, **signed_part(message)}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hmac.new(key, text.encode(), sha256).hexdigest()

@@ -114,7 +114,7 @@ class LaneWork:
     async def _check(self, request_id: str) -> int:
         request = self._state().requests[request_id]
         call = activity_inputs.check_call(self._plan, self._state(), request)
-        outcome = await calls.check_message(request.envelope.verb, call)
+        outcome = await calls.check_message(request.message.verb, call)
         self._hear(events.MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 

@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 
 from playbooks.common.values import Json, Verdict
 from playbooks.engine.digest import digest_of_lines
-from playbooks.engine.model.control_messages import Envelope, Malformed, read_envelope
+from playbooks.engine.model.control_messages import ControlMessage, MalformedMessage, read_message
 from playbooks.engine.model.events import (
     CancelRequested,
     Continued,
@@ -85,7 +85,7 @@ class PlaybookRunWorkflow:
     def on_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
         """Any signal: recorded as refused where it cannot be read, never raised."""
         message = _read(name, arguments)
-        if isinstance(message, Malformed):
+        if isinstance(message, MalformedMessage):
             refused = MessageRefused(at=workflow.now(), verb=message.verb, code=message.code, reason=message.reason)
             self._shell.post(refused, is_message=True)
         else:
@@ -95,7 +95,7 @@ class PlaybookRunWorkflow:
     async def on_update(self, name: str, arguments: Sequence[RawValue]) -> Verdict:
         """Any verb; answers with its verdict."""
         message = _read(name, arguments)
-        if isinstance(message, Malformed):
+        if isinstance(message, MalformedMessage):
             return Verdict(outcome="refused", code=message.code, detail=message.reason, at=workflow.now())
         request = f"update-{workflow.uuid4()}"
         self._post(message, request=request, wants_answer=True)
@@ -107,11 +107,11 @@ class PlaybookRunWorkflow:
     def refuse_malformed(self, name: str, arguments: Sequence[RawValue]) -> None:
         """A malformed update is rejected and leaves no trace."""
         message = _read(name, arguments)
-        if isinstance(message, Malformed):
+        if isinstance(message, MalformedMessage):
             raise ApplicationError(message.reason, type=message.code, non_retryable=True)
 
-    def _post(self, envelope: Envelope, *, request: str, wants_answer: bool) -> None:
-        received = MessageReceived(at=workflow.now(), envelope=envelope, request=request, wants_answer=wants_answer)
+    def _post(self, message: ControlMessage, *, request: str, wants_answer: bool) -> None:
+        received = MessageReceived(at=workflow.now(), message=message, request=request, wants_answer=wants_answer)
         self._shell.post(received, is_message=True)
 
     def _has_work(self) -> bool:
@@ -160,7 +160,7 @@ class PlaybookRunWorkflow:
         return result
 
 
-def _read(name: str, arguments: Sequence[RawValue]) -> Envelope | Malformed:
+def _read(name: str, arguments: Sequence[RawValue]) -> ControlMessage | MalformedMessage:
     """Decode and read a message; a payload that no converter knows is as malformed as any other."""
     converter = workflow.payload_converter()
     values: list[Json] = []
@@ -168,5 +168,5 @@ def _read(name: str, arguments: Sequence[RawValue]) -> Envelope | Malformed:
         try:
             values.append(converter.from_payload(argument.payload))
         except Exception:
-            return Malformed(verb=name[:64], code="VALIDATION_ERROR", reason="the payload cannot be decoded")
-    return read_envelope(name, values)
+            return MalformedMessage(verb=name[:64], code="VALIDATION_ERROR", reason="the payload cannot be decoded")
+    return read_message(name, values)

@@ -6,7 +6,6 @@ that has no workflow yet is changed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
@@ -14,15 +13,10 @@ from api.context import RequestContext
 from api.http.polling import PROJECTION_SECONDS, poll
 from api.runs.read import read_run
 from playbooks.common.errors import AlreadyCancelledError, InvalidStatusError
-from playbooks.common.values import FINISHED_RUN, Json, JsonObject, RunStatus, Verdict
+from playbooks.common.values import FINISHED_RUN, Verdict
+from playbooks.engine.model.control_messages import Action, CancelRun, Pause, Resume, RunAction, Signal, StepAction
 from storage.runs import run_rows, unfinished_runs
 from storage.runs.run_rows import RunRow
-
-_IS_PROJECTED: Mapping[str, Callable[[RunStatus], bool]] = {
-    "pause": lambda status: status == "paused",
-    "resume": lambda status: status == "in_progress",
-    "cancel_run": lambda status: status == "cancelled",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +36,7 @@ class SignalDelivery:
 
 
 async def control_run(
-    context: RequestContext, execution_id: UUID, verb: str, body: JsonObject, key: str | None
+    context: RequestContext, execution_id: UUID, action: RunAction | StepAction, key: str | None
 ) -> ControlledRun:
     """Pause or resume a run, or resolve one of its steps.
 
@@ -50,21 +44,19 @@ async def control_run(
     UnavailableError.
     """
     row = await read_run(context, execution_id)
-    _refuse_finished(row, verb)
-    verdict = await _send(context, row, verb, body, key)
-    return await _poll_projection(context, row, verdict, verb)
+    _refuse_finished(row, action)
+    verdict = await _send(context, row, action, key)
+    return await _poll_projection(context, row, verdict, action)
 
 
-async def send_signal(
-    context: RequestContext, execution_id: UUID, name: str, payload: Json, key: str | None
-) -> SignalDelivery:
+async def send_signal(context: RequestContext, execution_id: UUID, signal: Signal, key: str | None) -> SignalDelivery:
     """Deliver a named message to a run.
 
     Raises NotFoundError, InvalidStatusError, LimitExceededError, ValidationError, UnavailableError.
     """
     row = await read_run(context, execution_id)
-    _refuse_finished(row, "signal")
-    verdict = await _send(context, row, "signal", {"name": name, "payload": payload}, key)
+    _refuse_finished(row, signal)
+    verdict = await _send(context, row, signal, key)
     if verdict is None:
         raise InvalidStatusError("the run's workflow is not open")
     data = verdict.data or {}
@@ -79,16 +71,17 @@ async def cancel_run(context: RequestContext, execution_id: UUID, reason: str | 
     Raises NotFoundError, AlreadyCancelledError, InvalidStatusError, UnavailableError.
     """
     row = await read_run(context, execution_id)
-    _refuse_finished(row, "cancel_run")
+    action = CancelRun(reason=reason)
+    _refuse_finished(row, action)
     if row.status == "queued" and await _cancel_queued(context, execution_id, reason):
         await context.services.workflows.request_cancel(context.principal.organization_id, execution_id)
         return ControlledRun(row=await read_run(context, execution_id), is_projected=True)
-    verdict = await _send(context, row, "cancel_run", {"reason": reason}, key)
-    return await _poll_projection(context, row, verdict, "cancel_run")
+    verdict = await _send(context, row, action, key)
+    return await _poll_projection(context, row, verdict, action)
 
 
-def _refuse_finished(row: RunRow, verb: str) -> None:
-    if verb == "cancel_run" and row.status == "cancelled":
+def _refuse_finished(row: RunRow, action: Action) -> None:
+    if isinstance(action, CancelRun) and row.status == "cancelled":
         raise AlreadyCancelledError("the run is cancelled already")
     if row.status in FINISHED_RUN:
         raise InvalidStatusError(f"the run is {row.status} and does not change any more")
@@ -101,15 +94,13 @@ async def _cancel_queued(context: RequestContext, execution_id: UUID, reason: st
         return await unfinished_runs.cancel_queued(session, execution_id, context.principal.actor, reason)
 
 
-async def _send(context: RequestContext, row: RunRow, verb: str, body: JsonObject, key: str | None) -> Verdict | None:
+async def _send(context: RequestContext, row: RunRow, action: Action, key: str | None) -> Verdict | None:
     workflows, principal = context.services.workflows, context.principal
-    # A message has no nulls: what is signed has to be what the run reads.
-    body = {name: value for name, value in body.items() if value is not None}
-    update_id = None if key is None else str(uuid5(row.execution_id, f"{verb}:{key}"))
+    update_id = None if key is None else str(uuid5(row.execution_id, f"{action.verb}:{key}"))
 
     async def update() -> Verdict | None:
         return await workflows.update(
-            principal.organization_id, row.execution_id, verb, body, principal.actor, update_id=update_id
+            principal.organization_id, row.execution_id, action, principal.actor, update_id=update_id
         )
 
     verdict = await update()
@@ -123,17 +114,28 @@ async def _send(context: RequestContext, row: RunRow, verb: str, body: JsonObjec
 
 
 async def _poll_projection(
-    context: RequestContext, before: RunRow, verdict: Verdict | None, verb: str
+    context: RequestContext, before: RunRow, verdict: Verdict | None, action: Action
 ) -> ControlledRun:
     """Return the row once it has the effect of the verb, or as it is after `PROJECTION_SECONDS`."""
 
     def is_projected(row: RunRow) -> bool:
-        has_effect = _IS_PROJECTED.get(verb, lambda _: row.seq > before.seq)
-        return row.status in FINISHED_RUN or (verdict is not None and has_effect(row.status))
+        return row.status in FINISHED_RUN or (verdict is not None and _has_effect(row, before, action))
 
     row, is_done = await poll(lambda: read_run(context, before.execution_id), is_projected, PROJECTION_SECONDS)
     if verdict is None:
         # The workflow ended before it could take the verb.
-        _refuse_finished(row, verb)
+        _refuse_finished(row, action)
         raise InvalidStatusError("the run's workflow is not open")
     return ControlledRun(row=row, is_projected=is_done and verdict.outcome == "accepted")
+
+
+def _has_effect(row: RunRow, before: RunRow, action: Action) -> bool:
+    match action:
+        case Pause():
+            return row.status == "paused"
+        case Resume():
+            return row.status == "in_progress"
+        case CancelRun():
+            return row.status == "cancelled"
+        case _:
+            return row.seq > before.seq

@@ -16,6 +16,7 @@ from api.runs.control import ControlledRun, cancel_run, control_run, send_signal
 from api.runs.read import read_details, run_tag
 from api.runs.schemas import CancelRequest, ControlRequest, RunView, SignalAnswer, SignalRequest
 from api.runs.views import full_view
+from playbooks.engine.model.control_messages import Signal
 
 router = APIRouter(prefix="/playbooks/runs", tags=["runs"])
 
@@ -49,7 +50,7 @@ async def control(
 ) -> Success[RunView]:
     """Pause the run (`until` an instant, if given), resume it, or resolve a step: `retry_step` (an incident),
     `skip_step`, `complete_step`, `fail_step`."""
-    controlled = await control_run(context, execution_id, request.action, request.to_body(), idempotency_key)
+    controlled = await control_run(context, execution_id, request.to_action(), idempotency_key)
     return await _answer(context, controlled, response)
 
 
@@ -85,7 +86,8 @@ async def signal(
     execution_id: UUID, request: SignalRequest, context: RunController, idempotency_key: IdempotencyKey = None
 ) -> Success[SignalAnswer]:
     """Deliver a named message to every step that waits for it. Without such a step it is kept for the next one."""
-    sent = await send_signal(context, execution_id, request.name, request.payload, idempotency_key)
+    message = Signal(name=request.name, payload=request.payload)
+    sent = await send_signal(context, execution_id, message, idempotency_key)
     return Success(data=SignalAnswer(name=request.name, delivered_to=[*sent.delivered_to], kept=sent.kept))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -16,18 +16,28 @@ from api.simulation.schemas import SimulateRequest, SimulationInputs
 from playbooks.common.errors import InvalidActionError, NotSupportedError, Problem, ValidationError
 from playbooks.common.ids import actor_id
 from playbooks.common.values import Json, JsonObject, Priority, RunStatus, StepStatus, StepType
-from playbooks.engine.model.control_messages import LATER_VERBS
+from playbooks.engine.model.control_messages import (
+    FIELD_NAMES,
+    LATER_VERBS,
+    CompleteStep,
+    FailStep,
+    Pause,
+    Resume,
+    RetryStep,
+    SkipStep,
+    StepAction,
+)
 from storage.runs.lists import RunFilter
 
-_FIELDS: Mapping[str, frozenset[str]] = {
-    "pause": frozenset({"until"}),
-    "resume": frozenset(),
-    "retry_step": frozenset({"step"}),
-    "skip_step": frozenset({"step", "output"}),
-    "complete_step": frozenset({"step", "output"}),
-    "fail_step": frozenset({"step"}),
+_ControlAction: TypeAlias = Pause | Resume | StepAction
+_ACTIONS: Mapping[str, type[_ControlAction]] = {
+    "pause": Pause,
+    "resume": Resume,
+    "retry_step": RetryStep,
+    "skip_step": SkipStep,
+    "complete_step": CompleteStep,
+    "fail_step": FailStep,
 }
-"""The fields of each action, beside `reason`."""
 
 
 class ExecuteRequest(RequestModel):
@@ -69,7 +79,7 @@ class ControlRequest(RequestModel):
     to the verbs about steps, `output` to `skip_step` and `complete_step`.
     """
 
-    # `to_body` refuses fields by action, so that an action of a later release is NOT_SUPPORTED with any fields.
+    # `to_action` refuses fields by action, so that an action of a later release is NOT_SUPPORTED with any fields.
     model_config = ConfigDict(
         extra="allow",
         json_schema_extra={
@@ -87,30 +97,34 @@ class ControlRequest(RequestModel):
     step: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
     output: Json = None
 
-    def to_body(self) -> JsonObject:
-        """Return the fields of the verb's message.
+    def to_action(self) -> _ControlAction:
+        """Return the action for the run.
 
         Raises InvalidActionError, NotSupportedError for an action of a later release, ValidationError for a field that
         the action does not have or lacks.
         """
-        fields = self._fields()
-        if "step" in fields and self.step is None:
+        action = self._action_type()
+        names = FIELD_NAMES[self.action]
+        if "step" in names and self.step is None:
             message = f"'{self.action}' needs the step"
             raise ValidationError(message, [Problem(pointer="/step", code="REQUIRED", message=message)])
-        sent = {*(self.model_extra or {}), *self.model_fields_set} - {"action", "reason"}
+        sent = {*(self.model_extra or {}), *self.model_fields_set} - {"action"}
         message = f"'{self.action}' has no such field"
-        unknown = [Problem(pointer=f"/{name}", code="UNKNOWN_FIELD", message=message) for name in sorted(sent - fields)]
+        unknown = [Problem(pointer=f"/{name}", code="UNKNOWN_FIELD", message=message) for name in sorted(sent - names)]
         if unknown:
             raise ValidationError(message, unknown)
-        return self.model_dump(mode="json", include={"reason", *fields})
+        fields: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.until is not None:
+            fields["until"] = self.until.isoformat()
+        return action(**fields)
 
-    def _fields(self) -> frozenset[str]:
+    def _action_type(self) -> type[_ControlAction]:
         if self.action in LATER_VERBS:
             message = f"'{self.action}' is not supported yet"
             raise NotSupportedError(message, (Problem(pointer="/action", code="NOT_SUPPORTED", message=message),))
-        if self.action in _FIELDS:
-            return _FIELDS[self.action]
-        message = f"there is no action '{self.action}'; it has to be one of {', '.join(_FIELDS)}"
+        if self.action in _ACTIONS:
+            return _ACTIONS[self.action]
+        message = f"there is no action '{self.action}'; it has to be one of {', '.join(_ACTIONS)}"
         if self.action == "cancel":
             message = "a run is cancelled with DELETE"
         raise InvalidActionError(message, (Problem(pointer="/action", code="INVALID_ACTION", message=message),))

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from api.http.schemas import Instant, RequestModel
 from playbooks.common.values import MAX_RETRY_AFTER_MS, ErrorKind, Json, JsonObject, StepError
-from playbooks.engine.model.state import Choice
+from playbooks.engine.model.control_messages import Choice, read_message
 from playbooks.simulation.given import SIMULATED_ERROR, Given, GivenAttempt, GivenMessage, GivenVote
 
 MAX_STEPS = 500
@@ -120,9 +120,8 @@ def _vote(item: SimulatedDecisionRequest) -> GivenVote:
 
 def _message(item: MessageRequest) -> GivenMessage:
     return GivenMessage(
-        verb=item.verb,
+        message=read_message(item.verb, [item.body]),
         after=timedelta(minutes=item.after_minutes),
-        body=item.body,
         by=item.by,
         roles=tuple(item.roles),
     )

@@ -25,6 +25,7 @@ from playbooks.common.errors import Problem
 from playbooks.common.json_pointer import transform_at
 from playbooks.common.json_values import canonical
 from playbooks.common.values import Json, JsonObject, PayloadRef
+from playbooks.engine.model.control_messages import Signal, StepAction
 from playbooks.engine.model.state import AuditEvent
 from playbooks.engine.rules.redaction import HIDDEN, safe_values
 from playbooks.simulation.estimating import Estimate, estimate_of
@@ -138,11 +139,11 @@ def _decision(found: Simulated, item: Decision, values: _Values) -> SimulatedDec
 
 
 def _message(item: SentMessage) -> SimulatedMessageView:
-    step, signal, verdict = item.body.get("step"), item.body.get("name"), item.verdict
+    action, verdict = item.action, item.verdict
     return SimulatedMessageView(
-        verb=item.verb,
-        step_key=step if isinstance(step, str) else None,
-        signal=signal if isinstance(signal, str) else None,
+        verb=action.verb,
+        step_key=action.step if isinstance(action, StepAction) else None,
+        signal=action.name if isinstance(action, Signal) else None,
         at=item.at,
         by=item.actor.name,
         outcome=None if verdict is None else verdict.outcome,

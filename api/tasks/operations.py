@@ -5,16 +5,17 @@ The engine decides who may do what, on every path alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import assert_never
 from uuid import UUID, uuid5
 
 from api.context import RequestContext
 from api.http.polling import PROJECTION_SECONDS, poll
 from playbooks.common.errors import TaskClosedError
 from playbooks.common.ids import workflow_id
-from playbooks.common.values import JsonObject, Verdict
+from playbooks.common.values import Verdict
+from playbooks.engine.model.control_messages import Claim, Decide, PersonAction, Release
 from runtime.signed_messages import TICKET_LIFETIME, issue_ticket
 from storage.database import json_columns
 from storage.database.pages import Page
@@ -53,13 +54,7 @@ async def read_task(context: RequestContext, task_id: UUID) -> TaskRow:
         return await task_rows.get_task(session, task_id)
 
 
-async def update_task(
-    context: RequestContext,
-    task_id: UUID,
-    verb: Literal["claim", "release", "decide"],
-    fields: JsonObject,
-    key: str | None,
-) -> UpdatedTask:
+async def update_task(context: RequestContext, task_id: UUID, action: PersonAction, key: str | None) -> UpdatedTask:
     """Send a person's verb to the task's run and wait for the verdict.
 
     Raises NotFoundError, TaskClosedError, AlreadyDecidedError, SelfApprovalError, NotEligibleError, ContractError,
@@ -70,10 +65,9 @@ async def update_task(
     verdict = await context.services.workflows.update(
         principal.organization_id,
         before.execution_id,
-        verb,
-        {"task_id": str(task_id), **fields},
+        replace(action, task_id=task_id),
         principal.actor,
-        update_id=None if key is None else str(uuid5(task_id, f"{verb}:{principal.actor.id}:{key}")),
+        update_id=None if key is None else str(uuid5(task_id, f"{action.verb}:{principal.actor.id}:{key}")),
     )
     if verdict is None:
         raise TaskClosedError("the run of this task has ended")
@@ -81,7 +75,7 @@ async def update_task(
         return UpdatedTask(verdict=verdict, row=before)
 
     def is_projected(row: TaskRow) -> bool:
-        return _has_effect(row, before, verb, principal.actor.id)
+        return _has_effect(row, before, action, principal.actor.id)
 
     row, _ = await poll(lambda: read_task(context, task_id), is_projected, PROJECTION_SECONDS)
     return UpdatedTask(verdict=verdict, row=row)
@@ -118,14 +112,16 @@ async def _read_task_as_person(context: RequestContext, task_id: UUID) -> TaskRo
         return await task_rows.get_task(session, task_id)
 
 
-def _has_effect(row: TaskRow, before: TaskRow, verb: str, person: UUID) -> bool:
+def _has_effect(row: TaskRow, before: TaskRow, action: PersonAction, person: UUID) -> bool:
     """Return whether the task's row has the effect of an accepted verb."""
     is_mine = row.claimant is not None and row.claimant.id == person
-    match verb:
-        case "decide":
+    match action:
+        case Decide():
             return any(json_columns.as_object(vote.get("actor")).get("id") == str(person) for vote in row.votes)
-        case "claim":
+        case Claim():
             # Where several people decide, the first claimant stays; a repeated claim is accepted without effect.
             return is_mine or row.seq > before.seq
-        case _:
+        case Release():
             return not is_mine
+        case _:
+            assert_never(action)

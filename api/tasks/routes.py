@@ -16,6 +16,7 @@ from api.http.schemas import Listing, Success
 from api.tasks.operations import UpdatedTask, issue_task_ticket, list_tasks, read_task, update_task
 from api.tasks.schemas import DecisionRequest, TaskAnswer, TaskListQuery, TaskView, TicketView, VerdictView
 from api.tasks.views import task_view
+from playbooks.engine.model.control_messages import Claim, Decide, Release
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -41,13 +42,13 @@ async def read_one(task_id: UUID, context: TaskReader) -> Success[TaskView]:
 @router.post("/{task_id}/claim", responses=documented(*_REFUSALS, "ALREADY_DECIDED"))
 async def claim(task_id: UUID, context: TaskActor, idempotency_key: IdempotencyKey = None) -> Success[TaskAnswer]:
     """Claim the task. A claim never replaces another person's."""
-    return _answer(await update_task(context, task_id, "claim", {}, idempotency_key), context)
+    return _answer(await update_task(context, task_id, Claim(), idempotency_key), context)
 
 
 @router.post("/{task_id}/release", responses=documented(*_REFUSALS))
 async def release(task_id: UUID, context: TaskActor, idempotency_key: IdempotencyKey = None) -> Success[TaskAnswer]:
     """Release one's own claim."""
-    return _answer(await update_task(context, task_id, "release", {}, idempotency_key), context)
+    return _answer(await update_task(context, task_id, Release(), idempotency_key), context)
 
 
 @router.post(
@@ -62,8 +63,13 @@ async def decisions(
     idempotency_key: IdempotencyKey = None,
 ) -> Success[TaskAnswer]:
     """Decide the task. The person is always that of the token."""
-    body = request.model_dump(mode="json", exclude_none=True)
-    updated = await update_task(context, task_id, "decide", body, idempotency_key)
+    action = Decide(
+        decision=request.decision,
+        comment=request.comment,
+        data=request.data,
+        attachments=tuple(request.attachments),
+    )
+    updated = await update_task(context, task_id, action, idempotency_key)
     response.status_code = 200 if updated.verdict.outcome == "accepted" else 202
     return _answer(updated, context)
 

@@ -13,7 +13,7 @@ from playbooks.common import ids
 from playbooks.common.values import Held, Json, JsonObject, PayloadRef
 from playbooks.engine.context import build_context
 from playbooks.engine.model.commands import CancelChild, Notify
-from playbooks.engine.model.control_messages import STEP_VERBS
+from playbooks.engine.model.control_messages import CompleteStep, Decide, StepAction
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import Request, RunState, StepState
 from playbooks.engine.model.step_ref import StepRef
@@ -33,9 +33,9 @@ from playbooks.engine.model.temporal_messages import (
     StepCall,
     TaskCall,
 )
-from playbooks.engine.rules.control import find_target
 from playbooks.engine.rules.outcomes import price_of
 from playbooks.engine.rules.signals import contracts_of
+from playbooks.engine.rules.verdicts import find_target
 
 
 class _Run(TypedDict):
@@ -157,21 +157,22 @@ def _in_order(results: dict[str, Held]) -> list[tuple[int, Held]]:
 
 def check_call(plan: Plan, state: RunState, request: Request) -> CheckCall:
     """Return the check of a message's identity and, where it approves, of its form."""
-    envelope = request.envelope
-    step = find_target(plan, state, envelope)
+    action = request.message.action
+    step = find_target(plan, state, action)
     task = state.steps[step.key].task if step else None
     is_review = task is not None and task.is_review
-    approves = envelope.verb == "decide" and envelope.body.get("decision") == "approve"
     return CheckCall(
         **_run_of(plan, state),
-        envelope=envelope,
+        message=request.message,
         step=step.key if step else None,
         task_id=ids.task_id(state.execution_id, step.key, state.steps[step.key].visit) if step else None,
-        needs_person=envelope.verb in STEP_VERBS and step is not None and step.carrier == "task",
-        checks_output=envelope.verb == "complete_step" and step is not None and _has_checked_output(step),
+        needs_person=isinstance(action, StepAction) and step is not None and step.carrier == "task",
+        checks_output=isinstance(action, CompleteStep) and step is not None and _has_checked_output(step),
         # Who reviews an AI's answer may approve it as it is; any other form is required to approve.
-        checks_form=approves and (not is_review or "data" in envelope.body),
-        signal_steps=contracts_of(plan, envelope),
+        checks_form=isinstance(action, Decide)
+        and action.decision == "approve"
+        and (not is_review or action.data is not None),
+        signal_steps=contracts_of(plan, action),
     )
 
 

@@ -55,8 +55,8 @@ def advance(plan: Plan, state: RunState, event: events.Event) -> tuple[RunState,
 def _on_message(draft: Draft, event: events.MessageReceived | events.MessageChecked | events.MessageRefused) -> None:
     """Handle a message, which gets its verdict in every state."""
     match event:
-        case events.MessageReceived(envelope=envelope, request=request, wants_answer=wants_answer):
-            control.on_received(draft, Request(id=request, envelope=envelope, wants_answer=wants_answer))
+        case events.MessageReceived(message=message, request=request, wants_answer=wants_answer):
+            control.on_received(draft, Request(id=request, message=message, wants_answer=wants_answer))
         case events.MessageChecked(request=request, outcome=outcome):
             control.on_checked(draft, request, outcome)
         case events.MessageRefused(verb=verb, code=code, reason=reason):

@@ -17,10 +17,10 @@ from playbooks.common.values import Json, JsonObject, PayloadRef
 from playbooks.contracts import validation
 from playbooks.document.model import MAX_ITEMS, PlaybookDocument, StepDocument
 from playbooks.document.undo import undo_document
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import CompleteStep, ControlMessage, Decide, Signal, body_of
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.step_ref import StepRef
-from playbooks.engine.model.temporal_messages import CollectCall, StepCall, StepOutcome
+from playbooks.engine.model.temporal_messages import CheckCall, CollectCall, StepCall, StepOutcome
 from playbooks.engine.model.wait_outputs import signal_output
 from playbooks.evaluation.conditions import skip_of
 from playbooks.evaluation.inputs import resolve_input
@@ -185,27 +185,42 @@ def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None
             _refuse(problems, "an item's output does not satisfy the step's contract")
 
 
-def check_form(document: StepDocument, body: JsonObject) -> None:
+def check_content(version: Version, call: CheckCall, at: datetime) -> None:
+    """Raise ContractError where a form, an output or a signal does not satisfy the contract that `call` names.
+
+    `at` is when the message came, or a time near it.
+    """
+    match call.message.action:
+        case Decide(data=data) if call.checks_form and call.step is not None:
+            check_form(version.step(call.step), data or {})
+        case CompleteStep(output=output) if call.checks_output and call.step is not None:
+            check_output_by_hand(version.step(call.step), call.step, output)
+        case Signal(name=name, payload=payload):
+            check_signal(version, call.signal_steps, signal_output(name, payload, at))
+        case _:
+            pass
+
+
+def check_form(document: StepDocument, data: JsonObject) -> None:
     """Raise ContractError where the form of a decision does not satisfy the step's contract."""
     if document.output_contract is not None:
-        problems = validation.validate(document.output_contract, body.get("data", {}), pointer="/data")
+        problems = validation.validate(document.output_contract, data, pointer="/data")
         _refuse(problems, "the form does not satisfy the step's contract")
 
 
-def check_message(envelope: Envelope) -> None:
+def check_message(message: ControlMessage) -> None:
     """Raise ValidationError where a message holds what cannot be stored."""
-    problems = [*validation.check_value(envelope.body), *validation.check_value(envelope.actor)]
+    problems = [*validation.check_value(body_of(message.action)), *validation.check_value(message.actor)]
     if problems:
         raise ValidationError("the message holds text that cannot be stored", problems)
 
 
-def check_signal(version: Version, keys: Sequence[str], body: JsonObject, at: datetime) -> None:
-    """Raise ContractError where a message may not end one of these steps. `at` is when it came, or a time near it."""
-    name, payload = str(body.get("name")), body.get("payload")
+def check_signal(version: Version, keys: Sequence[str], output: Json) -> None:
+    """Raise ContractError where one of these steps may not end with what a signal gives it."""
     for key in keys:
         contract = version.step(key).output_contract
         if contract is not None:
-            problems = validation.validate(contract, signal_output(name, payload, at))
+            problems = validation.validate(contract, output)
             _refuse(problems, f"step '{key}' waits for this signal, and its output contract refuses it")
 
 

@@ -1,4 +1,4 @@
-"""Event loop of a simulation: turns commands into events on a virtual clock, in place of activities and timers.
+"""events.Event loop of a simulation: turns commands into events on a virtual clock, in place of activities and timers.
 
 `machine.advance` decides, as in a run. A simulation always ends: at `max_events` or when `is_over` returns true, it
 stops and reports that.
@@ -14,12 +14,12 @@ from typing import TypeAlias, assert_never
 
 from playbooks.common.errors import Problem
 from playbooks.common.errors import error as problem
-from playbooks.common.values import FINISHED_RUN, JsonObject, PayloadRef, Verdict
+from playbooks.common.values import FINISHED_RUN, PayloadRef, Verdict
 from playbooks.document.handler_catalog import HandlerDescription
 from playbooks.engine import activity_inputs
 from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model import commands, events
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import ControlMessage, MalformedMessage, Signal
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.engine.model.temporal_messages import RunInput, StepOutcome
 from playbooks.evaluation.steps import Version, collected_output
@@ -27,7 +27,7 @@ from playbooks.simulation import interventions
 from playbooks.simulation.given import Given, GivenMessage, unused
 from playbooks.simulation.interventions import SentMessage
 from playbooks.simulation.outcome import Ending, Simulated, Visit, VisitKey
-from playbooks.simulation.people import Decision, People, envelope_of
+from playbooks.simulation.people import Decision, People, message_of
 from playbooks.simulation.waiting import waiting_for
 from playbooks.simulation.workers import Workers
 
@@ -236,18 +236,16 @@ class _Driver:
             if given is None:
                 continue
             values = given.output if isinstance(given.output, dict) else {}
-            body: JsonObject = {
-                "name": str(values.get("signal") or step.signal.names[0]),
-                "payload": values.get("payload"),
-            }
+            name = str(values.get("signal") or step.signal.names[0])
+            signal = Signal(name=name, payload=values.get("payload"))
             due = self._now + (given.duration or timedelta(0))
-            self._plan_event(due, _WORK, (key, now.visit), lambda body=body: self._signal(body))
+            self._plan_event(due, _WORK, (key, now.visit), lambda signal=signal: self._signal(signal))
 
-    def _signal(self, body: JsonObject) -> events.Event:
-        envelope = Envelope(verb="signal", body=body)
+    def _signal(self, signal: Signal) -> events.Event:
+        message = ControlMessage(action=signal)
         # A unique id: a message is identified by it until its check is done.
         request = f"signal-{self._received}"
-        return events.MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=False)
+        return events.MessageReceived(at=self._now, message=message, request=request, wants_answer=False)
 
     def _make_output(self) -> None:
         made = self._workers.make_output(activity_inputs.output_call(self._plan, self._state))
@@ -282,14 +280,16 @@ class _Driver:
     def _decide(self, decision: Decision) -> events.Event:
         request = f"decision-{len(self._decisions) + 1}"
         self._decisions[request] = replace(decision, at=self._now)
-        return events.MessageReceived(at=self._now, envelope=envelope_of(decision), request=request, wants_answer=True)
+        return events.MessageReceived(at=self._now, message=message_of(decision), request=request, wants_answer=True)
 
-    def _send(self, message: GivenMessage) -> events.Event:
+    def _send(self, given: GivenMessage) -> events.Event | None:
+        if isinstance(given.message, MalformedMessage):
+            return None
         request = f"message-{len(self._sent) + 1}"
-        actor = interventions.actor_of(message, self._state.organization_id)
-        sent = self._sent[request] = SentMessage(verb=message.verb, body=message.body, at=self._now, actor=actor)
-        envelope = interventions.envelope_of(sent)
-        return events.MessageReceived(at=self._now, envelope=envelope, request=request, wants_answer=True)
+        actor = interventions.actor_of(given, self._state.organization_id)
+        sent = self._sent[request] = SentMessage(action=given.message.action, at=self._now, actor=actor)
+        message = interventions.message_of(sent)
+        return events.MessageReceived(at=self._now, message=message, request=request, wants_answer=True)
 
     def _check(self, request: str) -> None:
         call = activity_inputs.check_call(self._plan, self._state, self._state.requests[request])

@@ -15,15 +15,14 @@ from playbooks.common.errors import Problem, warning
 from playbooks.common.errors import error as problem
 from playbooks.common.json_pointer import join
 from playbooks.common.values import Json, JsonObject, StepError
-from playbooks.engine.model.control_messages import STEP_VERBS, Malformed, read_envelope
+from playbooks.engine.model.control_messages import Choice, ControlMessage, MalformedMessage, StepAction
 from playbooks.engine.model.plan import Plan, PlanStep
-from playbooks.engine.model.state import Choice
 from playbooks.engine.model.step_ref import StepRef
 
 SIMULATED_ERROR = "SIMULATED_ERROR"
 """Code of a given error; its kind decides about retries, as in a run."""
 
-MESSAGES: frozenset[str] = STEP_VERBS | {"signal", "cancel_run"}
+MESSAGES = frozenset({"cancel_run", "complete_step", "fail_step", "retry_step", "signal", "skip_step"})
 """Verbs that may be given as messages. Decisions are given by step; a simulation is never paused or resumed."""
 
 
@@ -53,11 +52,10 @@ class GivenVote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenMessage:
-    """A control message with its `body`, which the run receives `after` its start."""
+    """A control message, which the run receives `after` its start."""
 
-    verb: str
+    message: ControlMessage | MalformedMessage
     after: timedelta
-    body: JsonObject = field(default_factory=dict[str, Json])
     by: str | None = None
     roles: tuple[str, ...] = ()
 
@@ -106,17 +104,16 @@ def unused(given: Given, attempts: Mapping[str, int], votes: Mapping[str, int], 
 
 
 def _unreadable(messages: tuple[GivenMessage, ...], steps: Mapping[str, PlanStep], pointer: str) -> Iterator[Problem]:
-    for index, message in enumerate(messages):
+    for index, given in enumerate(messages):
         place = join(pointer, str(index))
+        message = given.message
         if message.verb not in MESSAGES:
-            reason = f"'{message.verb[:64]}' is none of {', '.join(sorted(MESSAGES))}"
+            reason = f"'{message.verb}' is none of {', '.join(sorted(MESSAGES))}"
             yield problem(join(place, "verb"), "NOT_ALLOWED", reason)
-            continue
-        envelope = read_envelope(message.verb, [message.body])
-        if isinstance(envelope, Malformed):
-            yield problem(join(place, "body"), envelope.code, envelope.reason)
-        elif message.verb in STEP_VERBS and StepRef.parse(str(message.body["step"])).key not in steps:
-            yield _unknown(join(place, "body", "step"), str(message.body["step"]), steps)
+        elif isinstance(message, MalformedMessage):
+            yield problem(join(place, "body"), message.code, message.reason)
+        elif isinstance(message.action, StepAction) and StepRef.parse(message.action.step).key not in steps:
+            yield _unknown(join(place, "body", "step"), message.action.step, steps)
 
 
 def _misplaced(

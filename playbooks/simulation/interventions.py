@@ -14,7 +14,7 @@ from playbooks.common import ids
 from playbooks.common.actors import asserted_actor
 from playbooks.common.errors import InputError, Problem
 from playbooks.common.values import Actor, JsonObject, Verdict
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import Action, ControlMessage
 from playbooks.engine.model.temporal_messages import CheckCall, OutcomeOfCheck
 from playbooks.evaluation import steps
 from playbooks.simulation.given import GivenMessage
@@ -24,8 +24,7 @@ from playbooks.simulation.given import GivenMessage
 class SentMessage:
     """A message in a simulation, with the run's verdict."""
 
-    verb: str
-    body: JsonObject
+    action: Action
     at: datetime
     actor: Actor
     verdict: Verdict | None = None
@@ -37,22 +36,18 @@ def actor_of(message: GivenMessage, organization_id: UUID) -> Actor:
     return Actor(id=ids.actor_id(organization_id, name), name=name, roles=message.roles)
 
 
-def envelope_of(sent: SentMessage) -> Envelope:
+def message_of(sent: SentMessage) -> ControlMessage:
     """Return the control message that the run receives."""
     actor: JsonObject = {"sub": sent.actor.name, "roles": [*sent.actor.roles]}
-    return Envelope(verb=sent.verb, body=sent.body, actor=actor)
+    return ControlMessage(action=sent.action, actor=actor)
 
 
 def check(version: steps.Version, call: CheckCall, actor: Actor | None, at: datetime) -> OutcomeOfCheck:
     """Check a message as in a run, except for its sender, who is trusted in a simulation."""
     actor = actor or asserted_actor(call.organization_id, None)
     try:
-        steps.check_message(call.envelope)
-        if call.checks_form and call.step is not None:
-            steps.check_form(version.step(call.step), call.envelope.body)
-        if call.checks_output and call.step is not None:
-            steps.check_output_by_hand(version.step(call.step), call.step, call.envelope.body.get("output"))
-        steps.check_signal(version, call.signal_steps, call.envelope.body, at)
+        steps.check_message(call.message)
+        steps.check_content(version, call, at)
     except InputError as error:
         errors = tuple(_as_json(problem) for problem in error.problems)
         return OutcomeOfCheck(actor=actor, code=error.code, detail=error.detail, errors=errors)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from playbooks.common import ids
 from playbooks.common.values import Actor, JsonObject, Verdict
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import Choice, ControlMessage, Decide
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import TaskState
 from playbooks.engine.model.step_ref import StepRef
@@ -28,7 +28,7 @@ class Decision:
     step: str
     at: datetime
     actor: Actor
-    choice: str
+    choice: Choice
     comment: str | None
     data: JsonObject | None
     is_given: bool
@@ -81,14 +81,10 @@ class People:
         return Actor(id=ids.actor_id(self.organization_id, name), name=name, roles=roles)
 
 
-def envelope_of(decision: Decision) -> Envelope:
+def message_of(decision: Decision) -> ControlMessage:
     """Return the control message with the decision."""
-    body: JsonObject = {"step": decision.step, "decision": decision.choice}
-    if decision.comment is not None:
-        body["comment"] = decision.comment
-    if decision.data is not None:
-        body["data"] = decision.data
-    return Envelope(verb="decide", body=body)
+    action = Decide(step=decision.step, decision=decision.choice, comment=decision.comment, data=decision.data)
+    return ControlMessage(action=action)
 
 
 def _delay(step: PlanStep, task: TaskState, vote: GivenVote) -> timedelta:

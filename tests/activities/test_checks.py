@@ -12,13 +12,14 @@ import pytest
 from activities.message_checks import check
 from playbooks.common.actors import actor_to_json
 from playbooks.common.ids import actor_id, task_id, workflow_id
-from playbooks.common.values import Actor, JsonObject
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.common.values import Actor
+from playbooks.engine.model.control_messages import CancelRun, Claim, ControlMessage, Decide, Pause, Release, Resume
 from playbooks.engine.model.temporal_messages import CheckCall, OutcomeOfCheck
 from runtime.signed_messages import issue_ticket, sign
 from storage.database.sessions import Database
 from tests.activities.world import World, make_world
 
+APPROVE = Decide(step="vote", decision="approve")
 PERSON = Actor(id=UUID(int=3), name="Vera", roles=("member",))
 FORM = {
     "type": "object",
@@ -43,13 +44,12 @@ def vote_step() -> dict[str, Any]:
     }
 
 
-def decision(data: Any = None, **fields: Any) -> Envelope:
-    body: JsonObject = {"step": "vote", "decision": "approve", **({} if data is None else {"data": data})}
-    return Envelope(verb="decide", body=body, **fields)
+def decision(data: Any = None, **fields: Any) -> ControlMessage:
+    return ControlMessage(action=APPROVE if data is None else replace(APPROVE, data=data), **fields)
 
 
-def signed(world: World, envelope: Envelope) -> Envelope:
-    named = replace(envelope, actor=actor_to_json(PERSON))
+def signed(world: World, message: ControlMessage) -> ControlMessage:
+    named = replace(message, actor=actor_to_json(PERSON))
     return sign(named, world.deps.settings.signing_key, workflow_id(world.organization_id, world.execution_id))
 
 
@@ -68,13 +68,13 @@ def trusting(world: World) -> World:
     return replace(world, deps=replace(world.deps, settings=settings))
 
 
-async def ask(world: World, envelope: Envelope, *, checks_form: bool = False, **fields: Any) -> OutcomeOfCheck:
+async def ask(world: World, message: ControlMessage, *, checks_form: bool = False, **fields: Any) -> OutcomeOfCheck:
     known: dict[str, Any] = {"step": "vote", "task_id": task_id(world.execution_id, "vote", 1)}
     call = CheckCall(
         organization_id=world.organization_id,
         execution_id=world.execution_id,
         playbook_id=world.playbook_id,
-        envelope=envelope,
+        message=message,
         checks_form=checks_form,
         **{**known, **fields},
     )
@@ -97,25 +97,25 @@ async def test_message_is_refused_when_it_was_changed_after_signing(world: World
     other_run = replace(world, execution_id=uuid4())
     other_organization = replace(world, organization_id=uuid4())
     forged = [
-        replace(honest, body={**honest.body, "decision": "reject"}),
+        replace(honest, action=replace(APPROVE, decision="reject")),
         replace(honest, actor={**(honest.actor or {}), "roles": ["admin"]}),
         replace(honest, actor=None),
         replace(honest, actor={"sub": "vera"}),
-        replace(honest, verb="claim"),
+        replace(honest, action=Claim(step="vote")),
         replace(honest, signature="0" * 64),
         replace(honest, signature="é"),
         replace(honest, signature=""),
         signed(other_run, decision()),
         signed(other_organization, decision()),
     ]
-    for envelope in forged:
-        refused(await ask(trusting(world), envelope), "UNAUTHORIZED")
+    for message in forged:
+        refused(await ask(trusting(world), message), "UNAUTHORIZED")
 
 
 async def test_signature_decides_for_control_verbs_too_when_there_is_one(world: World) -> None:
-    honest = signed(world, Envelope(verb="pause", body={"reason": "lunch"}))
+    honest = signed(world, ControlMessage(action=Pause(reason="lunch")))
     assert (await ask(world, honest, step=None, task_id=None)).actor == replace(PERSON, via="api")
-    refused(await ask(world, replace(honest, verb="resume"), step=None, task_id=None), "UNAUTHORIZED")
+    refused(await ask(world, replace(honest, action=Resume(reason="lunch")), step=None, task_id=None), "UNAUTHORIZED")
 
 
 async def test_sender_is_the_holder_when_the_ticket_is_for_this_task(world: World) -> None:
@@ -143,9 +143,9 @@ async def test_ticket_is_refused_when_it_is_for_something_else(world: World) -> 
 
 
 async def test_asserted_person_is_refused_when_temporal_is_not_trusted(world: World) -> None:
-    for verb in ("decide", "claim", "release"):
-        refused(await ask(world, replace(decision(actor={"sub": "vera"}), verb=verb)), "NOT_ELIGIBLE")
-        refused(await ask(trusting(world), replace(decision(), verb=verb)), "NOT_ELIGIBLE")
+    for action in (APPROVE, Claim(step="vote"), Release(step="vote")):
+        refused(await ask(world, ControlMessage(action=action, actor={"sub": "vera"})), "NOT_ELIGIBLE")
+        refused(await ask(trusting(world), ControlMessage(action=action)), "NOT_ELIGIBLE")
 
 
 async def test_asserted_person_acts_when_temporal_is_trusted(world: World) -> None:
@@ -163,11 +163,12 @@ async def test_asserted_person_is_refused_when_nobody_is_named(world: World, act
 
 
 async def test_control_is_recorded_as_asserted_when_a_temporal_client_sends_it(world: World) -> None:
-    for verb in ("pause", "resume", "cancel_run"):
-        named = await ask(world, Envelope(verb=verb, actor={"sub": "olga", "name": "Olga"}), step=None, task_id=None)
+    for action in (Pause(), Resume(), CancelRun()):
+        olga = ControlMessage(action=action, actor={"sub": "olga", "name": "Olga"})
+        named = await ask(world, olga, step=None, task_id=None)
         assert named.actor is not None
         assert (named.actor.name, named.actor.via) == ("Olga", "temporal")
-        unnamed = await ask(world, Envelope(verb=verb), step=None, task_id=None)
+        unnamed = await ask(world, ControlMessage(action=action), step=None, task_id=None)
         assert unnamed.actor is not None
         assert unnamed.actor.via == "temporal"
 
@@ -186,7 +187,7 @@ async def test_form_is_checked_when_it_matters(world: World) -> None:
 
 @pytest.mark.parametrize("text", ["a\x00b", "\ud83d"])
 async def test_message_is_refused_when_it_cannot_be_stored(world: World, text: str) -> None:
-    comment = replace(decision(), body={**decision().body, "comment": text})
+    comment = ControlMessage(action=replace(APPROVE, comment=text))
     outcome = await ask(world, signed(world, comment))
     refused(outcome, "VALIDATION_ERROR")
     assert outcome.errors[0]["pointer"] == "/comment"

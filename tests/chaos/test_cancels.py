@@ -25,6 +25,7 @@ from playbooks.common import ids
 from playbooks.common.errors import NotFoundError
 from playbooks.common.ids import derived_execution_id
 from playbooks.common.values import Actor, JsonObject, Verdict
+from playbooks.engine.model.control_messages import Decide
 from playbooks.engine.model.state import TaskState, Vote
 from playbooks.engine.model.temporal_messages import FlushCall, RunInput, TaskCall
 from runtime.settings import Settings
@@ -193,7 +194,7 @@ class Deciding:
         task = ids.task_id(self.run, "register", 1)
         services = replace(self.world.services, versions=VersionCache())
         context = RequestContext(services=services, principal=self.world.principal(BEN))
-        updated = await update_task(context, task, "decide", {"decision": "approve"}, "key")
+        updated = await update_task(context, task, Decide(decision="approve"), "key")
         assert updated.verdict.outcome == "accepted"
 
     async def look(self, *, is_done: bool) -> None:

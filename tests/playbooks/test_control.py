@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from playbooks.engine.model.commands import Answer, CheckMessage, OpenTask, StopTimer
-from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.events import CancelRequested, MessageChecked, MessageReceived, MessageRefused
 from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, RetryPolicy
 from playbooks.engine.model.state import PauseState
 from playbooks.engine.model.temporal_messages import OutcomeOfCheck
 from tests.support.driver import Drive
+from tests.support.messages import message_of
 from tests.support.plans import effect, human, person, plan_of, step
 
 ANNA, BEN = person("anna", "approver"), person("ben", "approver")
@@ -226,8 +226,8 @@ def test_refuses_a_cancel_when_the_run_is_complete() -> None:
 def test_answers_a_checked_message_when_the_run_ended_meanwhile() -> None:
     drive = Drive(plan_of(human("h", 1), effect("a", 2))).begin()
     drive.prepare("h")
-    envelope = Envelope(verb="decide", body={"step": "h", "decision": "approve"}, actor={"sub": "anna"})
-    drive.post(MessageReceived(at=drive.now, envelope=envelope, request="r", wants_answer=True))
+    message = message_of("decide", {"sub": "anna"}, step="h", decision="approve")
+    drive.post(MessageReceived(at=drive.now, message=message, request="r", wants_answer=True))
     assert drive.last == (CheckMessage(request="r"),)
     drive.fail("a", kind="system")
     drive.post(MessageChecked(at=drive.now, request="r", outcome=OutcomeOfCheck(actor=ANNA)))

@@ -9,6 +9,7 @@ import pytest
 
 from playbooks.common.errors import ContractError
 from playbooks.document.model import read_document
+from playbooks.engine.model.control_messages import CompleteStep, ControlMessage
 from playbooks.evaluation.steps import check_output_by_hand
 from playbooks.simulation.given import GivenMessage, GivenVote
 from playbooks.simulation.outcome import Simulated
@@ -96,13 +97,8 @@ def test_an_item_is_checked_as_one_when_it_is_completed_by_hand() -> None:
 
 def test_the_loop_is_over_when_it_is_completed_by_hand_in_a_simulation() -> None:
     document = playbook(looped(1, "Each", 40), human(2, "Next", estimated_duration_minutes=5))
-    messages = (
-        GivenMessage(verb="complete_step", after=timedelta(minutes=10), body=_body(), by="anna", roles=("clerk",)),
-    )
+    message = ControlMessage(action=CompleteStep(step="each", output={"results": []}))
+    messages = (GivenMessage(message=message, after=timedelta(minutes=10), by="anna", roles=("clerk",)),)
     done = played(document, approves=True, messages=messages)
     assert (done.ending, done.ended_at - done.started_at) == ("completed", timedelta(minutes=15))
     assert of_items(done, "each") == ["cancelled", "cancelled", "cancelled"]
-
-
-def _body() -> dict[str, Any]:
-    return {"step": "each", "output": {"results": []}}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from playbooks.common.values import FINISHED_RUN, PayloadRef, StepError
 from playbooks.engine.machine import advance, new_run
-from playbooks.engine.model.control_messages import BUILT_VERBS, Malformed, read_envelope
+from playbooks.engine.model.control_messages import ACTIONS, MalformedMessage, read_message
 from playbooks.engine.model.events import (
     AttemptLost,
     Event,
@@ -68,9 +68,7 @@ _BODIES: st.SearchStrategy[Any] = st.fixed_dictionaries(
         "ticket": st.text(max_size=3),
     },
 )
-_ENVELOPES = st.tuples(st.sampled_from(sorted(BUILT_VERBS)), _BODIES).map(
-    lambda pair: read_envelope(pair[0], [pair[1]])
-)
+_MESSAGES = st.tuples(st.sampled_from(sorted(ACTIONS)), _BODIES).map(lambda pair: read_message(pair[0], [pair[1]]))
 _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
     "at": st.integers(min_value=0, max_value=10_000).map(lambda seconds: START + timedelta(seconds=seconds)),
     "step": _KEYS,
@@ -82,13 +80,13 @@ _BY_FIELD: dict[str, st.SearchStrategy[Any]] = {
             *("signal:s1:1", "child:s1:1", "again:s1:1", "retry:nowhere:1"),
         ]
     ),
-    "envelope": _ENVELOPES.filter(lambda message: not isinstance(message, Malformed)),
+    "message": _MESSAGES.filter(lambda message: not isinstance(message, MalformedMessage)),
     "request": st.sampled_from(["r1", "r2", "r3", "nothing"]),
     "wants_answer": st.booleans(),
     "verb": st.text(max_size=3),
     "code": st.just("X"),
     "reason": st.text(max_size=3),
-    "is_free": st.booleans(),
+    "is_acquired": st.booleans(),
     "output": _JSON,
     "error": _ERRORS,
 }
@@ -152,7 +150,7 @@ def test_every_run_ends_within_its_laws_when_outcomes_are_random_but_fair(seed: 
 
 def _asked(simulation: Simulation) -> list[tuple[str, str]]:
     return [
-        (event.request, event.envelope.verb) for event, _ in simulation.history if isinstance(event, MessageReceived)
+        (event.request, event.message.verb) for event, _ in simulation.history if isinstance(event, MessageReceived)
     ]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from playbooks.engine import activity_inputs
-from playbooks.engine.model import control_messages
 from playbooks.engine.model.state import Request
 from playbooks.simulation.outcome import Simulated
 from tests.playbooks.building import Document, human, plan_of, playbook, system
 from tests.playbooks.simulating import fails, gives, played, statuses
 from tests.support.driver import Drive
+from tests.support.messages import message_of
 
 UNDO: Document = {"step_type": "system", "worker_type": "data_processor"}
 
@@ -69,8 +69,8 @@ def test_only_an_item_is_checked_when_a_loop_is_completed_by_hand() -> None:
     drive.prepare("ask", items=[1], item_count=1)
     checks: list[bool] = []
     for step in ("ask", "ask[0]", "look"):
-        envelope = control_messages.Envelope(verb="complete_step", body={"step": step, "output": {}})
-        request = Request(id="r", envelope=envelope, wants_answer=True)
+        message = message_of("complete_step", step=step, output={})
+        request = Request(id="r", message=message, wants_answer=True)
         checks.append(activity_inputs.check_call(plan, drive.state, request).checks_output)
     assert checks == [False, True, False]
 

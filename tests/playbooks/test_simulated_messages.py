@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from playbooks.engine.model.control_messages import Signal, read_message
 from playbooks.simulation.given import Given, GivenMessage, problems_of
 from playbooks.simulation.outcome import Simulated
 from tests.playbooks.building import human, plan_of, playbook, system
@@ -12,11 +13,11 @@ from tests.playbooks.simulating import codes, played, statuses
 
 
 def sent(verb: str, minutes: float, *roles: str, **body: Any) -> GivenMessage:
-    return GivenMessage(verb=verb, after=timedelta(minutes=minutes), body=body, by="anna", roles=roles)
+    return GivenMessage(message=read_message(verb, [body]), after=timedelta(minutes=minutes), by="anna", roles=roles)
 
 
 def answers(simulated: Simulated) -> list[tuple[str, str | None]]:
-    return [(item.verb, item.verdict.code if item.verdict else "unanswered") for item in simulated.messages]
+    return [(item.action.verb, item.verdict.code if item.verdict else "unanswered") for item in simulated.messages]
 
 
 WORK = playbook(human(1, "Work", estimated_duration_minutes=30), human(2, "Notify", estimated_duration_minutes=5))
@@ -89,7 +90,7 @@ def test_a_signal_is_refused_when_the_contract_of_its_step_does_not_allow_it() -
 def test_a_message_after_the_end_is_reported() -> None:
     messages = (sent("signal", 90, name="b"), sent("signal", 5, name="a"))
     done = played(WORK, approves=True, messages=messages)
-    assert [item.body["name"] for item in done.messages] == ["a"]
+    assert [item.action for item in done.messages] == [Signal(name="a")]
     assert codes(done) == [("NOT_USED", "/simulation/messages/0")]
 
 

@@ -14,19 +14,19 @@ from joserfc.jwk import OctKey, RSAKey
 from playbooks.common.errors import NotEligibleError, ServiceUnavailableError, UnauthorizedError
 from playbooks.common.permissions import PERMISSIONS
 from playbooks.common.values import Actor
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import Claim, ControlMessage, Decide
 from runtime import signed_messages, tokens
 from runtime.settings import MissingSettingError, Settings
 from tests.support.servers import JWT_SECRET
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
-ENVELOPE = Envelope(verb="decide", body={"decision": "approve", "data": {"score": 88.5}}, actor={"id": str(uuid4())})
+MESSAGE = ControlMessage(action=Decide(step="h", decision="approve", data={"score": 88.5}), actor={"id": str(uuid4())})
 ANNA = Actor(id=uuid4(), name="Anna", roles=("committee_member",))
 ORGANIZATION = uuid4()
 
 
-def test_accepts_an_envelope_when_the_api_signed_it_for_this_run() -> None:
-    signed = signed_messages.sign(ENVELOPE, KEY, "run/1")
+def test_accepts_a_message_when_the_api_signed_it_for_this_run() -> None:
+    signed = signed_messages.sign(MESSAGE, KEY, "run/1")
     assert signed_messages.verify(signed, KEY, "run/1")
     assert signed_messages.verify(signed, (OTHER_KEY, KEY), "run/1")
 
@@ -34,20 +34,20 @@ def test_accepts_an_envelope_when_the_api_signed_it_for_this_run() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda e: replace(e, body={**e.body, "decision": "reject"}),
-        lambda e: replace(e, actor={"id": str(uuid4())}),
-        lambda e: replace(e, verb="claim"),
-        lambda e: replace(e, signature=None),
-        lambda e: replace(e, signature="ü"),
-        lambda e: replace(e, signature=""),
+        lambda m: replace(m, action=Decide(step="h", decision="reject", data={"score": 88.5})),
+        lambda m: replace(m, actor={"id": str(uuid4())}),
+        lambda m: replace(m, action=Claim(step="h")),
+        lambda m: replace(m, signature=None),
+        lambda m: replace(m, signature="ü"),
+        lambda m: replace(m, signature=""),
     ],
 )
-def test_refuses_an_envelope_when_anything_was_changed(change: Callable[[Envelope], Envelope]) -> None:
-    assert not signed_messages.verify(change(signed_messages.sign(ENVELOPE, KEY, "run/1")), KEY, "run/1")
+def test_refuses_a_message_when_anything_was_changed(change: Callable[[ControlMessage], ControlMessage]) -> None:
+    assert not signed_messages.verify(change(signed_messages.sign(MESSAGE, KEY, "run/1")), KEY, "run/1")
 
 
-def test_refuses_an_envelope_when_it_was_signed_for_another_run_or_key() -> None:
-    signed = signed_messages.sign(ENVELOPE, KEY, "run/1")
+def test_refuses_a_message_when_it_was_signed_for_another_run_or_key() -> None:
+    signed = signed_messages.sign(MESSAGE, KEY, "run/1")
     assert not signed_messages.verify(signed, KEY, "run/2")
     assert not signed_messages.verify(signed, OTHER_KEY, "run/1")
 

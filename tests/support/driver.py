@@ -9,10 +9,10 @@ from playbooks.common.values import Actor, Json, StepError, Verdict
 from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model import events
 from playbooks.engine.model.commands import Answer, CheckMessage, Command, RunStep
-from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent, RunState, StepState, TaskState
 from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
+from tests.support.messages import message_of
 from tests.support.plans import run_input
 from tests.support.random_plans import START
 
@@ -90,8 +90,8 @@ class Drive:
         self._requests += 1
         request = f"request-{self._requests}"
         asserted: Any = None if who is None else {"sub": who.name}
-        envelope = Envelope(verb=verb, body=body, actor=asserted)
-        self.post(events.MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
+        message = message_of(verb, asserted, **body)
+        self.post(events.MessageReceived(at=self.now, message=message, request=request, wants_answer=True))
         if CheckMessage(request=request) in self.last:
             self.post(events.MessageChecked(at=self.now, request=request, outcome=check or OutcomeOfCheck(actor=who)))
         verdicts = [command.verdict for command in self.last if isinstance(command, Answer)]

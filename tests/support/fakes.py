@@ -12,7 +12,7 @@ from temporalio import activity
 
 from playbooks.common.actors import asserted_actor
 from playbooks.common.values import RunStatus
-from playbooks.engine.model.control_messages import PERSON_VERBS
+from playbooks.engine.model.control_messages import PersonAction
 from playbooks.engine.model.temporal_messages import (
     AcquireCall,
     AcquireResult,
@@ -151,10 +151,10 @@ class FakeWorld:
 
         @activity.defn(name="check_message")
         async def check_message(call: CheckCall) -> OutcomeOfCheck:
-            needs_person = call.envelope.verb in PERSON_VERBS or call.needs_person
-            if call.envelope.actor is None and needs_person:
+            needs_person = isinstance(call.message.action, PersonAction) or call.needs_person
+            if call.message.actor is None and needs_person:
                 return OutcomeOfCheck(code="NOT_ELIGIBLE", detail="nobody is named")
-            return OutcomeOfCheck(actor=asserted_actor(call.organization_id, call.envelope.actor))
+            return OutcomeOfCheck(actor=asserted_actor(call.organization_id, call.message.actor))
 
         @activity.defn(name="make_output")
         async def make_output(call: OutputCall) -> OutputResult:

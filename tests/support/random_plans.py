@@ -9,7 +9,6 @@ from random import Random
 from typing import Any
 
 from playbooks.common.values import ErrorKind, JsonObject, StepError
-from playbooks.engine.model.control_messages import STEP_VERBS
 from playbooks.engine.model.plan import ApprovalPlan, BudgetPlan, Dependency, Plan, PlanStep, RetryPolicy
 from playbooks.engine.model.temporal_messages import StepOutcome
 from tests.support.plans import effect, human, plan_of, step, undoing
@@ -24,7 +23,7 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "dan": ("clerk",),
     "ines": ("approver",),
 }
-STEP_VERBS_ORDERED = ("signal", *sorted(STEP_VERBS))
+STEP_VERBS = ("complete_step", "fail_step", "retry_step", "skip_step")
 _KINDS: tuple[ErrorKind, ...] = ("network", "timeout", "system", "business_rule", "rate_limited")
 
 
@@ -128,7 +127,9 @@ def random_end_of_child(rng: Random) -> StepOutcome:
 
 def random_message(rng: Random, plan: Plan) -> tuple[str, JsonObject]:
     """A control message for a run of this plan: any verb, any person, any step, sometimes before its time."""
-    verb = rng.choice(["decide"] * 8 + ["claim", "release", "pause", "resume", "resume", "resume", *STEP_VERBS_ORDERED])
+    verb = rng.choice(
+        ["decide"] * 8 + ["claim", "release", "pause", "resume", "resume", "resume", "signal", *STEP_VERBS]
+    )
     if verb == "signal":
         return verb, {"name": rng.choice(["go", "stop"]), "payload": rng.randint(0, 9)}
     if verb in STEP_VERBS:

@@ -22,10 +22,10 @@ from playbooks.common.values import FINISHED_RUN, Json, JsonObject, StepError, V
 from playbooks.engine.activity_inputs import task_call
 from playbooks.engine.machine import advance, new_run
 from playbooks.engine.model import commands, events
-from playbooks.engine.model.control_messages import Envelope
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import AuditEvent, RunState, StepState
 from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, OutputResult, RunInput, StepOutcome
+from tests.support.messages import message_of
 from tests.support.random_plans import START, random_end_of_child, random_message, random_outcome
 
 STATE: TypeAdapter[RunState] = TypeAdapter(RunState)
@@ -134,11 +134,11 @@ class Simulation:
         return StepOutcome(status="ready", input={"ready": True}, wait_until=due)
 
     def _checked(self, request: str) -> OutcomeOfCheck:
-        envelope = self.state.requests[request].envelope
+        message = self.state.requests[request].message
         roll = self.rng.random()
         if roll < 0.05:
             return OutcomeOfCheck(code="UNAUTHORIZED")
-        actor = asserted_actor(self.state.organization_id, envelope.actor)
+        actor = asserted_actor(self.state.organization_id, message.actor)
         return OutcomeOfCheck(actor=actor, code="CONTRACT_VALIDATION_FAILED" if roll < 0.1 else None)
 
     def _say(self) -> None:
@@ -191,10 +191,10 @@ class Simulation:
         """Send a control message as a Temporal client would; answers the request's id."""
         actor = body.get("actor")
         rest = {name: value for name, value in body.items() if name != "actor"}
-        envelope = Envelope(verb=verb, body=rest, actor=actor if isinstance(actor, dict) else None)
+        message = message_of(verb, actor if isinstance(actor, dict) else None, **rest)
         request = f"request-{len(self.history)}"
         self._asked.add(request)
-        self.post(events.MessageReceived(at=self.now, envelope=envelope, request=request, wants_answer=True))
+        self.post(events.MessageReceived(at=self.now, message=message, request=request, wants_answer=True))
         return request
 
     # --- one event, and what must hold after each

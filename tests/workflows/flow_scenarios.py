@@ -144,7 +144,7 @@ async def children(stage: Stage) -> Handle:
     )
     handle = await stage.start(plan, parent=ParentRun(execution_id=UUID(int=7), step="s", visit=1, depth=2))
     await eventually(lambda: _has_opened(stage, "slow"))
-    await handle.signal("child_ended", {"step": "slow", "visit": 2, "execution_id": "another", **SIGNED})
+    await handle.signal("child_ended", {"step": "slow", "visit": 2, "execution_id": str(UUID(int=9)), **SIGNED})
     await handle.signal("child_ended", {"step": "slow"})
     ended.add("slow")
     await handle.signal("child_ended", told_of(handle, "slow"))

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from playbooks.common.values import Held, StepError
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import ControlMessage
 from playbooks.engine.model.temporal_messages import LoopOutcome, OutcomeOfCheck, StepOutcome
 
 
@@ -61,7 +61,7 @@ class MessageReceived:
     """A readable control message. `wants_answer` is true for updates: a verdict must be given."""
 
     at: datetime
-    envelope: Envelope
+    message: ControlMessage
     request: str
     wants_answer: bool
 

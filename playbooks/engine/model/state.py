@@ -14,7 +14,7 @@ from uuid import UUID
 
 from playbooks.common.values import Actor, Held, Json, JsonObject, Priority, RunStatus, StepError, StepStatus
 from playbooks.engine.model.audit import AuditKind
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import Choice, ControlMessage
 
 FIRST_FURTHER_LINE = 100_001
 """Lines of further visits, of items and of what undoes begin here."""
@@ -25,7 +25,6 @@ MAX_FURTHER_LINES = 99_000
 ConcurrencyState: TypeAlias = Literal["acquiring", "waiting", "acquiring_again"]
 """A run without its place under the concurrency limit: it asks for it, waits, or asks again."""
 
-Choice: TypeAlias = Literal["approve", "reject", "abstain", "request_changes"]
 TaskDecision: TypeAlias = Literal["approved", "rejected", "changes_requested", "timed_out", "no_quorum"]
 
 
@@ -141,7 +140,7 @@ class Request:
     """A control message that is being checked, or was checked while the run was paused (`checked`, `actor` set)."""
 
     id: str
-    envelope: Envelope
+    message: ControlMessage
     wants_answer: bool
     actor: Actor | None = None
     checked: bool = False

@@ -13,7 +13,7 @@ from typing import Literal
 from uuid import UUID
 
 from playbooks.common.values import Actor, Held, Json, JsonObject, PayloadRef, Priority, RunStatus, StepError
-from playbooks.engine.model.control_messages import Envelope
+from playbooks.engine.model.control_messages import ControlMessage
 from playbooks.engine.model.plan import Plan
 from playbooks.engine.model.state import AuditEvent, PauseState, RunState, StepState
 
@@ -219,7 +219,7 @@ class CheckCall(OfRun):
     `signal_steps`: keys of steps that the signal may end, whose contracts it has to satisfy.
     """
 
-    envelope: Envelope
+    message: ControlMessage
     step: str | None = None
     task_id: UUID | None = None
     checks_form: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from playbooks.common.errors import RefusalCode
 from playbooks.common.values import FINISHED_STEP, Actor, Json, StepError
-from playbooks.engine.model.control_messages import StepVerb
+from playbooks.engine.model.control_messages import RetryStep, StepAction
 from playbooks.engine.model.plan import PlanStep
 from playbooks.engine.model.state import StepState
 from playbooks.engine.rules import steps
@@ -16,11 +16,11 @@ from playbooks.engine.rules.outcomes import complete, fail
 from playbooks.engine.rules.visits import drop_loop, end_from_outside
 
 
-def refusal_of(step: PlanStep, current: StepState, verb: StepVerb, actor: Actor | None) -> RefusalCode | None:
+def refusal_of(step: PlanStep, current: StepState, action: StepAction, actor: Actor | None) -> RefusalCode | None:
     """Return the code of the refusal, or None. `required_roles` apply to steps without a task as well."""
     if current.status in FINISHED_STEP:
         return "INVALID_STEP_STATE"
-    if verb == "retry_step" and current.incident_at is None:
+    if isinstance(action, RetryStep) and current.incident_at is None:
         return "INVALID_STEP_STATE"
     if step.required_roles and (actor is None or not set(actor.roles) & set(step.required_roles)):
         return "NOT_ELIGIBLE"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from playbooks.common.values import Json, JsonObject, StepError
-from playbooks.engine.model.control_messages import Envelope, size_bytes
+from playbooks.engine.model.control_messages import Action, Signal, size_bytes
 from playbooks.engine.model.plan import Plan, PlanStep
 from playbooks.engine.model.state import KeptSignal, StepState
 from playbooks.engine.model.wait_outputs import no_signal_output, signal_output
@@ -26,12 +26,12 @@ def is_full(draft: Draft, payload: Json) -> bool:
     return len(kept) >= MAX_KEPT or sum(map(size_bytes, [*kept, payload])) > MAX_KEPT_BYTES
 
 
-def contracts_of(plan: Plan, envelope: Envelope) -> tuple[str, ...]:
+def contracts_of(plan: Plan, action: Action) -> tuple[str, ...]:
     """Return the steps whose contracts a message has to satisfy: all that may ever receive it."""
-    if envelope.verb != "signal":
+    if not isinstance(action, Signal):
         return ()
     takers = [(step.key, step.signal) for step in plan.steps if step.signal and step.signal.has_contract]
-    return tuple(key for key, signal in takers if envelope.body.get("name") in signal.names)
+    return tuple(key for key, signal in takers if action.name in signal.names)
 
 
 def receive(draft: Draft, signal: KeptSignal) -> JsonObject:

@@ -1,4 +1,4 @@
-"""Whatever a message looks like, reading it answers an envelope or what is wrong, and never raises."""
+"""Whatever a message looks like, reading it answers a message or what is wrong, and never raises."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from hypothesis import strategies as st
 
 from playbooks.common import ids
 from playbooks.common.actors import actor_from_json, actor_to_json, asserted_actor
-from playbooks.common.values import Actor
+from playbooks.common.values import Actor, JsonObject
 from playbooks.engine.model.control_messages import (
-    BUILT_VERBS,
+    ACTIONS,
     LATER_VERBS,
-    MAX_ENVELOPE_DEPTH,
-    Envelope,
-    Malformed,
-    read_envelope,
+    MAX_MESSAGE_DEPTH,
+    Claim,
+    ControlMessage,
+    Decide,
+    MalformedMessage,
+    Pause,
+    Resume,
+    Signal,
+    read_message,
     signed_part,
     to_argument,
 )
@@ -34,7 +39,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-DEEP = nested(MAX_ENVELOPE_DEPTH + 5_000)
+DEEP = nested(MAX_MESSAGE_DEPTH + 5_000)
 NOT_TEXT = "field 'attachments' holds something that is not text"
 DECIDE = {"step": "h", "decision": "approve"}
 
@@ -49,6 +54,8 @@ MALFORMED: list[tuple[str, list[Any], str, str]] = [
     ("pause", [True], "VALIDATION_ERROR", "one JSON object is expected, not a boolean"),
     ("pause", [{}, {}], "VALIDATION_ERROR", "one JSON object is expected, not 2 arguments"),
     ("pause", [{"why": "x"}], "VALIDATION_ERROR", "unknown field 'why'"),
+    ("pause", [{"why": None}], "VALIDATION_ERROR", "unknown field 'why'"),
+    ("pause", [{"verb": "resume"}], "VALIDATION_ERROR", "unknown field 'verb'"),
     ("pause", [{"reason": 3}], "VALIDATION_ERROR", "field 'reason' has the wrong type"),
     ("pause", [{"actor": "anna"}], "VALIDATION_ERROR", "field 'actor' has the wrong type"),
     ("pause", [{"signature": {}}], "VALIDATION_ERROR", "field 'signature' has the wrong type"),
@@ -72,6 +79,10 @@ MALFORMED: list[tuple[str, list[Any], str, str]] = [
     ("decide", [{**DECIDE, "data": []}], "VALIDATION_ERROR", "field 'data' has the wrong type"),
     ("decide", [{**DECIDE, "attachments": [1]}], "VALIDATION_ERROR", NOT_TEXT),
     ("decide", [{**DECIDE, "data": DEEP}], "VALIDATION_ERROR", "nested deeper than 32 levels"),
+    ("decide", [{**DECIDE, "attachments": "a.pdf"}], "VALIDATION_ERROR", "field 'attachments' has the wrong type"),
+    ("retry_step", [{"step": ""}], "VALIDATION_ERROR", "field 'step' is missing"),
+    ("signal", [{"payload": 1}], "VALIDATION_ERROR", "field 'name' is missing"),
+    ("signal", [{"name": "x" * 101}], "VALIDATION_ERROR", "field 'name' is longer than 100 characters"),
     ("claim", [{"step": 3}], "VALIDATION_ERROR", "field 'step' has the wrong type"),
     ("release", [{}], "VALIDATION_ERROR", "field 'task_id' or 'step' is missing"),
     (
@@ -97,39 +108,43 @@ MALFORMED: list[tuple[str, list[Any], str, str]] = [
 
 @pytest.mark.parametrize(("verb", "arguments", "code", "reason"), MALFORMED)
 def test_says_what_is_wrong_when_a_message_is_malformed(verb: str, arguments: Any, code: str, reason: str) -> None:
-    assert read_envelope(verb, arguments) == Malformed(verb=verb, code=code, reason=reason)
+    assert read_message(verb, arguments) == MalformedMessage(verb=verb, code=code, reason=reason)
 
 
 @pytest.mark.parametrize("verb", sorted(LATER_VERBS))
 def test_is_not_supported_when_a_verb_comes_later(verb: str) -> None:
-    message = read_envelope(verb, [{}])
-    assert isinstance(message, Malformed)
+    message = read_message(verb, [{}])
+    assert isinstance(message, MalformedMessage)
     assert message.code == "NOT_SUPPORTED"
 
 
 def test_cuts_what_it_quotes_when_a_message_is_endless() -> None:
-    message = read_envelope("x" * 5_000, [])
-    field = read_envelope("pause", [{"y" * 5_000: 1}])
-    assert isinstance(message, Malformed)
-    assert isinstance(field, Malformed)
+    message = read_message("x" * 5_000, [])
+    field = read_message("pause", [{"y" * 5_000: 1}])
+    assert isinstance(message, MalformedMessage)
+    assert isinstance(field, MalformedMessage)
     assert len(message.verb) == 64
     assert len(field.reason) < 100
 
 
 @pytest.mark.parametrize(
-    ("verb", "arguments", "envelope"),
+    ("verb", "arguments", "message"),
     [
-        ("pause", [], Envelope(verb="pause")),
-        ("pause", [None], Envelope(verb="pause")),
-        ("pause", [{"reason": "lunch", "until": None}], Envelope(verb="pause", body={"reason": "lunch"})),
-        ("resume", [{"actor": {"sub": "anna"}}], Envelope(verb="resume", actor={"sub": "anna"})),
-        ("decide", [{**DECIDE, "ticket": "t"}], Envelope(verb="decide", body=dict(DECIDE), ticket="t")),
-        ("claim", [{"task_id": TASK, "step": None}], Envelope(verb="claim", body={"task_id": TASK})),
+        ("pause", [], ControlMessage(action=Pause())),
+        ("pause", [None], ControlMessage(action=Pause())),
+        ("pause", [{"reason": "lunch", "until": None}], ControlMessage(action=Pause(reason="lunch"))),
+        ("resume", [{"actor": {"sub": "anna"}}], ControlMessage(action=Resume(), actor={"sub": "anna"})),
+        (
+            "decide",
+            [{**DECIDE, "ticket": "t"}],
+            ControlMessage(action=Decide(step="h", decision="approve"), ticket="t"),
+        ),
+        ("claim", [{"task_id": TASK, "step": None}], ControlMessage(action=Claim(task_id=UUID(TASK)))),
     ],
     ids=str,
 )
-def test_reads_the_message_when_it_is_well_formed(verb: str, arguments: Any, envelope: Envelope) -> None:
-    assert read_envelope(verb, arguments) == envelope
+def test_reads_the_message_when_it_is_well_formed(verb: str, arguments: Any, message: ControlMessage) -> None:
+    assert read_message(verb, arguments) == message
 
 
 _JSON: st.SearchStrategy[Any] = st.recursive(
@@ -142,27 +157,35 @@ _FIELDS = st.sampled_from(["step", "task_id", "decision", "data", "reason", "act
 
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 @given(
-    verb=st.sampled_from([*sorted(BUILT_VERBS), "shout"]),
+    verb=st.sampled_from([*sorted(ACTIONS), "shout"]),
     arguments=st.lists(_JSON | st.dictionaries(_FIELDS, _JSON, max_size=3), max_size=2),
 )
 def test_never_raises_when_a_message_is_anything(verb: str, arguments: list[Any]) -> None:
-    message = read_envelope(verb, arguments)
-    if isinstance(message, Envelope):
+    message = read_message(verb, arguments)
+    if isinstance(message, ControlMessage):
         assert asserted_actor(ORGANIZATION, message.actor).via == "temporal"
 
 
 @pytest.mark.parametrize(
-    "envelope",
+    ("message", "body"),
     [
-        Envelope(verb="pause"),
-        Envelope(verb="decide", body={**DECIDE, "data": {"n": 1}}, actor={"id": TASK}, signature="s"),
-        Envelope(verb="claim", body={"task_id": TASK}, ticket="t"),
+        (ControlMessage(action=Pause()), {}),
+        (
+            ControlMessage(
+                action=Decide(step="h", decision="approve", data={"n": None}, attachments=("a.pdf",)),
+                actor={"id": TASK},
+                signature="s",
+            ),
+            {**DECIDE, "data": {"n": None}, "attachments": ["a.pdf"]},
+        ),
+        (ControlMessage(action=Claim(task_id=UUID(TASK)), ticket="t"), {"task_id": TASK}),
+        (ControlMessage(action=Signal(name="go", payload=[None, 1.5])), {"name": "go", "payload": [None, 1.5]}),
     ],
     ids=str,
 )
-def test_reads_the_same_envelope_back_when_it_was_written_by_the_api(envelope: Envelope) -> None:
-    assert read_envelope(envelope.verb, [to_argument(envelope)]) == envelope
-    assert signed_part(envelope) == {"verb": envelope.verb, "body": envelope.body, "actor": envelope.actor}
+def test_reads_the_same_message_back_when_it_was_written_by_the_api(message: ControlMessage, body: JsonObject) -> None:
+    assert read_message(message.verb, [to_argument(message)]) == message
+    assert signed_part(message) == {"verb": message.verb, "body": body, "actor": message.actor}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +207,7 @@ def test_is_who_it_says_when_a_temporal_client_speaks(said: Any, name: str, role
     assert actor.id == ids.actor_id(ORGANIZATION, subject)
 
 
-def test_is_the_same_person_when_an_actor_travels_in_an_envelope() -> None:
+def test_is_the_same_person_when_an_actor_travels_in_a_message() -> None:
     anna = person("anna", "approver")
     assert actor_from_json(actor_to_json(anna), "api") == anna
     assert actor_from_json(actor_to_json(anna), "ticket") == Actor(

@@ -234,3 +234,24 @@ def test_copies_every_room_when_the_image_is_built() -> None:
         assert f"!{room}" in ignore
     assert re.search(r"^USER (?!0|root)", text, re.MULTILINE)
     assert "--require-hashes" in text
+
+
+def test_rules_are_where_the_page_of_the_architecture_says() -> None:
+    rows = re.findall(
+        r"^\| .+ \| `([\w/]+\.py)` \| `(\w+)` \|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) >= 30
+    assert not [(path, name) for path, name in rows if name not in _names_defined_in(ROOT / path)]
+
+
+def _names_defined_in(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+            case _:
+                pass
+    return found

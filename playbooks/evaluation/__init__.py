@@ -1,5 +1,5 @@
-"""What a step's conditions, mappings, contracts and pure handlers come to: shared by activities and simulation.
+"""The pure part of a step's work: conditions, mappings, contracts and pure handlers.
 
-Owns everything about a step's work that needs no I/O, so that both carry out the same rules. The machine does not
-import it: expressions and contracts are too large to be replayed.
+Activities and simulation share it, so that both apply the same rules. The machine does not import it: replays must not
+evaluate expressions and contracts again.
 """

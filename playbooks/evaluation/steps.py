@@ -1,7 +1,7 @@
-"""One attempt at a step as far as it is pure, and a run's output: from the context to what it comes to.
+"""The pure part of one attempt at a step, and a run's output.
 
-Owns the order: condition, input, input contract, work, output contract. Must not know where values are stored, nor
-who carries the work. Equal arguments give equal results; what goes wrong is raised.
+The order is here: condition, input, input contract, work, output contract. Equal arguments give equal results;
+failures are raised.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Version:
     plan: Plan
 
     def step(self, key: str) -> StepDocument:
-        """The step, or what undoes one, as its author wrote it. KeyError where there is none."""
+        """Return the step or compensation as its author wrote it. KeyError where there is none."""
         number, is_undo = self.plan.step(key).number, StepRef.parse(key).is_undo
         for step in self.document.steps:
             if step.step_number == number:
@@ -45,7 +45,7 @@ class Version:
         raise KeyError(key)
 
     def plan_step(self, key: str) -> PlanStep:
-        """The compiled step. KeyError where there is none."""
+        """Return the compiled step. KeyError where there is none."""
         return self.plan.step(key)
 
 
@@ -60,7 +60,7 @@ class OpenStep:
 
     @property
     def handler_name(self) -> str:
-        """The handler that does the step: of an AI step its provider."""
+        """Return the name of the step's handler: the provider for an AI step."""
         if self.plan.step_type == "ai":
             return str((self.document.config or {}).get("provider"))
         return self.plan.worker_type
@@ -70,7 +70,7 @@ class OpenStep:
 class Evaluation:
     """How far the evaluation of a step came; it is reported also where it failed half-way.
 
-    `skipped` says why the step does not apply, `values` what its conditions read, `items` what a loop goes over.
+    `skipped` is the reason for skipping the step, `values` what its conditions read, `items` what a loop iterates over.
     """
 
     skipped: str | None = None
@@ -129,7 +129,7 @@ def succeeded(result: HandlerResult, output: Json | PayloadRef) -> StepOutcome:
 
 
 def items_of(step: OpenStep) -> list[Json]:
-    """What a `for_each` goes over. Raises MappingError, ContractError where it is no list of a bearable length."""
+    """Return the items of a `for_each`. Raises MappingError, ContractError where they are no list, or too many."""
     given = step.document.for_each.items if step.document.for_each is not None else []
     found = cel.resolve(given, step.context, "/for_each/items")
     if not isinstance(found, list):
@@ -143,7 +143,7 @@ def items_of(step: OpenStep) -> list[Json]:
 
 
 def loop_condition(document: StepDocument, context: JsonObject) -> cel.ConditionResult:
-    """Whether a loop's condition holds: `complete_when` where the context has the loop's counts, else `while`."""
+    """Evaluate a loop's condition: `complete_when` where the context has the loop's counts, else `while`."""
     loop = context.get("loop")
     if isinstance(loop, dict) and document.for_each is not None:
         return cel.evaluate_condition(document.for_each.complete_when, loop)
@@ -151,7 +151,7 @@ def loop_condition(document: StepDocument, context: JsonObject) -> cel.Condition
 
 
 def collected_output(call: CollectCall, results: Mapping[str, Json]) -> JsonObject:
-    """The output of a `for_each` step: a place in `results` for each item, null where it made nothing."""
+    """Return the output of a `for_each` step: a place in `results` for each item, null for one without output."""
     places: list[Json] = [None] * call.count
     for index, value in results.items():
         places[int(index)] = value
@@ -160,16 +160,16 @@ def collected_output(call: CollectCall, results: Mapping[str, Json]) -> JsonObje
 
 
 def check_output(document: StepDocument, output: Json) -> None:
-    """Raise ContractError where a handler's output may not be the step's."""
+    """Raise ContractError where a handler's output does not satisfy the step's contract."""
     _refuse(validation.check_value(output, "/output"), "the step's output holds something that cannot be stored")
-    # On a human step the contract describes the form; no handler makes its output.
+    # A human step's contract describes its form; no handler makes its output.
     if document.output_contract is not None:
         problems = validation.violations(document.output_contract, output, pointer="/output")
         _refuse(problems, "the step's output does not satisfy its contract")
 
 
 def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None:
-    """Raise ContractError where an output that a person gives may not be that of the step, or item, `key`."""
+    """Raise ContractError where an output that a person gives does not fit the step or item `key`."""
     if document.for_each is None or StepRef.parse(key).index is not None:
         check_output(document, output)
         return
@@ -179,7 +179,7 @@ def check_output_by_hand(document: StepDocument, key: str, output: Json) -> None
         message = "a for_each step gives {results: [...]}"
         raise ContractError(message, (Problem(pointer="/output/results", code="WRONG_TYPE", message=message),))
     for index, result in enumerate(results):
-        # null stands for an item that made nothing. The contract is that of an item.
+        # null means an item without output. The contract is that of an item.
         if document.output_contract is not None and result is not None:
             problems = validation.violations(document.output_contract, result, pointer=f"/output/results/{index}")
             _refuse(problems, "an item's output does not satisfy the step's contract")
@@ -209,7 +209,7 @@ def check_form(document: StepDocument, data: JsonObject) -> None:
 
 
 def check_message(message: ControlMessage) -> None:
-    """Raise ValidationError where a message holds what cannot be stored."""
+    """Raise ValidationError where a message has values that cannot be stored."""
     problems = [*validation.check_value(body_of(message.action)), *validation.check_value(message.actor)]
     if problems:
         raise ValidationError("the message holds text that cannot be stored", problems)
@@ -225,7 +225,7 @@ def check_signal(version: Version, keys: Sequence[str], output: Json) -> None:
 
 
 def run_output(version: Version, context: JsonObject) -> Json:
-    """The run's output: the playbook's `output` mapping, or what its final steps made.
+    """Return the run's output: the playbook's `output` mapping, or its final steps' outputs.
 
     Raises MappingError, and ContractError where it does not satisfy the playbook's contract.
     """
@@ -239,7 +239,7 @@ def run_output(version: Version, context: JsonObject) -> Json:
 
 
 def handler_call(call: StepCall, step: OpenStep, value: Json) -> HandlerCall:
-    """What the step's handler is told; `value` is the step's input."""
+    """Return the call of the step's handler; `value` is the step's input."""
     return HandlerCall(
         organization_id=call.organization_id,
         execution_id=call.execution_id,
@@ -258,10 +258,10 @@ def handler_call(call: StepCall, step: OpenStep, value: Json) -> HandlerCall:
 
 
 def child_output(step: StepDocument, plan: PlanStep, child: UUID, output: Json, sensitive: Sequence[str]) -> JsonObject:
-    """The output of a step that waited for a run: `{execution_id, status, output}`.
+    """Return the output of a step that waited for a run: `{execution_id, status, output}`.
 
-    What is `sensitive` in the run's output (JSON Pointers) comes along only where the step's own contract marks it too:
-    elsewhere it would stand in the clear. Raises ContractError where it does not satisfy the step's contract.
+    The `sensitive` parts of the run's output (JSON Pointers) are copied only where the step's own contract marks them
+    too: elsewhere they would be stored unsealed. Raises ContractError where it does not satisfy the step's contract.
     """
     marked = [parts(pointer) for pointer in plan.sensitive_output]
     places = [("output", *parts(pointer)) for pointer in sensitive]

@@ -1,7 +1,7 @@
 """A step's work as a handler sees it: the call, its result and the one way to fail.
 
-Must not know who carries the work, Temporal or SQL. A handler sees its step's resolved input and its own config,
-never another organization and never more of the run than the compiler found its step refers to.
+A handler sees its step's resolved input and its own config, never another organization, and of the run only what the
+compiler found its step refers to.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KINDS: tuple[tuple[type[PlaybooksError], ErrorKind], ...] = (
 class HandlerCall:
     """One attempt at one step's work.
 
-    `config` is the author's text, `${...}` unresolved: `resolve` says what it means for this input. `effect_key`
+    `config` is the author's text, `${...}` unresolved: `resolve` evaluates it for this input. `effect_key`
     is equal for every attempt at this visit: hand it to whatever must not happen twice. `timeout_seconds` bounds
     the attempt.
     """
@@ -56,17 +56,17 @@ class HandlerCall:
     visit: int = 1
 
     def names(self, extra: Mapping[str, Json] | None = None) -> JsonObject:
-        """What an expression in `config` may name: in it, `input` is the step's own resolved input."""
+        """Return the names that an expression in `config` may use; `input` is the step's own resolved input."""
         return {**self.context, "input": self.input, **(extra or {})}
 
     def resolve(self, mapping: Json, extra: Mapping[str, Json] | None = None) -> Json:
-        """`mapping` with every `${...}` evaluated. Raises MappingError naming the path that is missing."""
+        """Evaluate every `${...}` of `mapping`. Raises MappingError naming the path that is missing."""
         return cel.resolve(mapping, self.names(extra))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerResult:
-    """What an attempt made. `cost` None means the step's own price; `needs_review` asks for a person."""
+    """Result of an attempt. `cost` None means the step's own price; `needs_review` asks for a person's review."""
 
     output: Json
     cost: Decimal | None = None
@@ -76,7 +76,7 @@ class HandlerResult:
 
 
 class StepFailedError(PlaybooksError):
-    """An attempt failed in a way that has a kind, a code and a sentence without secrets."""
+    """A foreseen failure of an attempt, with a kind, a code and a message without secrets."""
 
     def __init__(self, error: StepError) -> None:
         super().__init__(error.message)
@@ -86,14 +86,14 @@ class StepFailedError(PlaybooksError):
 def failed(
     kind: ErrorKind, code: str, message: str, *, pointer: str | None = None, retry_after_ms: int | None = None
 ) -> StepFailedError:
-    """The exception for `raise`; milliseconds as in `StepError`."""
+    """Return the exception to raise; milliseconds as in `StepError`."""
     return StepFailedError(
         StepError(kind=kind, code=code, message=message, pointer=pointer, retry_after_ms=retry_after_ms)
     )
 
 
 def known_error(error: Exception) -> StepError | None:
-    """The kind, code and sentence of an error that somebody foresaw; None for a defect."""
+    """Return kind, code and message of a foreseen error; None for a defect."""
     if isinstance(error, StepFailedError):
         return error.error
     if isinstance(error, PlaybooksError):
@@ -110,13 +110,13 @@ def known_error(error: Exception) -> StepError | None:
 
 
 def defect(error: Exception) -> StepError:
-    """What nobody foresaw: kind `system`, with its exception's class and nothing it may have quoted from the data."""
+    """Return the error for an unforeseen exception: kind `system`, with its class and no text that may quote data."""
     message = f"the handler failed unexpectedly: {type(error).__name__}"
     return StepError(kind="system", code="INTERNAL_ERROR", message=message)
 
 
 def _sentence(error: PlaybooksError) -> str:
-    """The detail with its first three problems. A contract's problems say the rule, never the value that broke it."""
+    """Join the detail and its first three problems. A contract's problems name the rule, never the value."""
     if not isinstance(error, ContractError) or not error.problems:
         return error.detail
     shown = "; ".join(f"{problem.pointer or '/'}: {problem.message}" for problem in error.problems[:3])

@@ -1,4 +1,4 @@
-"""Handler calls for tests, with everything but what a test is about filled in."""
+"""Handler calls for tests, with defaults for everything that a test does not set."""
 
 from __future__ import annotations
 

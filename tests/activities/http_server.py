@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback whose answers a test writes, and that remembers what it was asked."""
+"""A small HTTP server on loopback with answers set by a test, which records its requests."""
 
 from __future__ import annotations
 

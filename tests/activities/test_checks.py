@@ -1,4 +1,4 @@
-"""Who sent a message, on every path, and whether the form holds."""
+"""Sender of a message, on every path, and validation of the form."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def ask(world: World, message: ControlMessage, *, checks_form: bool = Fals
 
 
 def refused(outcome: OutcomeOfCheck, code: str) -> None:
-    """Refused for who sent it: then nobody may be named, or the machine would act for them."""
+    """Assert a refusal without an actor, so that the machine cannot act for one."""
     assert (outcome.actor, outcome.code) == (None, code)
 
 
@@ -156,7 +156,7 @@ async def test_asserted_person_acts_when_temporal_is_trusted(world: World) -> No
 
 
 @pytest.mark.parametrize("actor", [{}, {"sub": ""}, {"sub": 7}, {"name": "x"}, {"sub": "x" * 1000}, {"sub": ["a"]}])
-async def test_asserted_person_is_refused_when_nobody_is_named(world: World, actor: dict[str, Any]) -> None:
+async def test_asserted_person_is_refused_without_a_name(world: World, actor: dict[str, Any]) -> None:
     outcome = await ask(trusting(world), decision(actor=actor))
     refused(outcome, "VALIDATION_ERROR")
     assert outcome.errors[0]["pointer"] == "/actor/sub"

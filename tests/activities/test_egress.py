@@ -1,4 +1,4 @@
-"""Which addresses steps may call, and that what was judged is what is connected to."""
+"""Addresses that steps may call, and connection to exactly the checked address."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_request_is_refused_when_the_name_leads_to_loopback(host: str) -> 
         assert server.asked == []
 
 
-async def test_connection_goes_to_the_judged_address_when_the_name_changes_its_address() -> None:
+async def test_connection_goes_to_the_checked_address_when_the_name_changes_its_address() -> None:
     answers = [[ip_address("127.0.0.1")], [ip_address("169.254.169.254")]]
 
     async def resolve(host: str, port: int) -> Sequence[Address]:

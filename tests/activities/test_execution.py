@@ -27,7 +27,7 @@ SECRET_INPUT = {
 
 
 class Custom:
-    """A handler of somebody's package, as a test wants it."""
+    """A handler of a package, as a test needs it."""
 
     def __init__(self, answer: Any, step_type: StepType = "system") -> None:
         self.answer = answer
@@ -289,17 +289,15 @@ async def test_attempt_times_out_when_the_handler_does_not_end(database: Databas
     assert error_of(outcome) == ("timeout", "STEP_TIMEOUT", None)
 
 
-async def test_defect_of_a_handler_says_nothing_of_its_data_when_it_raises(
-    database: Database, organization_id: UUID
-) -> None:
+async def test_handlers_exception_does_not_reveal_its_data(database: Database, organization_id: UUID) -> None:
     world = await make_world(database, organization_id, [step("A", 1, "data_processor")])
     for defect in (ValueError("secret"), KeyError("secret"), RecursionError("secret")):
         outcome = await run(world, world.call("a", {"input": {}}), data_processor=Custom(defect))
         assert error_of(outcome) == ("system", "INTERNAL_ERROR", None)
         assert outcome.error is not None and "secret" not in outcome.error.message
-    told = failed("rate_limited", "SLOW", "slow down", retry_after_ms=5)
-    outcome = await run(world, world.call("a", {"input": {}}), data_processor=Custom(told))
-    assert outcome.error == told.error
+    failure = failed("rate_limited", "SLOW", "slow down", retry_after_ms=5)
+    outcome = await run(world, world.call("a", {"input": {}}), data_processor=Custom(failure))
+    assert outcome.error == failure.error
 
 
 async def test_cancellation_passes_when_the_handler_is_cancelled(database: Database, organization_id: UUID) -> None:
@@ -308,7 +306,7 @@ async def test_cancellation_passes_when_the_handler_is_cancelled(database: Datab
         await run(world, world.call("a", {"input": {}}), data_processor=Custom(asyncio.CancelledError()))
 
 
-async def test_handler_sees_its_config_and_key_when_called(database: Database, organization_id: UUID) -> None:
+async def test_handler_receives_its_config_and_key(database: Database, organization_id: UUID) -> None:
     config = {"output": {"a": "${input.n}", "b": "${steps.a.output.k}"}}
     mapped = step("B", 2, "data_processor", config=config, input={"n": "${input.m}"})
     world = await make_world(database, organization_id, [step("A", 1, "data_processor"), mapped])

@@ -1,4 +1,4 @@
-"""The external handler against a real server: what is sent, what each answer means, what never leaks."""
+"""The external handler against a real server: requests, mapping of answers, no leaks."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_retry_waits_when_the_service_asks_for_it(server: HttpServer, stat
         assert delay is None or delay <= 86_400_000
 
 
-async def test_failure_is_network_when_nobody_listens(server: HttpServer) -> None:
+async def test_failure_is_network_when_the_connection_is_refused(server: HttpServer) -> None:
     assert (await error_of({"url": "http://127.0.0.1:1/"})).kind == "network"
     server.answers["/"] = Answer(drops=True)
     assert (await error_of({"url": server.url()})).kind == "network"
@@ -247,7 +247,7 @@ class _Rebinding:
         return [ip_address(self.addresses.pop(0) if len(self.addresses) > 1 else self.addresses[0])]
 
 
-async def test_redirect_is_judged_again_when_the_name_moves(server: HttpServer) -> None:
+async def test_redirect_is_checked_again_when_the_name_moves(server: HttpServer) -> None:
     server.answers["/"] = Answer(302, {"Location": f"http://moving.example:{server.port}/secret"})
     server.answers["/secret"] = Answer(body=b'"secret"')
     moving = _Rebinding(["127.0.0.1", "169.254.169.254"])

@@ -22,7 +22,7 @@ async def test_notification_is_sealed_when_its_playbook_has_something_sensitive(
         step("Tell", 2, "notification_sender", config=config),
     ]
     world = await make_world(database, organization_id, steps)
-    call = world.call("tell", {"input": {}, "steps": {"a": {"status": "completed", "output": {"iban": "DE00"}}}})
+    call = world.call("notify", {"input": {}, "steps": {"a": {"status": "completed", "output": {"iban": "DE00"}}}})
     await perform(world, "notification_sender", call)
     query = select(transactions.c.metadata).where(
         transactions.c.transaction_type == "PLAYBOOK_NOTIFICATION", transactions.c.target_entity_id == world.playbook_id

@@ -1,4 +1,4 @@
-"""Every activity under its name, as a worker runs it: what it answers, and with which failure it ends."""
+"""Every activity under its name, as a worker runs it: results and failures."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ VOTE = {
 
 @pytest.fixture
 async def world(database: Database, organization_id: UUID) -> World:
-    tell = step("Tell", 3, "notification_sender", config={"message": "Hello ${input.name}", "channels": ["email"]})
-    return await make_world(database, organization_id, [step("A", 1, "data_processor"), VOTE, tell])
+    notify = step("Notify", 3, "notification_sender", config={"message": "Hello ${input.name}", "channels": ["email"]})
+    return await make_world(database, organization_id, [step("A", 1, "data_processor"), VOTE, notify])
 
 
 def named(world: World) -> dict[str, Callable[..., Any]]:
@@ -114,13 +114,13 @@ async def test_worker_has_every_activity_when_built(world: World) -> None:
 async def test_lane_answers_when_a_pure_step_fails(world: World) -> None:
     outcome: StepOutcome = await perform(world, "data_processor", world.call("a", {"input": [1]}))
     assert outcome.status == "failed"
-    effect: StepOutcome = await perform(world, "data_processor", world.call("tell", {"input": {"name": "Ann"}}))
+    effect: StepOutcome = await perform(world, "data_processor", world.call("notify", {"input": {"name": "Ann"}}))
     assert effect.error is not None and effect.error.code == "UNKNOWN_HANDLER"
 
 
 async def test_effect_raises_its_kind_when_it_fails(world: World) -> None:
     with pytest.raises(ApplicationError) as caught:
-        await perform(world, "notification_sender", world.call("tell", {"input": {}}))
+        await perform(world, "notification_sender", world.call("notify", {"input": {}}))
     assert (caught.value.type, caught.value.non_retryable) == ("validation", True)
     outcome = caught.value.details[0]
     assert isinstance(outcome, StepOutcome)
@@ -128,14 +128,14 @@ async def test_effect_raises_its_kind_when_it_fails(world: World) -> None:
 
 
 async def test_failure_carries_no_reference_when_the_input_is_large(world: World) -> None:
-    call = world.call("tell", {"input": {"text": "x" * 70_000}})
+    call = world.call("notify", {"input": {"text": "x" * 70_000}})
     with pytest.raises(ApplicationError) as caught:
         await perform(world, "notification_sender", call)
     assert caught.value.details[0].input is None
 
 
 async def test_notification_is_kept_once_when_its_step_is_repeated(world: World) -> None:
-    call = world.call("tell", {"input": {"name": "Ann"}})
+    call = world.call("notify", {"input": {"name": "Ann"}})
     for attempt in (1, 2):
         outcome = await perform(world, "notification_sender", replace(call, attempt=attempt))
         assert outcome.output["status"] == "undelivered"
@@ -163,11 +163,11 @@ async def test_activities_are_retryable_when_the_database_is_away(world: World) 
             await perform(broken, name, call)
         assert not caught.value.non_retryable, name
     with pytest.raises(ApplicationError) as caught:
-        await perform(broken, "notification_sender", world.call("tell", {"input": {"name": "Ann"}}))
+        await perform(broken, "notification_sender", world.call("notify", {"input": {"name": "Ann"}}))
     assert caught.value.details[0].error.code == "NOT_STARTED"
     cached = replace(broken, deps=replace(broken.deps, versions=world.deps.versions))
     with pytest.raises(ApplicationError) as caught:
-        await perform(cached, "notification_sender", world.call("tell", {"input": {"name": "Ann"}}))
+        await perform(cached, "notification_sender", world.call("notify", {"input": {"name": "Ann"}}))
     assert caught.value.details[0].error.code == "NOT_STARTED", "its effect is a row of ours, and safe to repeat"
     await broken.deps.database.close()
 
@@ -280,13 +280,13 @@ async def test_notification_of_a_run_is_kept_once_when_repeated(world: World) ->
 
 
 async def test_output_is_that_of_the_final_steps_when_nothing_is_mapped(world: World) -> None:
-    context: JsonObject = {"steps": {"tell": {"status": "completed", "output": {"n": 1}}}}
-    assert (await perform(world, "make_output", output_call(world, context))).output == {"tell": {"n": 1}}
-    skipped: JsonObject = {"steps": {"tell": {"status": "skipped"}}}
+    context: JsonObject = {"steps": {"notify": {"status": "completed", "output": {"n": 1}}}}
+    assert (await perform(world, "make_output", output_call(world, context))).output == {"notify": {"n": 1}}
+    skipped: JsonObject = {"steps": {"notify": {"status": "skipped"}}}
     assert (await perform(world, "make_output", output_call(world, skipped))).output == {}
 
 
-async def test_output_is_mapped_and_checked_when_the_playbook_says_so(
+async def test_output_is_mapped_and_checked_when_the_playbook_has_a_mapping(
     database: Database, organization_id: UUID
 ) -> None:
     contract = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}}
@@ -309,7 +309,7 @@ async def test_output_is_mapped_and_checked_when_the_playbook_says_so(
 
 
 async def test_output_is_stored_when_it_is_large(world: World) -> None:
-    context: JsonObject = {"steps": {"tell": {"status": "completed", "output": {"text": "x" * 70_000}}}}
+    context: JsonObject = {"steps": {"notify": {"status": "completed", "output": {"text": "x" * 70_000}}}}
     output = (await perform(world, "make_output", output_call(world, context))).output
     assert isinstance(output, PayloadRef)
     assert output.line_number == 500_000

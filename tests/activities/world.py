@@ -57,7 +57,7 @@ class World:
 
 
 def step(name: str, number: int, worker_type: str, **fields: Any) -> dict[str, Any]:
-    """A step of a document; a system step unless `fields` say otherwise."""
+    """A step of a document; a system step unless `fields` change it."""
     return {"name": name, "step_number": number, "step_type": "system", "worker_type": worker_type, **fields}
 
 

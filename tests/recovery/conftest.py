@@ -1,4 +1,4 @@
-"""Rows of runs that were accepted and not started, and a place where nobody else's runs are."""
+"""Rows of runs that were accepted and not started, and a database with the runs of one organization only."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def accept(database: Database, settings: Settings) -> Accept:
 
 
 class Place:
-    """One organization's runs in a database where nobody else is."""
+    """One organization's runs in a database without other organizations."""
 
     def __init__(self, database: Database, client: Client, settings: Settings, organization_id: UUID) -> None:
         self.database, self.client, self.settings = database, client, settings
@@ -109,7 +109,7 @@ class Place:
     async def accept(self, *more_steps: Any, **fields: Any) -> RunInput:
         return await accept_into(self.database, self.settings, self.organization_id, *more_steps, **fields)
 
-    async def spoken(self) -> RunInput:
+    async def flushed_run(self) -> RunInput:
         """A run that has flushed, and of which Temporal knows nothing."""
         start = await self.accept()
         state = replace(new_run(start), status="in_progress", seq=1)

@@ -1,5 +1,4 @@
-"""A service with finished, failed and waiting runs, the doctor as an operator starts it, and rows that can be spoiled
-and put back."""
+"""A service with finished, failed and waiting runs, the doctor command, and rows that can be spoiled and put back."""
 
 from __future__ import annotations
 
@@ -38,14 +37,14 @@ class Patient:
     stranger: UUID
 
     def doctor(self, *options: str) -> tuple[int, dict[str, Any]]:
-        """The command's exit code and what it prints as JSON."""
+        """Run the command; return its exit code and its output."""
         command = [sys.executable, "-m", "cli.main", "doctor", "--json", "--older-than", "0.5", *options]
         done = subprocess.run(command, env=self.stack.environment, capture_output=True, text=True, check=False)
         assert done.returncode in (0, 1), done.stderr
         return done.returncode, json.loads(done.stdout)
 
     def found(self) -> tuple[int, dict[str, Any]]:
-        """The same without a process of its own: what it prints, and its exit code."""
+        """The same without a process of its own."""
         printed = io.StringIO()
         with mock.patch.dict(os.environ, self.stack.environment), redirect_stdout(printed):
             code = run_doctor(None, org=None, run=None, as_json=True, older_than=0.5)
@@ -57,7 +56,7 @@ class Patient:
 
     @contextmanager
     def spoiled(self, statement: str, *values: Any) -> Generator[None]:
-        """Rows as the statement leaves them, past constraints and policies; put back at the end."""
+        """Spoil rows with the statement, past constraints and policies; restore them at the end."""
         self._run(*(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}" for table in TABLES))
         try:
             assert self._run(statement, values=values) not in ("UPDATE 0", "DELETE 0", "INSERT 0 0"), "nothing spoiled"

@@ -1,4 +1,4 @@
-"""The doctor: what a healthy service looks like to it, that it stands alone, and what its invariants say."""
+"""The doctor: no findings in a healthy service, independence of the projection, and its invariants."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _codes(history: HistoryFacts | None, rows: RowFacts | None) -> set[str]:
     return {each.code for each in differences_of(pair)}
 
 
-def test_doctor_shares_no_code_with_the_projection_when_it_is_imported() -> None:
+def test_doctor_shares_no_code_with_the_projection() -> None:
     files = list(_ROOM.glob("*.py"))
     assert len(files) >= 4
     for file in files:
@@ -85,13 +85,13 @@ def test_effect_is_found_when_it_succeeded_twice_under_one_key() -> None:
     assert _codes(dataclasses.replace(HISTORY, effects=(effect, effect)), ROWS) == {"EFFECT_TWICE"}
 
 
-def test_lost_attempt_is_found_when_the_line_does_not_tell_it() -> None:
+def test_lost_attempt_is_found_when_the_line_lacks_it() -> None:
     effect = EffectFact(step=("a", 1), attempt=1, key="run:a:1", succeeded=False)
     line = StepFact(status="running", seq=1, cost=Decimal(0), attempts={1: 1})
     history = dataclasses.replace(HISTORY, effects=(effect, effect))
     assert "ATTEMPT_MISSING" in _codes(history, dataclasses.replace(ROWS, steps={("a", 1): line}))
-    told = dataclasses.replace(line, attempts={1: 2})
-    assert "ATTEMPT_MISSING" not in _codes(history, dataclasses.replace(ROWS, steps={("a", 1): told}))
+    later = dataclasses.replace(line, attempts={1: 2})
+    assert "ATTEMPT_MISSING" not in _codes(history, dataclasses.replace(ROWS, steps={("a", 1): later}))
 
 
 def test_second_decision_is_found_when_one_person_has_two_votes() -> None:
@@ -105,8 +105,8 @@ def test_status_is_found_when_the_workflow_was_terminated_and_the_row_goes_on() 
     assert _codes(terminated, dataclasses.replace(ROWS, status="cancelled")) == set()
 
 
-def test_line_of_a_step_that_no_flush_told_is_found_unless_the_run_was_ended_by_others() -> None:
-    """Who ends a terminated run writes how far it came, votes included; any other run tells that itself."""
+def test_line_of_a_step_without_a_flush_is_found_unless_the_run_was_terminated() -> None:
+    """The reconciler writes the rows of a terminated run, votes included; any other run flushes them itself."""
     line = StepFact(status="cancelled", seq=1, cost=Decimal(0), votes=(("p", "approve"),))
     rows = dataclasses.replace(ROWS, status="cancelled", steps={("a", 1): line})
     cancelled = dataclasses.replace(HISTORY, closed="cancelled", flushes=(_last_flush("cancelled"),), decides=1)

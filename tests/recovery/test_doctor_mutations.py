@@ -1,4 +1,4 @@
-"""Each way to spoil rows or histories of a real service is found, by its own code; a clean service yields nothing."""
+"""Each mutation of rows or histories of a real service is found by its own code; a clean service yields no finding."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_nothing_is_found_when_the_service_is_clean(patient: Patient) -> None:
     assert report["organizations"] == 2
 
 
-def test_one_run_is_looked_at_when_it_is_named(patient: Patient) -> None:
+def test_only_the_named_run_is_examined(patient: Patient) -> None:
     _, report = patient.doctor("--org", "demo", "--run", patient.failed)
     assert (report["runs"], report["differences"]) == (1, [])
 
@@ -156,12 +156,12 @@ def test_command_exits_with_2_when_the_database_is_not_there(patient: Patient) -
     assert done.returncode == 2, done.stdout + done.stderr
 
 
-def test_everything_is_put_back_when_the_mutations_are_over(patient: Patient) -> None:
+def test_mutations_are_undone(patient: Patient) -> None:
     assert patient.doctor()[1]["differences"] == []
 
 
 def test_workflow_is_missed_when_it_is_deleted_in_temporal(patient: Patient) -> None:
     workflow = f"playbook-run/{patient.stack.organization_id}/{patient.completed}"
     patient.stack.temporal_cli("workflow", "delete", "--yes", "-w", workflow)
-    # Temporal deletes a good while after it says so.
+    # Temporal confirms a deletion some time before it happens.
     wait_until(lambda: "WORKFLOW_MISSING" in patient.codes(), 120, "Temporal to delete the workflow", every=0.5)

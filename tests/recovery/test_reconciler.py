@@ -1,4 +1,4 @@
-"""The reconciler on a database of its own: what is stuck, what is missing, and who may look."""
+"""The reconciler on a database of its own: stuck runs, missing runs, and the lock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BrokenRun:
 
 
 @pytest.mark.soak
-async def test_row_says_stuck_while_the_workflow_fails_and_not_when_the_fix_is_deployed(place: Place) -> None:
+async def test_row_is_stuck_while_the_workflow_fails_and_not_after_the_fix(place: Place) -> None:
     start = await place.accept()
     async with Worker(place.client, task_queue=place.settings.task_queue, workflows=[BrokenRun]):
         await start_run(place.client, place.settings, start)
@@ -73,10 +73,8 @@ async def test_run_is_cancelled_with_what_was_flushed_when_no_worker_can_replay_
 
 
 @pytest.mark.parametrize("is_in_mid_task", [False, True])
-async def test_rows_and_history_tell_the_same_when_the_workflow_was_terminated(
-    place: Place, is_in_mid_task: bool
-) -> None:
-    """In the middle of a task, what the task would have told is in no history: the trail has no gap for that."""
+async def test_rows_and_history_agree_when_the_workflow_was_terminated(place: Place, is_in_mid_task: bool) -> None:
+    """Changes of an unfinished workflow task are in no history, and leave no gap in the trail."""
     later = {"name": "Pay", "step_number": 3, "step_type": "system", "worker_type": "data_processor", "config": {}}
     start = await place.accept(later)
     handle = place.client.get_workflow_handle(workflow_id(place.organization_id, start.execution_id))
@@ -88,7 +86,7 @@ async def test_rows_and_history_tell_the_same_when_the_workflow_was_terminated(
 
         await eventually(is_waiting)
     if is_in_mid_task:
-        # Nobody takes the task that this makes; who replays the history does, and forgets what it flushes in it.
+        # No worker takes this task; the replay does, and drops the flushes in it.
         await handle.signal("frobnicate", {})
     await handle.terminate()
     async with place.worker():
@@ -105,7 +103,7 @@ async def test_rows_and_history_tell_the_same_when_the_workflow_was_terminated(
     assert found.differences == ()
 
 
-async def test_run_is_left_to_the_sweeper_when_it_never_spoke(place: Place) -> None:
+async def test_run_is_left_to_the_sweeper_when_it_never_flushed(place: Place) -> None:
     start = await place.accept()
     for _ in range(3):
         await reconcile_once(place.reconciler)
@@ -114,7 +112,7 @@ async def test_run_is_left_to_the_sweeper_when_it_never_spoke(place: Place) -> N
 
 
 async def test_run_is_lost_only_after_it_was_missing_for_long_enough(place: Place) -> None:
-    start = await place.spoken()
+    start = await place.flushed_run()
     assert await reconcile_once(place.reconciler) == 0
     assert (await place.row(start)).status == "in_progress"
     await asyncio.sleep(0.4)
@@ -125,7 +123,7 @@ async def test_run_is_lost_only_after_it_was_missing_for_long_enough(place: Plac
 
 
 async def test_nothing_is_lost_at_once_when_temporal_knows_hardly_any_run(place: Place) -> None:
-    started = [await place.spoken() for _ in range(12)]
+    started = [await place.flushed_run() for _ in range(12)]
     for _ in range(3):
         assert await reconcile_once(place.reconciler) == 0
         await asyncio.sleep(0.3)
@@ -136,7 +134,7 @@ async def test_every_run_is_looked_at_when_there_are_more_than_a_round_takes(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler_module, "RUNS_A_ROUND", 2)
-    started = [await place.spoken() for _ in range(5)]
+    started = [await place.flushed_run() for _ in range(5)]
     ended = 0
 
     async def all_ended() -> bool:
@@ -149,7 +147,7 @@ async def test_every_run_is_looked_at_when_there_are_more_than_a_round_takes(
 
 
 async def test_only_one_reconciler_works_when_there_are_two(place: Place) -> None:
-    start = await place.spoken()
+    start = await place.flushed_run()
     other = Reconciler(context=place.reconciler.context, older_than=timedelta(0), missing_seconds=0)
     place.reconciler.missing_seconds = 0
     assert sum(await asyncio.gather(reconcile_once(place.reconciler), reconcile_once(other))) == 1

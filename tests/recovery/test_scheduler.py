@@ -1,4 +1,4 @@
-"""Transitions that wait for their time: on real rows, with several schedulers, and with Temporal away."""
+"""Scheduled transitions: on real rows, with several schedulers, and with Temporal away."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from tests.support.waiting import eventually
 
 NOW = timedelta(0)
 LATER = timedelta(hours=1)
-"""For what a test does itself: no scheduler of another test looks at it."""
+"""For a transition that a test performs itself, so that no other test's scheduler takes it."""
 
 
 @dataclass(slots=True)
@@ -186,9 +186,7 @@ async def test_a_schedule_is_kept_when_the_process_that_took_it_is_gone(
         await asyncio.wait([working])
 
 
-async def test_two_overdue_transitions_happen_in_their_order_when_nobody_was_there(
-    world: World, client: Client, settings: Settings
-) -> None:
+async def test_overdue_transitions_happen_in_their_order(world: World, client: Client, settings: Settings) -> None:
     first = await world.schedule("publish", due=timedelta(seconds=-5))
     later = await world.schedule("deprecate", due=timedelta(seconds=-1), from_status="active")
     await schedule_once(scheduler_of(world.database, client, settings))
@@ -234,7 +232,7 @@ async def test_nothing_is_found_when_the_organization_is_another(
 # -- what is wrong by then -------------------------------------------------------------------------------------------
 
 
-async def test_a_refusal_is_recorded_and_told_when_the_playbook_does_not_compile_any_more(
+async def test_a_refusal_is_recorded_and_sent_when_the_playbook_no_longer_compiles(
     database: Database, organization_id: UUID
 ) -> None:
     # Its handler was installed when it was scheduled.
@@ -249,8 +247,8 @@ async def test_a_refusal_is_recorded_and_told_when_the_playbook_does_not_compile
     problems = recorded.details["problems"]
     assert isinstance(problems, list)
     assert [each["pointer"] for each in problems if isinstance(each, dict)] == ["/steps/0/worker_type"]
-    (told,) = await world.notified()
-    assert told["kind"] == "playbook_transition_failed"
+    (notification,) = await world.notified()
+    assert notification["kind"] == "playbook_transition_failed"
     assert await perform_due(database, {}, organization_id, identity) is False
     assert len(await world.notified()) == 1
 
@@ -282,9 +280,9 @@ async def test_the_others_happen_when_one_cannot_even_be_read(
 ) -> None:
     spoiled = await world.schedule("publish", due=timedelta(seconds=-60))
     async with database.writing(world.organization_id) as session:
-        nobody = transactions.c.metadata.concat({"actor": None})
+        without_actor = transactions.c.metadata.concat({"actor": None})
         await session.connection.execute(
-            update(transactions).where(transactions.c.id == spoiled).values(metadata=nobody)
+            update(transactions).where(transactions.c.id == spoiled).values(metadata=without_actor)
         )
     other = await World(database, await new_organization("other")).drafted()
     await other.schedule("publish")
@@ -298,7 +296,7 @@ async def test_the_others_happen_when_one_cannot_even_be_read(
 
 
 async def archived(database: Database, organization_id: UUID, playbook_id: UUID) -> UUID:
-    """Archive the version as the API does before it tells any run."""
+    """Archive the version as the API does before it signals any run."""
     request = TransitionRequest(action="archive", actor=ANNA, reason="old", cancels_runs=True)
     async with database.writing(organization_id) as session:
         row = await version_rows.hold_version(session, playbook_id)
@@ -322,11 +320,11 @@ async def test_queued_runs_are_cancelled_in_their_rows_when_temporal_is_away(
     assert (await world.history())[-1].status == "completed"
 
 
-async def test_started_runs_are_told_later_when_temporal_was_away(
+async def test_started_runs_are_notified_later_when_temporal_was_away(
     database: Database, client: Client, settings: Settings, accept: Accept, organization_id: UUID, away: Client
 ) -> None:
     run = await accept(organization_id)
-    # Nobody works on it: what it was told stays in its history.
+    # No worker takes it: its signals stay in its history.
     await start_run(client, settings.model_copy(update={"task_queue": f"nobody-{uuid4()}"}), run)
     await _spoke(database, organization_id, run.execution_id)
     identity = await archived(database, organization_id, run.plan.playbook_id)
@@ -340,7 +338,7 @@ async def test_started_runs_are_told_later_when_temporal_was_away(
     scheduler = scheduler_of(database, client, settings)
     await schedule_once(scheduler)
     assert await _signals(client, id_of(run)) == 1
-    # Another process knows nothing of the first, and tells it again: Temporal sees the repeat.
+    # Another process sends the signal again: Temporal drops the repeat.
     await schedule_once(scheduler_of(database, client, settings))
     assert await _signals(client, id_of(run)) == 1
     world = World(database, organization_id, run.plan.playbook_id)

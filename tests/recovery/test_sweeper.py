@@ -81,7 +81,7 @@ async def test_a_run_is_started_when_its_row_stayed_queued(
     await client.get_workflow_handle(id_of(run)).terminate()
 
 
-async def test_a_run_is_left_alone_when_somebody_holds_or_cancelled_its_row(
+async def test_a_run_is_left_alone_when_its_row_is_locked_or_cancelled(
     database: Database, client: Client, settings: Settings, accept: Accept, organization_id: UUID
 ) -> None:
     held, cancelled = await accept(organization_id), await accept(organization_id)
@@ -118,9 +118,7 @@ async def test_the_sweeper_goes_on_when_temporal_and_the_database_were_away(
     await nowhere.close()
 
 
-async def test_a_start_says_that_temporal_is_away_when_it_is(
-    settings: Settings, accept: Accept, organization_id: UUID
-) -> None:
+async def test_a_start_reports_that_temporal_is_away(settings: Settings, accept: Accept, organization_id: UUID) -> None:
     run = await accept(organization_id)
     away = await connect(settings.model_copy(update={"temporal_address": f"127.0.0.1:{any_free_port()}"}))
     with pytest.raises(ServiceUnavailableError):

@@ -162,7 +162,7 @@ async def test_fetches_again_when_a_token_names_an_unknown_key(monkeypatch: pyte
     verifier = tokens.TokenVerifier(_settings(jwks_url="https://issuer.example/jwks"), issuer.fetch)
     await verifier.verify(issuer.token())
     issuer.key = RSAKey.generate_key(2048, {"kid": "two"})
-    with pytest.raises(UnauthorizedError):  # too soon after the last time: nobody can make us fetch in a loop
+    with pytest.raises(UnauthorizedError):  # too soon after the last fetch: no client can make us fetch in a loop
         await verifier.verify(issuer.token())
     monkeypatch.setattr(tokens.PublishedKeys, "REFETCH_SECONDS", 0.0)
     assert (await verifier.verify(issuer.token())).sub == "anna"

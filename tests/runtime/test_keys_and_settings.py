@@ -55,7 +55,7 @@ def test_reads_every_setting_when_given_as_text(monkeypatch: pytest.MonkeyPatch)
     assert A not in repr(settings)
 
 
-def test_ignores_a_dotenv_file_when_nobody_named_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_a_dotenv_file_that_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("PLAYBOOK_TASK_QUEUE=stray\n")
     monkeypatch.chdir(tmp_path)
     assert Settings().task_queue == "playbooks"

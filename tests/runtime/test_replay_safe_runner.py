@@ -38,7 +38,7 @@ def activation(*kinds: str, at: float, is_replaying: bool = False, resolves: int
 
 @dataclass
 class FakeInstance(WorkflowInstance):
-    """Schedules these local activities in its first activation, and nothing later. `seen`: what it was given."""
+    """Schedules these local activities in its first activation, and nothing later. `seen`: its activations."""
 
     local_activities: tuple[int, ...]
     seen: list[WorkflowActivation] = field(default_factory=list[WorkflowActivation])
@@ -76,7 +76,7 @@ class FakeRunner(WorkflowRunner):
 
 
 def instance_that_runs(*local_activities: int) -> tuple[WorkflowInstance, FakeInstance]:
-    """An instance whose first activation schedules these local activities, and what is under it."""
+    """An instance whose first activation schedules these local activities, and the one that it wraps."""
     inner = FakeInstance(local_activities)
     nothing: dict[str, Any] = {each.name: None for each in fields(WorkflowInstanceDetails)}
     return ReplaySafeRunner(FakeRunner(inner)).create_instance(WorkflowInstanceDetails(**nothing)), inner

@@ -1,4 +1,4 @@
-"""YAML: the same after a round trip, and nothing but JSON comes out of it."""
+"""YAML: equal after a round trip, and limited to JSON values."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(json_values)
-def test_a_value_is_the_same_when_it_comes_back(value: Any) -> None:
+def test_a_value_survives_a_round_trip(value: Any) -> None:
     if check_value(value):
         return
-    # As texts, so that 1, 1.0 and true are told apart, and the order of names counts.
+    # As texts, so that 1, 1.0 and true differ, and the order of names counts.
     assert json.dumps(from_yaml(to_yaml(value))) == json.dumps(value)
 
 
 @pytest.mark.parametrize("name", ["grants-intake.playbook.json", "requests.json"])
-def test_an_example_is_the_same_when_it_comes_back(name: str) -> None:
+def test_an_example_survives_a_round_trip(name: str) -> None:
     value = json.loads((EXAMPLES / name).read_text())
     text = to_yaml(value)
     assert json.dumps(from_yaml(text)) == json.dumps(value)
@@ -114,7 +114,7 @@ def test_a_text_is_refused_when_it_is_more_than_json(text: str, words: str) -> N
         from_yaml(text)
 
 
-def test_a_name_is_refused_with_its_pointer_when_it_stands_twice() -> None:
+def test_a_duplicate_name_is_refused_with_its_pointer() -> None:
     with pytest.raises(ValidationError) as refused:
         from_yaml("steps:\n- name: a\n- input: {x/y: 1, 'x/y': 2}")
     assert [(item.pointer, item.code) for item in refused.value.problems] == [("/steps/1/input/x~1y", "DUPLICATE")]

@@ -1,4 +1,4 @@
-"""Every problem code in the source: what a client or an author can be told."""
+"""Every problem code in the source that a client or an author can receive."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from playbooks.common import errors
 from tests.support.pages import ROOT
 
 _ROOMS = ("playbooks", "api", "runtime", "storage", "activities", "cli")
-_TELLERS = {"problem", "error", "warning", "Problem", "_SyntaxError", "_refusal", "_problem", "ProblemItem"}
+_REPORTERS = {"problem", "error", "warning", "Problem", "_SyntaxError", "_refusal", "_problem", "ProblemItem"}
 _NAMED = ("_CODES", "CODE", "LIMIT")
 _CODE = re.compile(r"[A-Z]+(_[A-Z]+)+|[A-Z]{5,}")
 
 
 def codes_of_errors() -> set[str]:
-    """The codes of the tree of errors, which the API answers."""
+    """Return the codes of the error classes, which the API answers."""
 
     def tree(kind: type[errors.PlaybooksError]) -> Iterator[str]:
         yield kind.code
@@ -27,17 +27,17 @@ def codes_of_errors() -> set[str]:
 
 
 def codes_of_problems() -> set[str]:
-    """The codes that are written where a problem is told, or stand in a table of them."""
+    """Return the codes at the places that report a problem, and in tables of codes."""
     found: set[str] = set()
     for room in _ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                found |= set(_told(node))
+                found |= set(_reported(node))
     return found
 
 
 def codes_of_runs() -> set[str]:
-    """The codes with which a step or a run can fail, where they are written."""
+    """Return the codes with which a step or a run can fail."""
     found: set[str] = set()
     for room in (*_ROOMS, "recovery"):
         for path in (ROOT / room).rglob("*.py"):
@@ -54,8 +54,8 @@ def _named_by_itself(node: ast.AST) -> Iterator[str]:
         yield from (name.id for name in node.targets if isinstance(name, ast.Name) and name.id == node.value.value)
 
 
-def _told(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Call) and _name(node.func) in _TELLERS:
+def _reported(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Call) and _name(node.func) in _REPORTERS:
         for argument in (*node.args, *(each.value for each in node.keywords)):
             yield from _literals(argument)
     # A table from rules to codes, a code that has a name, and a code that a function takes by default.

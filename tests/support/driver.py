@@ -1,4 +1,4 @@
-"""One run played by hand: each method hands one event to the machine and answers what the machine wants done."""
+"""One run driven by hand: each method posts one event to the machine and returns the outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.random_plans import START
 
 
 class Drive:
-    """A run under a test's hand. `last` holds the commands of the last event, `commands` all of them."""
+    """A run driven by a test. `last` holds the commands of the last event, `commands` all of them."""
 
     def __init__(self, plan: Plan, **fields: Any) -> None:
         self.plan = plan
@@ -33,7 +33,7 @@ class Drive:
         self.commands += self.last
         return self.last
 
-    # --- what happens
+    # --- events
 
     def begin(self) -> Drive:
         self.post(events.RunStarted(at=self.now))
@@ -83,7 +83,7 @@ class Drive:
         self.now += timedelta(**duration)
         return self
 
-    # --- what people say
+    # --- messages
 
     def send(self, verb: str, who: Actor | None = None, *, check: OutcomeOfCheck | None = None, **body: Any) -> Verdict:
         """Send a message whose identity is found to be `who`; answers the verdict. AssertionError without one."""
@@ -101,7 +101,7 @@ class Drive:
     def decide(self, key: str, who: Actor, decision: str = "approve", **body: Any) -> Verdict:
         return self.send("decide", who, step=key, decision=decision, **body)
 
-    # --- what came of it
+    # --- results
 
     def step(self, key: str) -> StepState:
         return self.state.steps[key]

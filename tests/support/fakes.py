@@ -1,4 +1,4 @@
-"""Activities that answer what a test tells them: for the workflow's own tests, never for a journey."""
+"""Activities with answers set by a test: for the workflow's own tests, never for a journey."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class FakeWorld:
     """Records every call; `scripts` holds a list of answers for a step's attempts, the last one repeated.
 
     `answer` is asked for steps without a script. `gates` holds events by activity name or step key: a call waits,
-    with_heartbeat, until its gate is set; `cancelled` names the gates before which a call was cancelled.
-    `ends` says what a look at a child finds, `frees` whether it is a run's turn.
-    `writes_carried` says whether an effect writes the rows that it carries. `row_status` is what a flush finds in the
+    with a heartbeat, until its gate is set; `cancelled` names the gates before which a call was cancelled.
+    `ends` returns the outcome of `read_child`, `frees` whether a run acquires its limit.
+    `writes_carried`: true when an effect writes the rows that it carries. `row_status` is what a flush finds in the
     row, `refuses_flushes` makes it stale.
     """
 
@@ -66,10 +66,10 @@ class FakeWorld:
     cancel: Callable[[CancelCall], Any] | None = None
     ends: Callable[[ChildCall], StepOutcome] = lambda _: StepOutcome(status="ready")
     frees: Callable[[AcquireCall], bool] = lambda _: True
-    let_go: list[CancelCall] = field(default_factory=list[CancelCall])
-    told: list[NotifyParentCall] = field(default_factory=list[NotifyParentCall])
+    cancelled_children: list[CancelCall] = field(default_factory=list[CancelCall])
+    notified_parents: list[NotifyParentCall] = field(default_factory=list[NotifyParentCall])
     asked: list[AcquireCall] = field(default_factory=list[AcquireCall])
-    woken: list[NotifyNextCall] = field(default_factory=list[NotifyNextCall])
+    notified_next: list[NotifyNextCall] = field(default_factory=list[NotifyNextCall])
     gates: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     writes_carried: Callable[[FlushCall], bool] = lambda _: False
     row_status: RunStatus = "in_progress"
@@ -153,7 +153,7 @@ class FakeWorld:
         async def check_message(call: CheckCall) -> OutcomeOfCheck:
             needs_person = isinstance(call.message.action, PersonAction) or call.needs_person
             if call.message.actor is None and needs_person:
-                return OutcomeOfCheck(code="NOT_ELIGIBLE", detail="nobody is named")
+                return OutcomeOfCheck(code="NOT_ELIGIBLE", detail="no actor is named")
             return OutcomeOfCheck(actor=asserted_actor(call.organization_id, call.message.actor))
 
         @activity.defn(name="make_output")
@@ -202,7 +202,7 @@ class FakeWorld:
         ]
 
     def _to_other_runs(self) -> list[Callable[..., Any]]:
-        """Activities by which runs have to do with each other."""
+        """Activities between runs."""
 
         @activity.defn(name="read_child")
         async def read_child(call: ChildCall) -> StepOutcome:
@@ -211,12 +211,12 @@ class FakeWorld:
 
         @activity.defn(name="cancel_child")
         async def cancel_child(call: CancelCall) -> None:
-            self.let_go.append(call)
+            self.cancelled_children.append(call)
 
         @activity.defn(name="notify_parent")
         async def notify_parent(call: NotifyParentCall) -> None:
             await self._pass("notify_parent")
-            self.told.append(call)
+            self.notified_parents.append(call)
 
         @activity.defn(name="acquire_concurrency")
         async def acquire_concurrency(call: AcquireCall) -> AcquireResult:
@@ -226,6 +226,6 @@ class FakeWorld:
 
         @activity.defn(name="notify_next")
         async def notify_next(call: NotifyNextCall) -> None:
-            self.woken.append(call)
+            self.notified_next.append(call)
 
         return [read_child, cancel_child, notify_parent, acquire_concurrency, notify_next]

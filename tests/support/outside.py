@@ -1,4 +1,4 @@
-"""The systems outside that the examples call: one HTTP server on loopback that answers as it is told, and remembers."""
+"""The external systems that the examples call: one HTTP server on loopback with set answers that records requests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def outside(answers: dict[str, list[Any]]) -> Generator[Outside]:
         do_GET = do_POST = do_DELETE = respond  # noqa: N815  (names of the standard library)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

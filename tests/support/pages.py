@@ -1,6 +1,6 @@
 """The documentation's pages and the fenced blocks in them.
 
-A fenced block of JSON, CEL, bash, SQL or Python is preceded by a comment that says how it is tested, or why not:
+A fenced block of JSON, CEL, bash, SQL or Python is preceded by a comment with its test, or the reason for none:
 
     <!-- test: playbook -->                  JSON: a document that compiles without an error
     <!-- test: step [refused CODE] -->       JSON: a step in the playbook `AROUND`

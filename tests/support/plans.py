@@ -23,7 +23,7 @@ def person(name: str, *roles: str) -> Actor:
 
 
 def step(key: str, number: int, *, after: tuple[str, ...] = (), **fields: Any) -> PlanStep:
-    """A pure system step that follows `after`, unless fields say otherwise."""
+    """A pure system step that follows `after`, unless fields change it."""
     defaults: dict[str, Any] = {
         "name": key.replace("_", " ").title(),
         "step_type": "system",

@@ -19,7 +19,7 @@ from playbooks.engine.model.plan import (
 
 
 def with_random_flow(rng: Random, steps: list[PlanStep]) -> list[PlanStep]:
-    """The steps, some of them with control flow that a document could say."""
+    """The steps, some of them with control flow that a document could have."""
     upstream: dict[str, set[str]] = {}
     for each in steps:
         before = {dependency.step for dependency in each.dependencies}

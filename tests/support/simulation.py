@@ -63,7 +63,7 @@ class Simulation:
     # --- playing
 
     def run_to_the_end(self) -> RunState:
-        """Until the run is finished and every message has its verdict; fails where that never comes."""
+        """Play until the run is finished and every message has its verdict; fail when that never happens."""
         self.post(events.RunStarted(at=self.now))
         while self.state.status not in FINISHED_RUN or self._work:
             assert len(self.history) < _MAX_EVENTS, "the run never ends"
@@ -77,7 +77,7 @@ class Simulation:
         ]
         options += [lambda name=name: self._fire(name) for name in sorted(self.state.timers)]
         if self.messages > 0:
-            options.append(self._say)
+            options.append(self._send_random)
             if self.rng.random() < 0.05:
                 options.append(lambda: self.post(events.DrainRequested(at=self.now)))
         if not options:
@@ -141,7 +141,7 @@ class Simulation:
         actor = asserted_actor(self.state.organization_id, message.actor)
         return OutcomeOfCheck(actor=actor, code="CONTRACT_VALIDATION_FAILED" if roll < 0.1 else None)
 
-    def _say(self) -> None:
+    def _send_random(self) -> None:
         self.messages -= 1
         if self.rng.random() < 0.05:
             self.post(
@@ -151,7 +151,7 @@ class Simulation:
         self.send(*random_message(self.rng, self.plan))
 
     def _rescue(self) -> None:
-        """Nothing is left that happens by itself: the run must be waiting for somebody, so somebody comes."""
+        """Send the message that the run must be waiting for, when nothing else is left to do."""
         if self.state.pause is not None:
             self.send("resume", {})
             return
@@ -181,7 +181,7 @@ class Simulation:
         self.send("decide", {"step": waiting[0], "decision": choice, "actor": sender})
 
     def _repeat(self, event: events.Event) -> None:
-        """Something arrives late, a second time. Losses are counted by what is heard, so they are not repeated."""
+        """Post an event again, late. Losses are counted by event, so they are not repeated."""
         if not isinstance(
             event, events.MessageReceived | events.AttemptLost | events.TimerFired | events.CancelRequested
         ):
@@ -241,7 +241,7 @@ class Simulation:
                 ]
                 self._work = [work for work in self._work if work not in gone]
             case commands.Answer(request=request, verdict=verdict):
-                assert request in self._asked, "an answer that nobody asked for"
+                assert request in self._asked, "an answer without a request"
                 assert request not in self.verdicts, "two verdicts for one message"
                 self.verdicts[request] = verdict
             case commands.FinishRun():
@@ -271,15 +271,15 @@ class Simulation:
             assert all(count == 1 for count in votes.values()), "one vote per person and task"
 
     def _check_child(self, before: RunState, after: RunState, now: StepState) -> None:
-        """A run that a step waits for is told about, or let go, before the step stops to wait for it."""
+        """A child that a step waits for is read or cancelled before the step stops waiting for it."""
         waited = now.status == "waiting" and now.child is not None and now.incident_at is None
         child = after.steps.get(now.key)
         if not waited or (child is not None and (child.visit, child.status) == (now.visit, "waiting")):
             return
         last = self.history[-1]
-        told = isinstance(last[0], events.ChildRead) and last[0].step == now.key
-        let_go = {command.child for command in last[1] if isinstance(command, commands.CancelChild)}
-        assert told or now.child in let_go, "nobody forgets a child"
+        was_read = isinstance(last[0], events.ChildRead) and last[0].step == now.key
+        cancelled = {command.child for command in last[1] if isinstance(command, commands.CancelChild)}
+        assert was_read or now.child in cancelled, "no child is forgotten"
 
     def _check_command(self, before: RunState, after: RunState, event: events.Event, command: commands.Command) -> None:
         was_finished = before.status in FINISHED_RUN

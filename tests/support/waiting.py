@@ -46,7 +46,7 @@ async def eventually(
 
 
 async def holds(look: Callable[[], Awaitable[object] | object], seconds: float, *, every: float = 0.05) -> None:
-    """Assert that `look` returns something true for so long: that something does not happen."""
+    """Assert that `look` stays true for this time: that something does not happen."""
     deadline = time.monotonic() + seconds
     while True:
         answer = look()

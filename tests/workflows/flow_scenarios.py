@@ -1,4 +1,4 @@
-"""Scenarios of control flow whose histories are recorded: each uses what one release's runs may live from."""
+"""Scenarios of control flow whose histories are recorded, for replay by later releases."""
 
 from __future__ import annotations
 
@@ -131,8 +131,7 @@ async def undone(stage: Stage) -> Handle:
 
 
 async def children(stage: Stage) -> Handle:
-    """Runs of other playbooks: one that nobody waits for, one that has ended by then, one that is told of, one that is
-    let go; of a run that has a parent itself."""
+    """A run with a parent, and four children: not waited for, already ended, reported by a message, cancelled."""
     ended = {"quick"}
     done = StepOutcome(status="succeeded", output={"status": "completed"})
     stage.world.ends = lambda call: done if call.step in ended else StepOutcome(status="ready")
@@ -147,14 +146,14 @@ async def children(stage: Stage) -> Handle:
     await handle.signal("child_ended", {"step": "slow", "visit": 2, "execution_id": str(UUID(int=9)), **SIGNED})
     await handle.signal("child_ended", {"step": "slow"})
     ended.add("slow")
-    await handle.signal("child_ended", told_of(handle, "slow"))
+    await handle.signal("child_ended", child_ended(handle, "slow"))
     await eventually(lambda: _has_opened(stage, "left"))
     await update(handle, "cancel_run", {"reason": "no money"})
     return handle
 
 
 async def turns(stage: Stage) -> Handle:
-    """A run that is told twice before its turn has come, and passes its turn on."""
+    """A run that is notified twice before it acquires its limit, and notifies the next one."""
     answers = iter([False, False, True])
     stage.world.frees = lambda _: next(answers)
     handle = await stage.start(plan_of(step("a", 1)), slot=ConcurrencyLimit(label="key", max_runs=1))
@@ -165,8 +164,8 @@ async def turns(stage: Stage) -> Handle:
     return handle
 
 
-def told_of(handle: Handle, key: str) -> JsonObject:
-    """The message of the service when the child of a step has ended."""
+def child_ended(handle: Handle, key: str) -> JsonObject:
+    """Return the message of the service when the child of a step has ended."""
     parsed = ids.parse_workflow_id(handle.id)
     assert parsed is not None
     organization, execution = parsed

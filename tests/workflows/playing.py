@@ -29,7 +29,7 @@ from tests.support.plans import ORGANIZATION, run_input
 from workflows.playbook_run import PlaybookRunWorkflow
 
 SIGNED: JsonObject = {"signature": "as the fakes take it", "actor": {"sub": "service"}}
-"""Fields that make a message one of the service's, where nobody verifies it."""
+"""Fields that make a message one of the service's, where its signature is not verified."""
 
 Handle: TypeAlias = WorkflowHandle[Any, RunResult]
 

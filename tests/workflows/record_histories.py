@@ -1,7 +1,7 @@
 """Records one history per scenario for the replay tests, on a server of its own, with the plain converter.
 
 Run `python -m tests.workflows.record_histories --anew` after a change that gives runs another history, while nothing is
-released. After a release a recorded file stands for runs that are alive somewhere and is never written again: without
+released. After a release a recorded file represents runs that are still live and is never written again: without
 `--anew` only the missing files `tests/histories/v{ENGINE_VERSION}-{scenario}.json` are written.
 """
 
@@ -151,7 +151,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def file_of(scenario: str, version: int = ENGINE_VERSION) -> Path:
-    """Where a scenario's history for this engine version lies."""
+    """Path of a scenario's history for this engine version."""
     return FOLDER / f"v{version}-{scenario}.json"
 
 

@@ -1,4 +1,4 @@
-"""A run closes as Canceled whoever asks for it, starts nothing afterwards, and its rows say the same."""
+"""A run closes as Canceled whoever asks for it, starts nothing afterwards, and its rows agree."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ async def test_ends_cancelled_when_the_row_was_cancelled_before_the_first_flush(
         assert (await state_of(handle)).cancel_reason == "the run was over before"
 
 
-async def test_answers_everybody_when_people_speak_while_it_is_being_cancelled(stage: Stage) -> None:
+async def test_answers_every_message_that_arrives_while_it_is_being_cancelled(stage: Stage) -> None:
     last_flush = stage.world.gate("flush:cancelled")
     async with stage.worker():
         handle = await stage.start(PLAN)

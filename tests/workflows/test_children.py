@@ -1,4 +1,4 @@
-"""A run beside other runs: what it starts, lets go, tells and waits for, on a real server."""
+"""A run beside other runs: start, cancel, notify and wait, on a real server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playbooks.engine.model.plan import RetryPolicy
 from playbooks.engine.model.temporal_messages import ChildCall, ConcurrencyLimit, ParentRun, StepOutcome
 from tests.support.plans import child, plan_of, step
 from tests.support.waiting import eventually, holds
-from tests.workflows.flow_scenarios import told_of
+from tests.workflows.flow_scenarios import child_ended
 from tests.workflows.playing import SIGNED, Handle, Stage, state_of, update
 from tests.workflows.short_lived import ShortLivedRunWorkflow
 
@@ -32,29 +32,29 @@ async def closed_as(handle: Handle) -> WorkflowExecutionStatus | None:
     return (await handle.describe()).status
 
 
-async def test_goes_on_when_it_is_told_that_its_child_has_ended(stage: Stage) -> None:
+async def test_goes_on_when_it_is_notified_that_its_child_has_ended(stage: Stage) -> None:
     async with stage.worker():
         handle = await stage.start(PLAN)
         await eventually(lambda: is_waiting(stage))
         shown = [flush.run.children for flush in stage.world.flushes]
         stage.world.ends = lambda _: DONE
-        await handle.signal("child_ended", told_of(handle, "c"))
+        await handle.signal("child_ended", child_ended(handle, "c"))
         assert (await handle.result()).status == "completed"
         state = await state_of(handle)
     assert state.steps["c"].output == {"status": "completed", "output": 1}
     assert shown[-1] == (state.steps["c"].child,)
     assert stage.world.flushes[-1].run.children == ()
     assert [call[1] for call in stage.world.calls if call[0] == "sub_playbook"] == ["c"]
-    assert stage.world.told == []
+    assert stage.world.notified_parents == []
 
 
-async def test_does_not_believe_a_client_when_it_says_what_only_the_service_says(stage: Stage) -> None:
+async def test_refuses_an_unsigned_message_of_the_service(stage: Stage) -> None:
     stage.world.ends = lambda _: StepOutcome(status="ready")
     async with stage.worker():
         handle = await stage.start(PLAN)
         await eventually(lambda: is_waiting(stage))
         stage.world.ends = lambda _: DONE
-        unsigned = {name: value for name, value in told_of(handle, "c").items() if name not in SIGNED}
+        unsigned = {name: value for name, value in child_ended(handle, "c").items() if name not in SIGNED}
         await handle.signal("child_ended", unsigned)
         await eventually(lambda: "message_refused" in stage.world.event_kinds)
         assert (await state_of(handle)).steps["c"].status == "waiting"
@@ -72,7 +72,7 @@ async def test_passes_a_cancel_down_and_ends_when_it_is_cancelled(stage: Stage) 
             await handle.result()
         state = await state_of(handle)
         assert await closed_as(handle) == WorkflowExecutionStatus.CANCELED
-    assert [call.execution_id for call in stage.world.let_go] == [state.steps["c"].child]
+    assert [call.execution_id for call in stage.world.cancelled_children] == [state.steps["c"].child]
 
 
 async def test_waits_for_a_start_on_its_way_before_it_cancels_what_came_of_it(stage: Stage) -> None:
@@ -82,16 +82,16 @@ async def test_waits_for_a_start_on_its_way_before_it_cancels_what_came_of_it(st
         await eventually(lambda: stage.world.calls)
         await update(handle, "cancel_run")
         await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == "cancelled")
-        # Nobody knows yet whether there is a child.
-        await holds(lambda: stage.world.let_go == [], 0.3)
+        # It is not known yet whether there is a child.
+        await holds(lambda: stage.world.cancelled_children == [], 0.3)
         assert await closed_as(handle) == WorkflowExecutionStatus.RUNNING
         gate.set()
         with pytest.raises(WorkflowFailureError):
             await handle.result()
-    assert len(stage.world.let_go) == 1
+    assert len(stage.world.cancelled_children) == 1
 
 
-async def test_leaves_a_child_alone_when_nobody_waits_for_it(stage: Stage) -> None:
+async def test_leaves_a_child_alone_when_its_step_does_not_wait(stage: Stage) -> None:
     gate = stage.world.gate("b")
     gate.clear()
     plan = plan_of(child("c", 1, waits=False), child("b", 2, after=("c",)))
@@ -102,11 +102,11 @@ async def test_leaves_a_child_alone_when_nobody_waits_for_it(stage: Stage) -> No
         gate.set()
         with pytest.raises(WorkflowFailureError):
             await handle.result()
-    assert len(stage.world.let_go) == 1, "the one that is waited for"
+    assert len(stage.world.cancelled_children) == 1, "the one that is waited for"
 
 
 @pytest.mark.parametrize("ending", ["completed", "failed", "cancelled"])
-async def test_tells_its_parent_after_its_rows_say_how_it_ended(stage: Stage, ending: str) -> None:
+async def test_notifies_its_parent_after_its_rows_show_how_it_ended(stage: Stage, ending: str) -> None:
     gate = stage.world.gate(f"flush:{ending}")
     if ending == "failed":
         error = StepOutcome(status="failed", error=None)
@@ -120,24 +120,24 @@ async def test_tells_its_parent_after_its_rows_say_how_it_ended(stage: Stage, en
             await eventually(lambda: stage.world.calls)
             await update(handle, "cancel_run")
         await eventually(lambda: stage.world.flushes and stage.world.flushes[-1].run.status == ending)
-        await holds(lambda: stage.world.told == [], 0.2)
+        await holds(lambda: stage.world.notified_parents == [], 0.2)
         gate.set()
         try:
             await handle.result()
         except WorkflowFailureError:
             assert ending != "completed"
-    assert [call.parent for call in stage.world.told] == [PARENT]
-    assert [call.limit for call in stage.world.woken] == [SLOT]
+    assert [call.parent for call in stage.world.notified_parents] == [PARENT]
+    assert [call.limit for call in stage.world.notified_next] == [SLOT]
 
 
-async def test_tells_nobody_when_its_parent_does_not_wait(stage: Stage) -> None:
+async def test_sends_no_notification_when_its_parent_does_not_wait(stage: Stage) -> None:
     apart = ParentRun(execution_id=UUID(int=7), step="s", visit=1, depth=1, waits=False)
     async with stage.worker():
         await (await stage.start(plan_of(step("a", 1)), parent=apart)).result()
-    assert stage.world.told == stage.world.woken == []
+    assert stage.world.notified_parents == stage.world.notified_next == []
 
 
-async def test_waits_for_its_turn_and_takes_it_when_it_is_told(stage: Stage) -> None:
+async def test_waits_for_its_limit_and_acquires_it_when_it_is_notified(stage: Stage) -> None:
     stage.world.frees = lambda _: len(stage.world.asked) > 1
     async with stage.worker():
         handle = await stage.start(plan_of(step("a", 1)), slot=SLOT)
@@ -147,7 +147,7 @@ async def test_waits_for_its_turn_and_takes_it_when_it_is_told(stage: Stage) -> 
         assert (await handle.result()).status == "completed"
     assert [call.cancels_oldest for call in stage.world.asked] == [False, False]
     assert stage.world.flushes[-1].run.waiting_for is None
-    assert stage.world.woken[0].limit == SLOT
+    assert stage.world.notified_next[0].limit == SLOT
 
 
 async def test_makes_room_with_its_first_question_only_when_the_oldest_have_to_go(stage: Stage) -> None:
@@ -161,7 +161,7 @@ async def test_makes_room_with_its_first_question_only_when_the_oldest_have_to_g
     assert [call.cancels_oldest for call in stage.world.asked] == [True, False]
 
 
-async def test_asks_by_itself_when_nobody_tells_it(skipping: Stage) -> None:
+async def test_asks_by_itself_when_no_notification_comes(skipping: Stage) -> None:
     skipping.world.frees = lambda _: len(skipping.world.asked) > 3
     async with skipping.worker():
         handle = await skipping.start(plan_of(step("a", 1)), slot=SLOT)
@@ -189,13 +189,13 @@ async def test_stays_itself_when_it_goes_on_as_a_new_execution(stage: Stage) -> 
         stage.world.ends = lambda call: looks.append(call) or StepOutcome(status="ready")
         for _ in range(8):
             seen = len(looks)
-            await handle.signal("child_ended", told_of(handle, "c"))
+            await handle.signal("child_ended", child_ended(handle, "c"))
             await eventually(lambda seen=seen: len(looks) > seen)
         stage.world.ends = lambda _: DONE
         with suppress(RPCError):  # where another look was on its way, the run is over by now
-            await handle.signal("child_ended", told_of(handle, "c"))
+            await handle.signal("child_ended", child_ended(handle, "c"))
         latest = stage.client.get_workflow_handle(handle.id)
         await asyncio.wait_for(latest.result(), 20)
     assert len({flush.temporal_run_id for flush in stage.world.flushes}) >= 2
-    assert len(stage.world.told) == len(stage.world.woken) == 1
+    assert len(stage.world.notified_parents) == len(stage.world.notified_next) == 1
     assert [call[1] for call in stage.world.calls if call[0] == "sub_playbook"] == ["c"]

@@ -51,7 +51,7 @@ async def test_fails_with_timeout_when_the_deadline_passes(skipping: Stage) -> N
     assert skipping.world.flushes[-1].run.status == "failed"
 
 
-async def test_reminds_escalates_and_gives_up_when_nobody_decides(skipping: Stage) -> None:
+async def test_reminds_escalates_and_gives_up_without_a_decision(skipping: Stage) -> None:
     rules = ApprovalPlan(
         window_minutes=60.0, reminder_minutes=(20.0, 40.0), on_timeout="escalate", escalate_to_roles=("chief",)
     )

@@ -92,11 +92,11 @@ class Players:
         try:
             for _ in range(rng.randint(0, 8)):
                 await asyncio.sleep(rng.choice([0, 0, 0.01, 0.05]))
-                await self._say(handle, rng, *random_message(rng, plan))
+                await self._send(handle, rng, *random_message(rng, plan))
             while await self._help(handle, rng, execution):
                 await asyncio.sleep(0.2)
         except RPCError:
-            # The run ended while somebody still spoke to it.
+            # The run ended while messages were still sent.
             pass
         try:
             await handle.result()
@@ -104,7 +104,7 @@ class Players:
             assert isinstance(failure.cause, ApplicationError)
         return handle
 
-    async def _say(self, handle: Handle, rng: Random, verb: str, body: JsonObject) -> None:
+    async def _send(self, handle: Handle, rng: Random, verb: str, body: JsonObject) -> None:
         roll = rng.random()
         if roll < 0.1:
             await handle.signal(verb, "nonsense")
@@ -117,15 +117,15 @@ class Players:
             await update(handle, verb, body)
 
     async def _help(self, handle: Handle, rng: Random, execution: UUID) -> bool:
-        """Somebody goes on with a run that waits for somebody; false when it is over."""
-        told = [call for call in self._stage.world.flushes if call.execution_id == execution]
-        if told and told[-1].run.status in FINISHED_RUN:
+        """Send the messages that a run waits for; false when it is over."""
+        flushes = [call for call in self._stage.world.flushes if call.execution_id == execution]
+        if flushes and flushes[-1].run.status in FINISHED_RUN:
             return False
-        if told and told[-1].run.pause is not None:
+        if flushes and flushes[-1].run.pause is not None:
             await handle.signal("resume")
-        if told and told[-1].run.waiting_for is not None:
+        if flushes and flushes[-1].run.waiting_for is not None:
             await handle.signal("concurrency_free", SIGNED)
-        steps = {line.key: line for call in told for line in call.steps}
+        steps = {line.key: line for call in flushes for line in call.steps}
         for key, now in steps.items():
             if now.incident_at is not None:
                 verb = rng.choice(["retry_step", "skip_step", "complete_step", "fail_step"])
@@ -193,12 +193,12 @@ async def test_replays_when_plans_outcomes_and_messages_are_random(stage: Stage,
     async with stage.worker(workflow=workflow, max_cached_workflows=group.cached):
         async with asyncio.timeout(300):
             handles = await asyncio.gather(*(players.play(group.first + n) for n in range(group.runs)))
-        told = [history for handle in handles for history in await histories_of(stage, handle)]
-    assert len(told) >= group.runs
+        histories = [history for handle in handles for history in await histories_of(stage, handle)]
+    assert len(histories) >= group.runs
     replay = replayer(workflow)
-    for history in told:
+    for history in histories:
         await replay.replay_workflow(history)
-    for history in told:
+    for history in histories:
         for event in history.events:
             if event.event_type == TASK_FAILED:
                 assert is_expected(event.workflow_task_failed_event_attributes)

@@ -32,9 +32,9 @@ def test_has_a_history_of_this_engine_version_when_there_is_a_scenario(scenario:
 
 
 async def test_fails_to_replay_when_a_history_is_of_other_code() -> None:
-    """The same history, but the effect is said to have been another one."""
-    told = file_of("straight").read_text()
-    assert told.count('"http_request"') == 1, "as the activity that ran; the plan is encoded"
-    events = json.loads(told.replace('"http_request"', '"smtp_request"'))["events"]
+    """The same history with another effect."""
+    recorded = file_of("straight").read_text()
+    assert recorded.count('"http_request"') == 1, "as the activity that ran; the plan is encoded"
+    events = json.loads(recorded.replace('"http_request"', '"smtp_request"'))["events"]
     with pytest.raises(NondeterminismError):
         await replayer().replay_workflow(WorkflowHistory.from_json("tampered", json.dumps({"events": events})))

@@ -1,4 +1,4 @@
-"""How the shell carries a run: ends, losses, bursts, continue-as-new."""
+"""The shell of a run: endings, losses, bursts, continue-as-new."""
 
 from __future__ import annotations
 
@@ -230,8 +230,8 @@ async def test_runs_effects_side_by_side_when_forty_are_ready(stage: Stage) -> N
     assert len(await events_of(handle, SCHEDULED)) <= 40 + 8
 
 
-async def test_hears_people_when_the_lane_is_busy(stage: Stage) -> None:
-    """Each step says that it took 300 ms, so the lane lets signals in after every second one."""
+async def test_handles_messages_when_the_lane_is_busy(stage: Stage) -> None:
+    """Each step reports a duration of 300 ms, so the lane lets signals in after every second one."""
     stage.world.answer = lambda _: StepOutcome(status="succeeded", elapsed_ms=300)
     steps = [step("s1", 1), *(step(f"s{n}", n, after=(f"s{n - 1}",)) for n in range(2, 8))]
     async with stage.worker():

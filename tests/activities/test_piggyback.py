@@ -31,7 +31,7 @@ def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Rows:
-    """Stands for the flush into the database; says what it was asked."""
+    """Fake of the flush into the database that records its calls."""
 
     def __init__(self, answer: Callable[[], FlushResult]) -> None:
         self.written: list[FlushCall] = []
@@ -76,7 +76,7 @@ async def test_writes_nothing_when_the_effect_is_fast(monkeypatch: pytest.Monkey
     assert (outcome.rows_seq, rows.written) == (None, [])
 
 
-async def test_writes_and_says_so_when_the_effect_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_writes_and_reports_it_when_the_effect_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Rows(applied)
     outcome = await outcome_of(monkeypatch, rows, carried(), seconds=3 * SHORT)
     assert (outcome.rows_seq, len(rows.written)) == (7, 1)

@@ -1,4 +1,4 @@
-"""Runs get what they wait for in other runs, also when its signal was lost."""
+"""Runs receive what they wait for from other runs, also when the signal was lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SLOT = ConcurrencyLimit(label="concurrency:refund:key", max_runs=1)
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No run says anything to another one."""
+    """Lose every signal from one run to another."""
 
     async def lose(*_: Any, **__: Any) -> bool:
         return True
@@ -141,7 +141,7 @@ async def test_a_child_is_cancelled_when_its_parent_was_terminated(place: Place)
 
 
 @pytest.mark.usefixtures("silent")
-async def test_a_run_takes_its_turn_when_nobody_told_it(place: Place) -> None:
+async def test_a_run_acquires_its_limit_when_the_signal_was_lost(place: Place) -> None:
     async with place.worker():
         first = await started(place, slot=SLOT)
         await eventually(lambda: _waits(place, first))

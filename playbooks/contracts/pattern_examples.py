@@ -29,7 +29,7 @@ _RE2_SYNTAX = re.compile(
     + r"|(?P<group>\((?:\?P?<\w+>|\?[imsU-]*:))|(?P<flags>\(\?[imsU-]+\))",
     re.DOTALL,
 )
-_IN_SET = re.compile(_ESCAPE + r"|\[:(?P<posix>\w+):\]|[\[&~|]", re.DOTALL)
+_IN_SET = re.compile(_ESCAPE + r"|\[:(?P<posix>\w+):\]|(?<=-)-|[\[&~|]", re.DOTALL)
 
 
 class UnreadablePatternError(ValueError):
@@ -44,7 +44,7 @@ def matching(pattern: str, *, grow: int = 0, variant: int = 0) -> str:
     """
     try:
         tree = import_module("re._parser").parse(_RE2_SYNTAX.sub(_in_python, pattern))
-    except (re.error, OverflowError) as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UnreadablePatternError(str(error)) from None
     return _text(tree, grow, variant)
 

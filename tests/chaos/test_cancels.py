@@ -24,8 +24,8 @@ from api.temporal_client import RunWorkflows
 from playbooks.common import ids
 from playbooks.common.errors import NotFoundError
 from playbooks.common.ids import derived_execution_id
-from playbooks.common.values import Actor, JsonObject, Verdict
-from playbooks.engine.model.control_messages import Decide
+from playbooks.common.values import Actor, Verdict
+from playbooks.engine.model.control_messages import Action, Decide
 from playbooks.engine.model.state import TaskState, Vote
 from playbooks.engine.model.temporal_messages import FlushCall, RunInput, TaskCall
 from runtime.settings import Settings
@@ -46,8 +46,8 @@ SOON = 5.0
 
 
 @dataclass
-class RunsThatListen:
-    """Instead of Temporal: notes starts and updates, and answers a moment later."""
+class RecordedCalls:
+    """Records starts and updates instead of Temporal, and answers a moment later."""
 
     started: list[UUID] = field(default_factory=list[UUID])
     updates: dict[str | None, Actor] = field(default_factory=dict[str | None, Actor])
@@ -57,7 +57,7 @@ class RunsThatListen:
         await asyncio.sleep(0)
 
     async def update(
-        self, organization_id: UUID, execution_id: UUID, verb: str, body: JsonObject, actor: Actor, *, update_id: str
+        self, organization_id: UUID, execution_id: UUID, action: Action, actor: Actor, *, update_id: str
     ) -> Verdict:
         self.updates[update_id] = actor
         await asyncio.sleep(0)
@@ -78,7 +78,7 @@ class World:
 
     sample: Sample
     services: Services
-    runs: RunsThatListen
+    runs: RecordedCalls
 
     @property
     def database(self) -> Database:
@@ -212,7 +212,7 @@ OPERATIONS: dict[str, type[Any]] = {"start_run": Starting, "apply_flush": Flushi
 async def world(
     database: Database, database_url: str, settings: Settings, organization_id: UUID
 ) -> AsyncGenerator[World]:
-    listening = RunsThatListen()
+    listening = RecordedCalls()
     narrow = Database.connect(database_url, pool_size=1)
     services = Services(
         settings=settings,

@@ -1,7 +1,7 @@
-"""The one place that says how each kind of work is carried, and every timeout and retry policy with what it bounds.
+"""Calls of activities, with every timeout and retry policy. Nothing else in `workflows` names a number of seconds.
 
-The choice between local and regular activities is made here alone: local ones are pure and go through the lane,
-one outstanding at a time; everything else is regular and visible in the history.
+Local activities are pure and go through the lane, one outstanding at a time; all others are regular and visible in the
+history.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _CURRENT_STEP = SearchAttributeKey.for_keyword("CurrentStep")
 
 
 def pure_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
-    """One attempt of a pure handler, named by it. Not retried by Temporal: the machine owns the retry policy."""
+    """Start one attempt of a pure handler, under its name. The machine owns the retry policy, so Temporal has none."""
     return workflow.start_local_activity(
         step.worker_type,
         call,
@@ -67,9 +67,9 @@ def pure_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOut
 
 
 def effect_step(step: PlanStep, call: StepCall, rows: FlushCall | None) -> workflow.ActivityHandle[StepOutcome]:
-    """One attempt of an effect, named by its handler. A vanished worker shows within the heartbeat timeout.
+    """Start one attempt of an effect, under its handler's name. A lost worker is detected by the heartbeat timeout.
 
-    `rows` is what it may write to the tables on its way.
+    `rows` is a flush that the activity may write.
     """
     return workflow.start_activity(
         ActivityName.AI if step.step_type == "ai" else step.worker_type,
@@ -83,32 +83,32 @@ def effect_step(step: PlanStep, call: StepCall, rows: FlushCall | None) -> workf
 
 
 def prepare_step(step: PlanStep, call: StepCall) -> workflow.ActivityHandle[StepOutcome]:
-    """Condition and input of a step that is carried elsewhere."""
+    """Evaluate condition and input of a step whose work is not in the lane."""
     return _lane(ActivityName.PREPARE_STEP, call, StepOutcome, f"{step.name}: condition and input")
 
 
 def evaluate_loop(step: PlanStep, call: LoopCall) -> workflow.ActivityHandle[LoopOutcome]:
-    """Whether a loop goes on."""
+    """Evaluate whether a loop continues."""
     return _lane(ActivityName.EVALUATE_LOOP, call, LoopOutcome, f"{step.name}: whether it goes on")
 
 
 def collect_items(step: PlanStep, call: CollectCall) -> workflow.ActivityHandle[StepOutcome]:
-    """A loop's output."""
+    """Collect a loop's output."""
     return _lane(ActivityName.COLLECT_ITEMS, call, StepOutcome, f"{step.name}: output of its items")
 
 
 def read_child(step: PlanStep, call: ChildCall) -> workflow.ActivityHandle[StepOutcome]:
-    """Whether the run that a step waits for has ended, and what it came to."""
+    """Read whether the run that a step waits for has ended, and its output."""
     return _lane(ActivityName.READ_CHILD, call, StepOutcome, f"{step.name}: end of run {call.child}")
 
 
 def check_message(verb: str, call: CheckCall) -> workflow.ActivityHandle[OutcomeOfCheck]:
-    """Identity and form of a control message."""
+    """Check identity and form of a control message."""
     return _lane(ActivityName.CHECK_MESSAGE, call, OutcomeOfCheck, f"check: {verb}")
 
 
 def make_output(call: OutputCall) -> workflow.ActivityHandle[OutputResult]:
-    """The run's output."""
+    """Make the run's output."""
     return _lane(ActivityName.MAKE_OUTPUT, call, OutputResult, "output")
 
 
@@ -149,17 +149,17 @@ def request_cancel(call: CancelCall) -> workflow.ActivityHandle[None]:
 
 
 def cancel_child(call: CancelCall) -> workflow.ActivityHandle[None]:
-    """Pass a cancel down."""
+    """Cancel a child run."""
     return _until_done(ActivityName.CANCEL_CHILD, call, f"cancel run {call.execution_id}")
 
 
 def notify_parent(call: NotifyParentCall) -> workflow.ActivityHandle[None]:
-    """Say upwards that this run has ended."""
-    return _until_done(ActivityName.NOTIFY_PARENT, call, f"tell run {call.parent.execution_id}")
+    """Notify the parent that this run has ended."""
+    return _until_done(ActivityName.NOTIFY_PARENT, call, f"notify run {call.parent.execution_id}")
 
 
 def acquire_concurrency(call: AcquireCall) -> workflow.ActivityHandle[AcquireResult]:
-    """Whether it is this run's turn; repeated until there is an answer."""
+    """Try to acquire the concurrency limit; repeated until there is an answer."""
     return workflow.start_activity(
         ActivityName.ACQUIRE_CONCURRENCY,
         call,
@@ -172,7 +172,7 @@ def acquire_concurrency(call: AcquireCall) -> workflow.ActivityHandle[AcquireRes
 
 
 def notify_next(call: NotifyNextCall) -> workflow.ActivityHandle[None]:
-    """Pass this run's turn on."""
+    """Notify the next run of the same concurrency limit."""
     return _until_done(ActivityName.NOTIFY_NEXT, call, "whose turn it is now")
 
 
@@ -188,7 +188,7 @@ def _until_done(name: ActivityName, call: object, summary: str) -> workflow.Acti
 
 
 def flush(call: FlushCall) -> workflow.ActivityHandle[FlushResult]:
-    """Carry committed state to the tables; unlimited retries, because nothing else may write them."""
+    """Write committed state to the tables; retries are unlimited, because nothing else may write them."""
     return workflow.start_activity(
         ActivityName.FLUSH,
         call,
@@ -201,17 +201,17 @@ def flush(call: FlushCall) -> workflow.ActivityHandle[FlushResult]:
 
 
 async def end_workflow_task() -> None:
-    """A timer that is due at once: the workflow task ends, and waiting signals are delivered."""
+    """End the workflow task with a timer that is due at once, so that waiting signals are delivered."""
     await sleep(_YIELD, "let signals in")
 
 
 async def sleep(delay: timedelta, summary: str) -> None:
-    """A durable timer, also where the instant has passed: the clock must not decide whether there is one."""
+    """Start a durable timer, even if the instant has passed: the clock must not decide whether there is one."""
     await workflow.sleep(max(delay, _YIELD), summary=summary)
 
 
 def upsert_search_attributes(run: RunProjection) -> None:
-    """What lists of workflows filter by; upserted with a flush, not per step."""
+    """Update the search attributes; done with a flush, not per step."""
     updates: list[SearchAttributeUpdate[Any]] = [
         _RUN_STATUS.value_set(run.status),
         _RUN_PRIORITY.value_set(run.priority),

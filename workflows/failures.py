@@ -1,4 +1,4 @@
-"""From a failed activity to what the machine understands. Reads types and structured details, never a message."""
+"""Converts failed activities into events of the machine. Reads types and structured details, never a message."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from playbooks.engine.model.events import AttemptLost, StepReported
 from playbooks.engine.model.temporal_messages import StepCall, StepOutcome
 
 _WORKER_SHUTDOWN = "WorkerShutdown"
-"""The failure's type by which the SDK says that a worker was stopped before the activity was done: a lost worker."""
+"""Type of the SDK's failure for a worker that stopped before the activity was done: a lost worker."""
 
 _KINDS = frozenset(cast("tuple[str, ...]", get_args(ErrorKind)))
 
 
 def read_failure(call: StepCall, error: ActivityError, at: datetime) -> StepReported | AttemptLost:
-    """The event of a failed attempt. A run never cancels one: whatever else did, the attempt was lost."""
+    """Return the event of a failed attempt. A run never cancels one, so a cancelled attempt was lost."""
     cause = error.cause
     if isinstance(cause, CancelledError):
         return AttemptLost(at=at, step=call.step, visit=call.visit, attempt=call.attempt)
@@ -46,7 +46,7 @@ def _reported(call: StepCall, at: datetime, outcome: StepOutcome) -> StepReporte
 
 
 def _read_application_error(error: ApplicationError) -> StepOutcome:
-    """Our activities send `{error: {...}, input, values}`; anything else is a failure of kind `system`."""
+    """Read an activity's `{error: {...}, input, values}`; anything else is a failure of kind `system`."""
     details: Any = error.details[0] if error.details else None
     facts = cast("JsonObject", details) if isinstance(details, dict) else {}
     described = facts.get("error")

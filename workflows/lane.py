@@ -15,7 +15,7 @@ from workflows import calls
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneJob:
-    """`run` does the work and answers the milliseconds it took; `is_control` jobs outlive the run's end."""
+    """`run` does the work and returns the milliseconds it took; `is_control` jobs outlive the run's end."""
 
     run: Callable[[], Awaitable[int]]
     is_control: bool = False
@@ -42,7 +42,7 @@ class Lane:
 
     @property
     def rests(self) -> bool:
-        """No local activity is outstanding, and none begins before something else is heard."""
+        """Return true if no local activity is outstanding and none begins before the next event."""
         return self.is_idle or self._is_yielding
 
     def put(self, job: LaneJob) -> None:
@@ -56,7 +56,7 @@ class Lane:
             self._task = self._spawn(self._work())
 
     def drop_steps(self) -> None:
-        """Forget what the end of the run made pointless; control messages still get their verdict."""
+        """Drop jobs that the end of the run made pointless; control messages still get their verdict."""
         self._jobs = deque(job for job in self._jobs if job.is_control)
 
     async def _work(self) -> None:

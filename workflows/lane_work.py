@@ -1,7 +1,6 @@
-"""What the lane does: one pure piece of work at a time, each of which ends in an event.
+"""Work of the lane: one local activity at a time, each of which ends in an event.
 
-Owns the way from a command to the local activity and back. Must not know when it gets its turn. Invariant: what was
-ended while its work waited for its turn is not done.
+Work whose visit ended while it was queued is not done.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ from workflows.failures import read_failure
 from workflows.lane import LaneJob
 
 LaneCommand: TypeAlias = PrepareStep | RunStep | EvaluateLoop | CollectItems | ReadChild | CheckMessage | MakeOutput
-"""`RunStep` of a pure handler, that is."""
+"""Commands for the lane; of `RunStep` only those of pure handlers."""
 
 
 class LaneWork:
-    """One run's work for the lane. `state` is asked when a piece of it gets its turn, `hear` told what came of it."""
+    """One run's work for the lane. `state` is read when a job begins, `report` receives its event."""
 
-    def __init__(self, plan: Plan, state: Callable[[], RunState], hear: Callable[[events.Event], None]) -> None:
+    def __init__(self, plan: Plan, state: Callable[[], RunState], report: Callable[[events.Event], None]) -> None:
         self._plan = plan
         self._state = state
-        self._hear = hear
+        self._report = report
 
     def job(self, command: LaneCommand) -> LaneJob:
-        """The work that a command asks for."""
+        """Return the job for a command."""
         return LaneJob(run=self._work(command), is_control=isinstance(command, CheckMessage))
 
     def _work(self, command: LaneCommand) -> Callable[[], Awaitable[int]]:
@@ -71,9 +70,9 @@ class LaneWork:
         try:
             outcome = await calls.pure_step(step, call)
         except ActivityError as error:
-            self._hear(read_failure(call, error, workflow.now()))
+            self._report(read_failure(call, error, workflow.now()))
             return calls.LANE_BUDGET_MS
-        self._hear(reported(call, outcome))
+        self._report(reported(call, outcome))
         return outcome.elapsed_ms
 
     async def _prepare(self, key: str, visit: int) -> int:
@@ -82,7 +81,7 @@ class LaneWork:
         step = self._plan.step(key)
         call = activity_inputs.step_call(self._plan, self._state(), step, 0)
         outcome = await calls.prepare_step(step, call)
-        self._hear(events.StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
+        self._report(events.StepPrepared(at=workflow.now(), step=key, visit=call.visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _evaluate_loop(self, key: str, visit: int) -> int:
@@ -91,7 +90,7 @@ class LaneWork:
         outcome = await calls.evaluate_loop(
             self._plan.step(key), activity_inputs.loop_call(self._plan, self._state(), key)
         )
-        self._hear(events.LoopEvaluated(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._report(events.LoopEvaluated(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _collect_items(self, key: str, visit: int) -> int:
@@ -100,7 +99,7 @@ class LaneWork:
         outcome = await calls.collect_items(
             self._plan.step(key), activity_inputs.collect_call(self._plan, self._state(), key)
         )
-        self._hear(events.ItemsCollected(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._report(events.ItemsCollected(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _read_child(self, key: str, visit: int) -> int:
@@ -108,29 +107,29 @@ class LaneWork:
         if call is None:
             return 0
         outcome = await calls.read_child(self._plan.step(key), call)
-        self._hear(events.ChildRead(at=workflow.now(), step=key, visit=visit, outcome=outcome))
+        self._report(events.ChildRead(at=workflow.now(), step=key, visit=visit, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _check(self, request_id: str) -> int:
         request = self._state().requests[request_id]
         call = activity_inputs.check_call(self._plan, self._state(), request)
         outcome = await calls.check_message(request.message.verb, call)
-        self._hear(events.MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
+        self._report(events.MessageChecked(at=workflow.now(), request=request_id, outcome=outcome))
         return outcome.elapsed_ms
 
     async def _make_output(self) -> int:
         result = await calls.make_output(activity_inputs.output_call(self._plan, self._state()))
-        self._hear(events.OutputMade(at=workflow.now(), output=result.output, error=result.error))
+        self._report(events.OutputMade(at=workflow.now(), output=result.output, error=result.error))
         return result.elapsed_ms
 
     def _is_gone(self, key: str, visit: int) -> bool:
-        """An item that was cancelled, or a visit that is over, while its lane work waited for its turn."""
+        """Return true if the item was cancelled, or the visit ended, while its job was queued."""
         steps = self._state().steps
         return key not in steps or steps[key].visit != visit
 
 
 def reported(call: StepCall, outcome: StepOutcome) -> events.StepReported:
-    """The event of an attempt that has been answered."""
+    """Return the event of an attempt that has an outcome."""
     return events.StepReported(
         at=workflow.now(), step=call.step, visit=call.visit, attempt=call.attempt, outcome=outcome
     )

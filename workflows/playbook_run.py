@@ -1,8 +1,8 @@
-"""The workflow `PlaybookRun`: what the outside may say to a run, and when a run is over.
+"""The workflow `PlaybookRun`: its signals, updates and query, and the end of a run.
 
 Signals and updates are dynamic and raw, because a handler with typed arguments turns a malformed signal into a
-workflow task that fails for ever. It protects: a run ends only when everything that was decided is in the tables
-and every update has its verdict.
+workflow task that fails for ever. A run ends only when all decisions are in the tables and every update has its
+verdict.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from playbooks.engine.model.temporal_messages import RunInput, RunResult
 from workflows.shell import Shell
 
 LONG_HISTORY = 10_000
-"""Events from which on that is done for any run; one that goes over items does it when Temporal suggests it."""
+"""Number of events after which any run continues as new; one with loops does when Temporal suggests it."""
 
 
 @workflow.defn(name="PlaybookRun")
@@ -46,7 +46,7 @@ class PlaybookRunWorkflow:
         self._was_cancel_requested = False
         self._is_ending = False
         self._is_drain_asked = False
-        self._has_told_others = False
+        self._has_notified_others = False
         if start.state is None:
             self._shell.post(RunStarted(at=workflow.now()))
         elif start.state.is_draining:
@@ -54,7 +54,7 @@ class PlaybookRunWorkflow:
 
     @workflow.run
     async def run(self, start: RunInput) -> RunResult:
-        """Runs to the end. A failed run raises `ApplicationError` with a `RunResult` as details."""
+        """Run to the end. A failed run raises `ApplicationError` with a `RunResult` as details."""
         shell = self._shell
         shell.restore_timers()
         while True:
@@ -66,8 +66,8 @@ class PlaybookRunWorkflow:
             shell.work()
             self._drain_if_long()
             self._is_ending = shell.is_quiet and (shell.is_finished or self._should_continue_as_new())
-            if self._is_ending and shell.is_finished and self._tell_others_once():
-                self._is_ending = False  # it is quiet again when they are told
+            if self._is_ending and shell.is_finished and self._notify_others_once():
+                self._is_ending = False  # it is quiet again when they have been notified
             if self._is_ending and workflow.all_handlers_finished():
                 if not shell.is_finished:
                     workflow.continue_as_new(replace(start, state=shell.state))
@@ -78,12 +78,12 @@ class PlaybookRunWorkflow:
 
     @workflow.query(name="state")
     def state(self) -> RunState:
-        """Everything about the run, also after it ended."""
+        """Return the state of the run, also after it ended."""
         return self._shell.state
 
     @workflow.signal(dynamic=True)
     def on_signal(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """Any signal: recorded as refused where it cannot be read, never raised."""
+        """Handle any signal. One that cannot be read is recorded as refused; nothing is raised."""
         message = _read(name, arguments)
         if isinstance(message, MalformedMessage):
             refused = MessageRefused(at=workflow.now(), verb=message.verb, code=message.code, reason=message.reason)
@@ -93,7 +93,7 @@ class PlaybookRunWorkflow:
 
     @workflow.update(dynamic=True)
     async def on_update(self, name: str, arguments: Sequence[RawValue]) -> Verdict:
-        """Any verb; answers with its verdict."""
+        """Handle any verb and return its verdict."""
         message = _read(name, arguments)
         if isinstance(message, MalformedMessage):
             return Verdict(outcome="refused", code=message.code, detail=message.reason, at=workflow.now())
@@ -105,7 +105,7 @@ class PlaybookRunWorkflow:
 
     @on_update.validator
     def refuse_malformed(self, name: str, arguments: Sequence[RawValue]) -> None:
-        """A malformed update is rejected and leaves no trace."""
+        """Reject a malformed update, which leaves no trace."""
         message = _read(name, arguments)
         if isinstance(message, MalformedMessage):
             raise ApplicationError(message.reason, type=message.code, non_retryable=True)
@@ -118,13 +118,13 @@ class PlaybookRunWorkflow:
         return self._shell.is_awake or (self._is_ending and self._can_end())
 
     def _can_end(self) -> bool:
-        """Handlers are waited for only here; a cancelled run also waits for Temporal's own cancel."""
+        """Return true if all handlers have finished; a cancelled run also waits for Temporal's own cancel."""
         if not workflow.all_handlers_finished():
             return False
         return self._shell.state.status != "cancelled" or self._was_cancel_requested or not self._is_cancel_asked
 
     def _drain_if_long(self) -> None:
-        """A run that always has something in flight is held for a moment, or its history would grow without end."""
+        """Hold a busy run with a long history until it has continued as new, so that the history stays bounded."""
         if self._is_drain_asked or not self._should_continue_as_new():
             return
         is_long = workflow.info().get_current_history_length() > LONG_HISTORY
@@ -135,12 +135,12 @@ class PlaybookRunWorkflow:
     def _should_continue_as_new(self) -> bool:
         return workflow.info().is_continue_as_new_suggested()
 
-    def _tell_others_once(self) -> bool:
-        """Whether somebody is being told: the rows say by now how the run ended, which is what they will look at."""
-        if self._has_told_others:
+    def _notify_others_once(self) -> bool:
+        """Notify other runs of the end, which the rows show by now; return false if there are none."""
+        if self._has_notified_others:
             return False
-        self._has_told_others = True
-        return self._shell.tell_others()
+        self._has_notified_others = True
+        return self._shell.notify_others()
 
     def _ask_cancel_once(self) -> None:
         if not self._is_cancel_asked:
@@ -161,7 +161,7 @@ class PlaybookRunWorkflow:
 
 
 def _read(name: str, arguments: Sequence[RawValue]) -> ControlMessage | MalformedMessage:
-    """Decode and read a message; a payload that no converter knows is as malformed as any other."""
+    """Decode and read a message; a payload that no converter knows is malformed."""
     converter = workflow.payload_converter()
     values: list[Json] = []
     for argument in arguments:

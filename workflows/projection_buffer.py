@@ -1,9 +1,9 @@
-"""What the rows know of a run, and what is on its way to them.
+"""Changes of a run that its rows do not have yet.
 
-Two ways lead there. A flush is an activity of its own, which is repeated until the rows have what it carries. An effect
-may carry the same on its way: its activity writes it when it is due, and says so in its outcome; what it does not write
-is carried by whatever comes next. Owns which of the two, and when. Never looks at the clock: a replay may see another
-time, and the flush would move in the history.
+They are written in two ways. A flush is an activity of its own, which is repeated until the rows have its content. An
+effect may carry a flush: its activity writes it when it is due and reports that in its outcome; what it does not write
+comes with the next flush. This module never reads the clock: a replay may see another time, and the flush would move in
+the history.
 """
 
 from __future__ import annotations
@@ -13,54 +13,54 @@ from playbooks.engine.model.state import RunState
 from playbooks.engine.model.temporal_messages import FlushCall
 from playbooks.engine.projection import flush_of
 
-CARRIED_STEPS = 10
-"""An effect carries at most so many steps that changed: the history keeps each copy."""
+MAX_PIGGYBACKED_STEPS = 10
+"""Maximum number of changed steps that an effect carries: the history keeps each copy."""
 
 
-class Rows:
-    """One run's rows, as its workflow knows them."""
+class ProjectionBuffer:
+    """State of one run's projection, as its workflow knows it."""
 
     def __init__(self, plan: Plan, state: RunState, temporal_run_id: str) -> None:
         self._plan = plan
         self._temporal_run_id = temporal_run_id
-        self._known_seq = state.seq
-        self._carried: FlushCall | None = None
+        self._confirmed_seq = state.seq
+        self._piggybacked: FlushCall | None = None
         self.is_flushing = False
-        self.is_timed = False
-        self.is_due = False
+        self.flush_timer_running = False
+        self.flush_due = False
 
-    def lack(self, state: RunState) -> bool:
-        """Whether the history has something that the rows do not have."""
-        return state.seq > self._known_seq
+    def is_behind(self, state: RunState) -> bool:
+        """Return true if the history has changes that the rows do not have."""
+        return state.seq > self._confirmed_seq
 
-    def wait_for_nothing(self, state: RunState) -> bool:
-        """Whether something is neither in the rows nor on its way to them."""
-        on_its_way = self._carried.seq if self._carried else self._known_seq
-        return not self.is_flushing and state.seq > on_its_way
+    def has_unsent_changes(self, state: RunState) -> bool:
+        """Return true if there are changes that are neither in the rows nor being written."""
+        sent_seq = self._piggybacked.seq if self._piggybacked else self._confirmed_seq
+        return not self.is_flushing and state.seq > sent_seq
 
-    def for_flush(self, state: RunState) -> FlushCall:
-        """All that the rows lack, for an activity of its own. The outbox is empty from now on."""
+    def take_for_flush(self, state: RunState) -> FlushCall:
+        """Return all missing changes for a flush activity. The caller empties the outbox."""
         self.is_flushing = True
         return self._all_new(state)
 
-    def for_effect(self, state: RunState) -> FlushCall | None:
-        """All that the rows lack, where an effect may carry it: nothing else is on its way, and it is not too much."""
-        if self.is_flushing or self.is_due or self._carried is not None or not self.lack(state):
+    def take_for_effect(self, state: RunState) -> FlushCall | None:
+        """Return all missing changes for an effect to carry; None if a flush is in flight or they are too many."""
+        if self.is_flushing or self.flush_due or self._piggybacked is not None or not self.is_behind(state):
             return None
         call = self._all_new(state)
-        if len(call.steps) > CARRIED_STEPS:
+        if len(call.steps) > MAX_PIGGYBACKED_STEPS:
             return None
-        self._carried = call
+        self._piggybacked = call
         return call
 
-    def has_flushed(self, call: FlushCall) -> None:
+    def confirm_flush(self, call: FlushCall) -> None:
         self.is_flushing = False
-        self._known_seq = max(self._known_seq, call.seq)
+        self._confirmed_seq = max(self._confirmed_seq, call.seq)
 
-    def has_been_carried(self, call: FlushCall, *, is_written: bool) -> None:
-        self._carried = None
+    def confirm_piggyback(self, call: FlushCall, *, is_written: bool) -> None:
+        self._piggybacked = None
         if is_written:
-            self._known_seq = max(self._known_seq, call.seq)
+            self._confirmed_seq = max(self._confirmed_seq, call.seq)
 
     def _all_new(self, state: RunState) -> FlushCall:
-        return flush_of(self._plan, state, flushed_seq=self._known_seq, temporal_run_id=self._temporal_run_id)
+        return flush_of(self._plan, state, flushed_seq=self._confirmed_seq, temporal_run_id=self._temporal_run_id)

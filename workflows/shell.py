@@ -1,10 +1,10 @@
 """The shell around the machine: commands become activities and timers, outcomes become events.
 
-Owns what is in flight. Knows no rule about runs. It protects: one event at a time, one lane, one flush in flight.
+It keeps what is in flight, and knows no rule about runs: one event at a time, one lane, one flush in flight.
 
-Nothing that comes from outside the lane is looked at before the lane rests (`arrivals`, docs/decisions/0010), and
-what was handed to Temporal is never taken back (0008): a timer that is not wanted any more fires and is not heard;
-effects end with the workflow, of which their next heartbeat tells them.
+Nothing from outside the lane is handled before the lane rests (`inbox`, docs/decisions/0010), and what was handed to
+Temporal is never taken back (0008): a timer that is no longer needed fires and is ignored; effects end with the
+workflow, which they notice with their next heartbeat.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from playbooks.engine.model.temporal_messages import FlushCall, FlushResult, Run
 from playbooks.engine.projection import FLUSH_INTERVAL
 from workflows import calls
 from workflows.failures import read_failure
-from workflows.inbox import Arrival, Arrivals
+from workflows.inbox import Delivery, Inbox
 from workflows.lane import Lane
 from workflows.lane_work import LaneWork, reported
-from workflows.projection_buffer import Rows
-from workflows.ui_details import Shown
+from workflows.projection_buffer import ProjectionBuffer
+from workflows.ui_details import UIDetails
 
 
 class Shell:
@@ -46,16 +46,16 @@ class Shell:
         self.verdicts: dict[str, Verdict] = {}
         self.is_awake = False
         self._start = start
-        self._inbox: deque[Event] = deque()
-        self._arrivals = Arrivals()
-        self._lane = Lane(self._watched, before_yield=self._let_flush)
-        self._lane_work = LaneWork(self.plan, lambda: self.state, self._hear)
+        self._pending: deque[Event] = deque()
+        self._inbox = Inbox()
+        self._lane = Lane(self._watched, before_yield=self._mark_flush_due)
+        self._lane_work = LaneWork(self.plan, lambda: self.state, self._report)
         self._effects: dict[str, StepCall] = {}
         self._starts: dict[tuple[str, int], commands.CancelChild | None] = {}
         self._timers: dict[str, datetime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rows = Rows(self.plan, self.state, workflow.info().run_id)
-        self._shown = Shown(start)
+        self._rows = ProjectionBuffer(self.plan, self.state, workflow.info().run_id)
+        self._ui_details = UIDetails(start)
         self._crash: BaseException | None = None
 
     @property
@@ -65,46 +65,46 @@ class Shell:
     @property
     def is_quiet(self) -> bool:
         """Nothing is in flight and nothing waits to be projected; only timers and people may act."""
-        busy = self._inbox or self._arrivals or self._effects or self._starts or self._tasks
-        return not busy and self._lane.is_idle and not self._rows.is_flushing and not self._rows.lack(self.state)
+        busy = self._pending or self._inbox or self._effects or self._starts or self._tasks
+        return not busy and self._lane.is_idle and not self._rows.is_flushing and not self._rows.is_behind(self.state)
 
     def wake(self) -> None:
         self.is_awake = True
 
     def post(self, event: Event, *, is_message: bool = False) -> None:
-        """Hand in what came from outside; it is looked at when the lane rests, one event at a time."""
-        self._arrive(lambda: self._inbox.append(event), is_message=is_message)
+        """Queue an event from outside; it is handled when the lane rests, one event at a time."""
+        self._deliver(lambda: self._pending.append(event), is_message=is_message)
 
     def restore_timers(self) -> None:
-        """After continue-as-new: timers and waits go on from their absolute deadlines."""
+        """Restart timers after continue-as-new, from their absolute deadlines."""
         for timer, due in sorted(self.state.timers.items()):
             self._start_timer(timer, due, timer)
 
     def work(self) -> None:
-        """Let the machine see every event, obey its commands, and project where it is time.
+        """Advance the machine by every event, execute its commands, and flush if due.
 
-        Raises what a task of the shell died of: a bug, which blocks this workflow task until a fixed deploy heals it.
+        Raises the exception of a failed task of the shell: a bug, which blocks the workflow until a fix is deployed.
         """
         self.is_awake = False
         if self._crash is not None:
             raise RuntimeError("the shell broke") from self._crash
-        while batch := self._look():
-            # What was begun and ended before anybody looked is never begun.
+        while batch := self._drain_events():
+            # Work that begins and ends within one batch is never begun.
             ended = {(command.step, command.visit) for command in batch if isinstance(command, commands.CancelStep)}
             for command in batch:
                 begins = isinstance(command, commands.RunStep | commands.PrepareStep | commands.OpenTask)
                 if not (begins and (command.step, command.visit) in ended):
-                    self._obey(command)
+                    self._execute(command)
         self._flush_if_due()
 
-    def _look(self) -> list[commands.Command]:
-        """What follows from the events that came, up to the first local activity; empty when none is left."""
+    def _drain_events(self) -> list[commands.Command]:
+        """Return the commands that follow from the events, up to the first local activity; empty if none is left."""
         batch: list[commands.Command] = []
         while not any(self._is_for_lane(command) for command in batch):
-            if not self._inbox and self._arrivals and self._lane.rests:
-                self._arrivals.take()()
-            elif self._inbox:
-                self.state, wanted = advance(self.plan, self.state, self._inbox.popleft())
+            if not self._pending and self._inbox and self._lane.rests:
+                self._inbox.take()()
+            elif self._pending:
+                self.state, wanted = advance(self.plan, self.state, self._pending.popleft())
                 batch.extend(wanted)
             else:
                 break
@@ -124,15 +124,15 @@ class Shell:
         )
 
     def show_end(self) -> None:
-        """To be called with what closes the workflow."""
-        self._shown.show_end(self.state)
+        """Show the run's end; to be called in the task that closes the workflow."""
+        self._ui_details.show_end(self.state)
 
     def ask_cancel(self) -> None:
-        """Let an activity ask Temporal for the cancel that this workflow has to end with."""
+        """Start the activity that requests the cancel with which this workflow has to close."""
         self._spawn(self._await(calls.request_cancel(activity_inputs.cancel_call(self.state))))
 
-    def tell_others(self) -> bool:
-        """Say that this run has ended to whom it concerns; false where it concerns nobody."""
+    def notify_others(self) -> bool:
+        """Notify the parent and the next run of the same key; return false if there are none."""
         parent, slot = self._start.parent, self._start.slot
         if parent is not None and parent.waits:
             self._spawn(self._await(calls.notify_parent(activity_inputs.notify_parent_call(self.state, parent))))
@@ -140,7 +140,7 @@ class Shell:
             self._spawn(self._await(calls.notify_next(activity_inputs.notify_next_call(self.state, slot))))
         return slot is not None or (parent is not None and parent.waits)
 
-    def _obey(self, command: commands.Command) -> None:  # noqa: C901  (a table of commands, nothing else)
+    def _execute(self, command: commands.Command) -> None:  # noqa: C901  (a table of commands, nothing else)
         match command:
             case (
                 commands.PrepareStep()
@@ -185,7 +185,7 @@ class Shell:
         call = self._effects[step.key] = activity_inputs.step_call(self.plan, self.state, step, command.attempt)
         if step.child is not None:
             self._starts[call.step, call.visit] = None
-        if (rows := self._rows.for_effect(self.state)) is not None:
+        if (rows := self._rows.take_for_effect(self.state)) is not None:
             self._show(rows.run)
         self._watched(self._run_effect(step, call, rows))
 
@@ -200,18 +200,18 @@ class Shell:
 
         def has_ended() -> None:
             if rows is not None:
-                self._have_been_carried(rows, is_written=is_written)
+                self._confirm_piggyback(rows, is_written=is_written)
             if self._effects.get(step.key) is call:
                 del self._effects[step.key]
-            self._inbox.append(event)
+            self._pending.append(event)
             unwanted = self._starts.pop((call.step, call.visit), None)
             if unwanted is not None:
                 self._cancel_child(unwanted)
 
-        self._arrive(has_ended)
+        self._deliver(has_ended)
 
     def _cancel_child(self, command: commands.CancelChild) -> None:
-        """A start that is on its way is waited for: before it has ended nobody knows whether there is a child."""
+        """Cancel a child. A start in flight is awaited first: before it ends it is unknown whether there is a child."""
         if (command.step, command.visit) in self._starts:
             self._starts[command.step, command.visit] = command
         else:
@@ -236,7 +236,7 @@ class Shell:
     async def _announce(self, step: PlanStep, call: TaskCall, rows: FlushCall | None) -> None:
         result = await calls.announce_task(step, call, rows)
         if rows is not None and result is not None:
-            self._arrive(lambda: self._has_flushed(rows, result))
+            self._deliver(lambda: self._has_flushed(rows, result))
 
     # --- timers
 
@@ -251,31 +251,31 @@ class Shell:
         def has_fired() -> None:
             if self._timers.get(timer) == due:
                 del self._timers[timer]
-                self._inbox.append(fired)
+                self._pending.append(fired)
 
-        self._arrive(has_fired)
+        self._deliver(has_fired)
 
     # --- projection
 
     def _flush_if_due(self) -> None:
-        """Project when nothing is ready to run at once, else once until the lane yields or the interval is over."""
+        """Flush when nothing is ready to run, else once until the lane yields or the interval is over."""
         rows = self._rows
-        if rows.is_flushing or not rows.lack(self.state):
+        if rows.is_flushing or not rows.is_behind(self.state):
             return
         is_idle = self._lane.is_idle and not self._effects
-        if is_idle or self.is_finished or rows.is_due:
-            rows.is_due = is_idle
+        if is_idle or self.is_finished or rows.flush_due:
+            rows.flush_due = is_idle
             if (call := self._take_rows()) is not None:
                 self._watched(self._flush(call))
-        elif self._effects and not rows.is_timed and rows.wait_for_nothing(self.state):
-            rows.is_timed = True
+        elif self._effects and not rows.flush_timer_running and rows.has_unsent_changes(self.state):
+            rows.flush_timer_running = True
             self._watched(self._flush_later())
 
     def _take_rows(self) -> FlushCall | None:
-        """All that the rows lack, where no flush is on its way; whoever takes it brings it there."""
-        if self._rows.is_flushing or not self._rows.lack(self.state):
+        """Return all missing changes, which the caller has to write; None if there are none or a flush is in flight."""
+        if self._rows.is_flushing or not self._rows.is_behind(self.state):
             return None
-        call = self._rows.for_flush(self.state)
+        call = self._rows.take_for_flush(self.state)
         self.state = replace(self.state, outbox=(), past=())
         self._show(call.run)
         return call
@@ -284,27 +284,27 @@ class Shell:
         await calls.sleep(FLUSH_INTERVAL, "project to the rows")
 
         def is_over() -> None:
-            self._rows.is_timed = False
-            self._rows.is_due = self._rows.wait_for_nothing(self.state)
+            self._rows.flush_timer_running = False
+            self._rows.flush_due = self._rows.has_unsent_changes(self.state)
 
-        self._arrive(is_over)
+        self._deliver(is_over)
 
-    def _let_flush(self) -> None:
-        self._rows.is_due = True
+    def _mark_flush_due(self) -> None:
+        self._rows.flush_due = True
         self.wake()
 
     async def _flush(self, call: FlushCall) -> None:
         result = await calls.flush(call)
-        self._arrive(lambda: self._has_flushed(call, result))
+        self._deliver(lambda: self._has_flushed(call, result))
 
     def _has_flushed(self, call: FlushCall, result: FlushResult) -> None:
-        self._rows.has_flushed(call)
+        self._rows.confirm_flush(call)
         if result.row_status in FINISHED_RUN and not result.applied and not self.is_finished:
-            # Cancelled before it started; or it was over, and an operator reset its workflow.
-            self._inbox.append(CancelRequested(at=workflow.now(), reason="the run was over before"))
+            # The run was cancelled before it started, or had ended before an operator reset its workflow.
+            self._pending.append(CancelRequested(at=workflow.now(), reason="the run was over before"))
 
-    def _have_been_carried(self, call: FlushCall, *, is_written: bool) -> None:
-        self._rows.has_been_carried(call, is_written=is_written)
+    def _confirm_piggyback(self, call: FlushCall, *, is_written: bool) -> None:
+        self._rows.confirm_piggyback(call, is_written=is_written)
         if not is_written:
             return
         if call.events:
@@ -316,17 +316,17 @@ class Shell:
             self.state = replace(self.state, past=left)
 
     def _show(self, run: RunProjection) -> None:
-        self._shown.show(self.state, run, rests=not self._effects)
+        self._ui_details.show(self.state, run, rests=not self._effects)
 
     # --- in flight
 
-    def _arrive(self, arrival: Arrival, *, is_message: bool = False) -> None:
-        self._arrivals.put(arrival, is_message=is_message)
+    def _deliver(self, delivery: Delivery, *, is_message: bool = False) -> None:
+        self._inbox.put(delivery, is_message=is_message)
         self.wake()
 
-    def _hear(self, event: Event) -> None:
-        """What the lane did is looked at before anything else."""
-        self._inbox.append(event)
+    def _report(self, event: Event) -> None:
+        """Receive an event of the lane, which is handled before anything else."""
+        self._pending.append(event)
         self.wake()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

@@ -1,4 +1,4 @@
-"""What the Web UI shows of a run: current details, and search attributes where the namespace knows them."""
+"""Details of a run in Temporal's Web UI: current details, and search attributes where the namespace has them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from playbooks.engine.projection import project_run
 from workflows import calls
 
 
-class Shown:
-    """What was shown last. A run's start has told the lists that it is in progress."""
+class UIDetails:
+    """Details that were shown last. The start of a run has listed it as in progress."""
 
     def __init__(self, start: RunInput) -> None:
         self._plan = start.plan
@@ -26,14 +26,14 @@ class Shown:
         The end is shown by `show_end`, with the task that closes the workflow, which the server writes together.
         """
         if state.status not in FINISHED_RUN:
-            self._tell(state, run, (run.status, run.current_step if rests else self._listed_as[1]))
+            self._update(state, run, (run.status, run.current_step if rests else self._listed_as[1]))
 
     def show_end(self, state: RunState) -> None:
         """Show how the run ended."""
         run = project_run(self._plan, state)
-        self._tell(state, run, (run.status, run.current_step))
+        self._update(state, run, (run.status, run.current_step))
 
-    def _tell(self, state: RunState, run: RunProjection, listed: tuple[str, str | None]) -> None:
+    def _update(self, state: RunState, run: RunProjection, listed: tuple[str, str | None]) -> None:
         workflow.set_current_details(progress_of(self._plan, state))
         if self._has_search_attributes and listed != self._listed_as:
             self._listed_as = listed

@@ -51,6 +51,8 @@ async def _examine(settings: Settings, org: str | None, run: UUID | None, older_
     async with AsyncExitStack() as cleanup:
         database = Database.connect(settings.needed("database_url"), pool_size=AT_ONCE)
         cleanup.push_async_callback(database.close)
+        # Before Temporal: a process that exits while the SDK's threads connect may abort.
+        await database.ping()
         client = await connect(settings, is_lazy=False)
         found = await examine(database, client, organizations=wanted, execution_id=run, older_than=older_than)
     if run is not None and found.runs == 0:

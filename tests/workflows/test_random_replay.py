@@ -179,7 +179,7 @@ def groups(prefix: str, scale: int, first: int) -> list[Group]:
     return [group for four in each for group in four]
 
 
-DAILY = groups("", 2, 1_000)
+DAILY = groups("", 4, 1_000)
 SOAK = groups("soak-", 20, 100_000)
 
 

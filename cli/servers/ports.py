@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 
 from cli.servers.processes import ServerStartError
 
 LOOPBACK = "127.0.0.1"
+_FIRST, _COUNT = 15_000, 15_000
 
 
 def is_free(port: int) -> bool:
@@ -21,10 +23,14 @@ def is_free(port: int) -> bool:
 
 
 def any_free_port() -> int:
-    """Return a loopback port on which nothing listens now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port on which nothing listens now.
+
+    It is below the range from which the system takes ports for outgoing connections: one of that range may be in use
+    when a stopped server starts again on its port.
+    """
+    while not is_free(port := _FIRST + secrets.randbelow(_COUNT)):
+        pass
+    return port
 
 
 def choose_port(wanted: int | None, preferred: int, option: str) -> int:

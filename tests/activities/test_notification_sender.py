@@ -19,7 +19,7 @@ async def test_notification_is_sealed_when_its_playbook_has_something_sensitive(
     config = {"message": "Paid to ${steps.a.output.iban}", "recipients": ["a@example.com"], "channels": ["email"]}
     steps = [
         step("A", 1, "data_processor", output_contract=found),
-        step("Tell", 2, "notification_sender", config=config),
+        step("Notify", 2, "notification_sender", config=config),
     ]
     world = await make_world(database, organization_id, steps)
     call = world.call("notify", {"input": {}, "steps": {"a": {"status": "completed", "output": {"iban": "DE00"}}}})

@@ -58,7 +58,7 @@ async def _write(
             if result.row_status not in FINISHED_RUN:
                 await also(session)
             return result
-    except projection.RowsElsewhereError:
+    except projection.RowPositionMismatchError:
         workflow = workflow_id(call.organization_id, call.execution_id)
         flushes = await read_flushes(deps.client, workflow, call.temporal_run_id)
     async with deps.database.writing(call.organization_id) as session:

@@ -53,7 +53,7 @@ _HOLD = (
 )
 
 
-class RowsElsewhereError(Exception):
+class RowPositionMismatchError(Exception):
     """The rows are not at the seq that the flush continues: a backup was restored, or a reset took steps back.
 
     This flush alone cannot repair that; all that the history has committed can (`apply_whole`).
@@ -81,15 +81,15 @@ async def apply_flush(session: WriteSession, call: FlushCall, plan: Plan, sealer
     """Bring the run's rows to the state that `call` carries; a repeated or overtaken flush changes nothing.
 
     `row_status` of the answer is the row's status before: where it is finished and the workflow is not, the run was
-    ended from outside. Raises NotFoundError when there is no such run here, RowsElsewhereError (and writes nothing)
-    when the rows are not at the seq that the flush continues.
+    ended from outside. Raises NotFoundError when there is no such run here, RowPositionMismatchError (and writes
+    nothing) when the rows are not at the seq that the flush continues.
     """
     known = await _hold(session, call)
     epoch = _next_epoch(known, call)
     if epoch is None:
         return FlushResult(applied=False, row_status=known.status)
     if _is_elsewhere(known, call) and not known.is_finished:
-        raise RowsElsewhereError
+        raise RowPositionMismatchError
     return await _apply(session, _Flush(call=call, new=_unseen(known, call, epoch), epoch=epoch), plan, known, sealer)
 
 

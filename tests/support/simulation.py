@@ -54,7 +54,7 @@ class Simulation:
     _work: list[commands.Command] = field(default_factory=list[commands.Command])
     _begun: dict[tuple[str, int], int] = field(default_factory=dict[Any, int])
     _asked: set[str] = field(default_factory=set[str])
-    _let_go: set[UUID] = field(default_factory=set[UUID])
+    _cancelled_children: set[UUID] = field(default_factory=set[UUID])
 
     def __post_init__(self) -> None:
         self.plan = self.start.plan
@@ -232,7 +232,7 @@ class Simulation:
             case commands.ReadChild() | commands.AcquireConcurrency():
                 self._work.append(command)
             case commands.CancelChild(child=child):
-                self._let_go.add(child)
+                self._cancelled_children.add(child)
             case commands.CancelStep(step=key, visit=visit):
                 gone = [
                     work

@@ -96,7 +96,7 @@ async def test_a_repeat_is_not_refused_when_there_is_no_room(sample: Sample) -> 
     assert (await sample.insert(start)).row.status == "completed"
 
 
-async def test_the_oldest_are_in_the_way_as_far_as_room_is_needed(sample: Sample) -> None:
+async def test_the_oldest_are_blocking_as_far_as_room_is_needed(sample: Sample) -> None:
     found = [await entered(sample, TWO) for _ in range(4)]
     async with sample.database.reading(sample.organization_id) as session:
         before = [await concurrency.blocking_runs(session, TWO, run.execution_id) for run in found]

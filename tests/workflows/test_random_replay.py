@@ -165,13 +165,13 @@ class Group:
 
 
 def groups(prefix: str, scale: int, first: int) -> list[Group]:
-    """29 runs for each `scale`, no two of one seed."""
+    """25 runs for each `scale`, no two of one seed."""
     short = ShortLivedRunWorkflow
     each = [
         [
             Group(name=f"{prefix}cached-{n}", cached=100, first=first + n * 20, runs=14),
-            Group(name=f"{prefix}crowded-{n}", cached=1, first=first + 10_000 + n * 4, runs=4),
-            Group(name=f"{prefix}uncached-{n}", cached=0, first=first + 20_000 + n * 4, runs=4),
+            Group(name=f"{prefix}crowded-{n}", cached=1, first=first + 10_000 + n * 4, runs=2),
+            Group(name=f"{prefix}uncached-{n}", cached=0, first=first + 20_000 + n * 4, runs=2),
             Group(name=f"{prefix}continued-{n}", cached=100, first=first + 30_000 + n * 10, runs=7, workflow=short),
         ]
         for n in range(scale)
